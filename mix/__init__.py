@@ -1,0 +1,1 @@
+"""The anonymous network: packets, mixes, links, gateways, the directory."""

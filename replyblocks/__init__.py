@@ -1,0 +1,1 @@
+"""Untraceable answers: reply blocks, conversations, services, messages between people."""

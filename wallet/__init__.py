@@ -1,0 +1,1 @@
+"""The purse: coins, payments, and what a member does with them."""
