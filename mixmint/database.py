@@ -22,7 +22,7 @@ def open_database(path: Path, schema: Sequence[str], *, durable: bool = True) ->
     """
     Open (or create, mode 0600) a database and bring it to the newest schema.
 
-    ``schema`` is the ordered list of migrations, each an SQL script; ``PRAGMA user_version`` counts those done.
+    ``schema`` is the ordered list of migrations, each an SQL script; ``PRAGMA user_version`` counts them.
     WAL mode; ``synchronous`` is FULL when ``durable`` (a commit survives a power cut), else OFF (it survives
     the process's death only: for memory-backed files). Autocommit: transactions are begun explicitly.
 

@@ -32,7 +32,7 @@ def load(path: Path, kind: type[S]) -> S:
     Relative paths in it count from the file's own folder. An environment variable ``MIXMINT_<FIELD>`` may
     replace a path or an address (a field whose name ends in path, folder, host or port), nothing else.
 
-    Raises UserError: unreadable, not TOML, an unknown key (with the nearest known one), a wrong type or range.
+    Raises UserError: unreadable, not TOML, an unknown key (with the nearest known one), a wrong value.
     """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
