@@ -1,0 +1,152 @@
+"""
+What can be asked of the bank, the same bytes over the mixes and over HTTP (docs/spec/order.md).
+
+A request is one kind byte and a body. An answer is in ``bank.formats.answer``.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from bank.formats.account import Operation, SignedAccountRequest
+from bank.formats.fields import Reader
+from bank.formats.order import NOTHING, SignedOrder
+from mixmint.errors import MalformedMessage
+from mixmint.keys import Label, SigningKey, verify
+
+READ_LABEL = Label("mixmint/read-account/v1")
+MOST_REQUEST_BYTES = 1480
+
+
+class Kind(IntEnum):
+    """The first byte of a request."""
+
+    ORDER = 1
+    """A SignedOrder that credits no account: exchange, or hold when it carries tau."""
+    EXECUTE = 2
+    """seal 32, h 32: shows the h of a held order."""
+    WITHDRAW = 3
+    """A SignedAccountRequest with operation WITHDRAW."""
+    DEPOSIT = 4
+    """A SignedAccountRequest with operation DEPOSIT, then the SignedOrder whose seal it names."""
+    STATEMENTS = 5
+    """A ReadAccount: the account's statements from a sequence on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Shows h for the order with this seal."""
+
+    seal: bytes
+    h: bytes
+
+    def encode(self) -> bytes:
+        return self.seal + self.h
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A withdrawal."""
+
+    signed: SignedAccountRequest
+
+    def encode(self) -> bytes:
+        return self.signed.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A deposit: the holder's request and the coins' order."""
+
+    signed: SignedAccountRequest
+    order: SignedOrder
+
+    def encode(self) -> bytes:
+        return self.signed.encode() + self.order.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAccount:
+    """bank 32, account 32, sequence 8 (the first wanted), signature 64 by the account's key."""
+
+    bank: bytes
+    account: bytes
+    sequence: int
+    signature: bytes
+
+    def encode(self) -> bytes:
+        return self.bank + self.account + self.sequence.to_bytes(8) + self.signature
+
+    def holds(self) -> bool:
+        """Whether the account's holder asks. It reads only, so a replay tells nobody anything new."""
+        return verify(
+            self.account, READ_LABEL, self.signature, self.bank, self.account, self.sequence.to_bytes(8)
+        )
+
+
+def sign_read(key: SigningKey, bank: bytes, sequence: int) -> ReadAccount:
+    """The holder asks for his statements from ``sequence`` on."""
+    signature = key.sign(READ_LABEL, bank, key.public, sequence.to_bytes(8))
+    return ReadAccount(bank, key.public, sequence, signature)
+
+
+BankRequest = SignedOrder | Execute | Withdraw | Deposit | ReadAccount
+
+_KINDS: dict[type, Kind] = {
+    SignedOrder: Kind.ORDER,
+    Execute: Kind.EXECUTE,
+    Withdraw: Kind.WITHDRAW,
+    Deposit: Kind.DEPOSIT,
+    ReadAccount: Kind.STATEMENTS,
+}
+
+
+def encode_request(request: BankRequest) -> bytes:
+    """Kind byte and body."""
+    return _KINDS[type(request)].to_bytes(1) + request.encode()
+
+
+def decode_request(data: bytes) -> BankRequest:
+    """
+    Read a request from hostile bytes; no signature is checked here.
+
+    Raises MalformedMessage.
+    """
+    if not 1 < len(data) <= MOST_REQUEST_BYTES:
+        raise MalformedMessage("length")
+    kind, body = data[0], data[1:]
+    if kind == Kind.ORDER:
+        order = SignedOrder.decode(body)
+        if order.order.is_deposit:
+            raise MalformedMessage("operation")
+        return order
+    reader = Reader(body)
+    if kind == Kind.EXECUTE:
+        execute = Execute(reader.take(32), reader.take(32))
+        reader.end()
+        return execute
+    if kind == Kind.WITHDRAW:
+        withdraw = Withdraw(SignedAccountRequest.read(reader))
+        reader.end()
+        if withdraw.signed.request.operation is not Operation.WITHDRAW:
+            raise MalformedMessage("operation")
+        return withdraw
+    if kind == Kind.DEPOSIT:
+        signed = SignedAccountRequest.read(reader)
+        order = SignedOrder.decode(reader.rest())
+        request = signed.request
+        # The two halves must speak of the same order, account and bank. A deposit is never held: an account
+        # statement can't lapse.
+        if (
+            request.operation is not Operation.DEPOSIT
+            or request.seal != order.seal
+            or request.account != order.order.account
+            or request.bank != order.order.bank
+            or order.order.tau != NOTHING
+        ):
+            raise MalformedMessage("operation")
+        return Deposit(signed, order)
+    if kind == Kind.STATEMENTS:
+        read = ReadAccount(reader.take(32), reader.take(32), reader.number(8), reader.take(64))
+        reader.end()
+        return read
+    raise MalformedMessage("kind")
