@@ -73,7 +73,7 @@ def _convert(table: dict[str, Any], path: Path, kind: type[S]) -> S:
 def _read_path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got {value!r}")
+    raise ValueError(f"Expected a text with a {kind.__name__}")
 
 
 def describe(settings: Settings) -> str:
