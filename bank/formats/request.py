@@ -11,9 +11,10 @@ from bank.formats.account import Operation, SignedAccountRequest
 from bank.formats.fields import Reader
 from bank.formats.order import NOTHING, SignedOrder
 from mixmint.errors import MalformedMessage
-from mixmint.keys import Label, SigningKey, verify
+from mixmint.keys import Label, SigningKey, labelled_hash, verify
 
 READ_LABEL = Label("mixmint/read-account/v1")
+SUBJECT_LABEL = Label("mixmint/request-subject/v1")
 MOST_REQUEST_BYTES = 1480
 
 
@@ -103,6 +104,25 @@ _KINDS: dict[type, Kind] = {
 def encode_request(request: BankRequest) -> bytes:
     """Kind byte and body."""
     return _KINDS[type(request)].to_bytes(1) + request.encode()
+
+
+def subject_of(request: BankRequest) -> bytes:
+    """
+    What the answer to a request names (32 bytes), so that no answer can pass for another request's.
+
+    An order: its seal. EXECUTE: the seal it names. A withdrawal or a deposit: the digest of the account
+    request. A reading of statements: the hash of the whole request.
+    """
+    if isinstance(request, SignedOrder | Execute):
+        return request.seal
+    if isinstance(request, Withdraw | Deposit):
+        return request.signed.request.digest()
+    return unread_subject(encode_request(request))
+
+
+def unread_subject(data: bytes) -> bytes:
+    """The subject (32 bytes) of an answer to bytes that are no request, or that name nothing themselves."""
+    return labelled_hash(SUBJECT_LABEL, data)
 
 
 def decode_request(data: bytes) -> BankRequest:
