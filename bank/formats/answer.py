@@ -2,8 +2,8 @@
 What the bank answers: signed, and carrying the proof of what it says (docs/spec/order.md).
 
 An answer is: kind 1, subject 32, body, signature 64. The subject is the seal of the order, or the digest of
-the account request, that is answered (``bank.formats.request.subject_of``). The bank signs label, bank id, kind, subject and body, so an answer can
-be shown to anyone together with the opened order.
+the account request, that is answered (``bank.formats.request.subject_of``). The bank signs label, bank id,
+kind, subject and body, so an answer can be shown to anyone together with the opened order.
 """
 
 from dataclasses import dataclass
