@@ -9,7 +9,7 @@ Source: docs/spec/board.md, sections 1 and 2.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bank.formats.coin import MOST_EXPONENT
@@ -111,11 +111,17 @@ def _signed(round_: Round) -> tuple[bytes, ...]:
     )
 
 
-def sign_round(key: SigningKey, number: int, first: int, previous: bytes, entries: Sequence[bytes]) -> Round:
-    """Close a round over entries that are sorted already; ``previous`` is the digest before it."""
-    unsigned = Round(number, first, len(entries), digest_of(previous, pack(entries)), previous, b"")
-    signature = key.sign(ROUND_LABEL, *_signed(unsigned))
-    return Round(number, first, len(entries), unsigned.digest, previous, signature)
+def sign_round(
+    key: SigningKey, number: int, first: int, previous: bytes, entries: Sequence[bytes]
+) -> tuple[Round, bytes]:
+    """
+    Close a round over entries that are sorted already; ``previous`` is the digest before it.
+
+    Returns the signed round and its bundle.
+    """
+    bundle = pack(entries)
+    unsigned = Round(number, first, len(entries), digest_of(previous, bundle), previous, b"")
+    return replace(unsigned, signature=key.sign(ROUND_LABEL, *_signed(unsigned))), bundle
 
 
 def check_round(round_: Round, entries: Sequence[bytes], board_key: bytes) -> None:

@@ -68,15 +68,16 @@ def test_a_bundle_cut_short_is_refused_or_ends_between_entries(entries: list[byt
 
 def test_a_signed_round_passes_every_check() -> None:
     """The writer's rounds are the reader's rounds."""
-    round_ = sign_round(KEY, 1, 0, NO_DIGEST, ENTRIES)
+    round_, bundle = sign_round(KEY, 1, 0, NO_DIGEST, ENTRIES)
     check_round(round_, ENTRIES, KEY.public)
     assert round_.next == 3
+    assert bundle == pack(ENTRIES)
     assert round_.digest == digest_of(NO_DIGEST, pack(ENTRIES))
 
 
 def test_an_empty_round_is_signed_too() -> None:
     """Empty rounds are the network's clock."""
-    check_round(sign_round(KEY, 9, 40, b"d" * 32, []), [], KEY.public)
+    check_round(sign_round(KEY, 9, 40, b"d" * 32, [])[0], [], KEY.public)
 
 
 def test_the_digest_depends_on_every_round_before() -> None:
@@ -87,7 +88,7 @@ def test_the_digest_depends_on_every_round_before() -> None:
 @pytest.mark.parametrize("field", ["number", "first"])
 def test_a_changed_number_breaks_the_signature(field: str) -> None:
     """A round can't be shown in another place."""
-    fields = {name: getattr(sign_round(KEY, 5, 10, NO_DIGEST, ENTRIES), name) for name in Round.__slots__}
+    fields = {name: getattr(sign_round(KEY, 5, 10, NO_DIGEST, ENTRIES)[0], name) for name in Round.__slots__}
     fields[field] += 1
     with pytest.raises(MalformedMessage, match="signature"):
         check_round(Round(**fields), ENTRIES, KEY.public)
@@ -97,12 +98,12 @@ def test_another_order_of_entries_is_refused() -> None:
     """Order could carry who came with whom, so only one is right."""
     backwards = ENTRIES[::-1]
     with pytest.raises(MalformedMessage, match="sorted"):
-        check_round(sign_round(KEY, 1, 0, NO_DIGEST, backwards), backwards, KEY.public)
+        check_round(sign_round(KEY, 1, 0, NO_DIGEST, backwards)[0], backwards, KEY.public)
 
 
 def test_a_missing_a_changed_and_a_foreign_round_are_refused() -> None:
     """Count, digest and key each hold by themselves."""
-    round_ = sign_round(KEY, 1, 0, NO_DIGEST, ENTRIES)
+    round_, _ = sign_round(KEY, 1, 0, NO_DIGEST, ENTRIES)
     with pytest.raises(MalformedMessage, match="count"):
         check_round(round_, ENTRIES[:2], KEY.public)
     with pytest.raises(MalformedMessage, match="digest"):
