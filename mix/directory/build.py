@@ -1,0 +1,168 @@
+"""Building a directory from descriptors, and showing one: the operator's side. The reader's is verify.py."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mix.certificates import check_certificate
+from mix.directory.descriptor import read_descriptor
+from mix.directory.document import Directory, Node, Service
+from mix.directory.verify import MOST_BYTES, SignedDirectory, directory_hash, sign_directory, verify
+from mix.packet.geometry import BODY_BYTES
+from mixmint.errors import MalformedMessage, UserError
+from mixmint.keys import SigningKey
+from mixmint.wire import decode, encode
+
+BACKDATED_S = 3600
+DAY_S = 86400
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What the authorities decide for the whole network."""
+
+    network: str
+    tick_ms: int = 10_000
+    pool_minimum: int = 8
+    cover_packets: int = 8
+    valid_days: int = 14
+    grace_days: int = 7
+
+
+def build(
+    descriptors: Sequence[tuple[str, bytes]],
+    cascades: Sequence[tuple[str, ...]],
+    authorities: Sequence[SigningKey],
+    parameters: Parameters,
+    previous: bytes | None,
+    now_s: float,
+) -> tuple[bytes, int]:
+    """
+    A signed directory and its number of nodes; ``descriptors`` as (file name, bytes).
+
+    What it returns has passed every check that a reader makes, and those of the certificates besides.
+
+    Raises UserError, naming the file or the check.
+    """
+    nodes: list[Node] = []
+    services: list[Service] = []
+    for name, data in descriptors:
+        entry = _read(name, data)
+        if isinstance(entry, Node):
+            nodes.append(entry)
+        else:
+            services.append(entry)
+    before = _previous(previous)
+    valid_from = int(now_s) - BACKDATED_S
+    directory = Directory(
+        network=parameters.network,
+        sequence=before.sequence + 1 if before else 0,
+        previous=directory_hash(previous) if previous else bytes(32),
+        epoch=max((node.key_at(now_s).epoch for node in nodes), default=0),
+        valid_from_s=valid_from,
+        valid_until_s=valid_from + parameters.valid_days * DAY_S,
+        grace_s=parameters.grace_days * DAY_S,
+        tick_ms=parameters.tick_ms,
+        pool_minimum=parameters.pool_minimum,
+        cover_packets=parameters.cover_packets,
+        body_bytes=BODY_BYTES,
+        nodes=tuple(sorted(nodes, key=lambda node: node.name)),
+        cascades=tuple(cascades),  # type: ignore[arg-type] # their length is checked by verify, below
+        services=tuple(sorted(services, key=lambda service: service.name)),
+    )
+    signed = sign_directory(directory, authorities)
+    try:
+        verify(signed, [key.public for key in authorities], len(authorities), now_s)
+    except MalformedMessage as error:
+        hint = "a directory needs 3 mixes in each cascade, 1 gateway, and names of a-z, 0-9 and -"
+        raise UserError(f"readers would refuse this directory ({error}); {hint}") from None
+    return signed, len(nodes)
+
+
+def _read(name: str, data: bytes) -> Node | Service:
+    try:
+        entry = read_descriptor(data)
+        if isinstance(entry, Node):
+            for der in entry.certificates:
+                check_certificate(der)
+    except MalformedMessage as error:
+        raise UserError(f"{name} is no good descriptor ({error}); ask its operator for a new one") from None
+    return entry
+
+
+def _previous(signed: bytes | None) -> Directory | None:
+    if signed is None:
+        return None
+    try:
+        return decode(decode(signed, SignedDirectory, MOST_BYTES).document, Directory, MOST_BYTES)
+    except MalformedMessage as error:
+        raise UserError(f"the previous directory can't be read ({error})") from None
+
+
+def write_directory(path: Path, signed: bytes) -> None:
+    """Replace the directory file in one step: a reader sees the old one or the new one."""
+    beside = path.with_name(path.name + ".new")
+    try:
+        with beside.open("wb") as file:
+            file.write(signed)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}") from None
+
+
+def show(signed: bytes, *, as_json: bool) -> str:
+    """A directory for people, or as JSON. Nothing in it is checked."""
+    try:
+        message = decode(signed, SignedDirectory, MOST_BYTES)
+        directory = decode(message.document, Directory, MOST_BYTES)
+    except MalformedMessage as error:
+        raise UserError(f"this is no directory ({error})") from None
+    view = _view(directory, message)
+    if as_json:
+        return json.dumps(view, indent=2)
+    lines = [f"{key}: {value}" for key, value in view.items() if not isinstance(value, list)]
+    for key, value in view.items():
+        if isinstance(value, list):
+            lines += [f"{key}:", *(f"  {_line(one)}" for one in value)]
+    return "\n".join(lines)
+
+
+def _line(entry: object) -> str:
+    return (
+        "  ".join(f"{key}={value}" for key, value in entry.items()) if isinstance(entry, dict) else str(entry)
+    )
+
+
+def _view(directory: Directory, message: SignedDirectory) -> dict[str, object]:
+    return {
+        "network": directory.network,
+        "sequence": directory.sequence,
+        "epoch": directory.epoch,
+        "valid_from_s": directory.valid_from_s,
+        "valid_until_s": directory.valid_until_s,
+        "grace_s": directory.grace_s,
+        "tick_ms": directory.tick_ms,
+        "pool_minimum": directory.pool_minimum,
+        "cover_packets": directory.cover_packets,
+        "bytes": len(encode(message)),
+        "signed_by": [one.authority.hex() for one in message.signatures],
+        "cascades": ["-".join(cascade) for cascade in directory.cascades],
+        "nodes": [
+            {
+                "name": node.name,
+                "role": node.role,
+                "address": f"{node.host}:{node.link_port}",
+                "client_port": node.client_port,
+                "epochs": [key.epoch for key in node.sphinx_keys],
+            }
+            for node in directory.nodes
+        ],
+        "services": [
+            {"name": one.name, "kind": one.kind, "gateway": one.gateway, "url": one.url}
+            for one in directory.services
+        ],
+    }

@@ -1,0 +1,74 @@
+"""
+The network file: which directory a daemon or a member believes, and whose signatures make it believable.
+
+It is the root of all trust in the network, so it comes to a member by a way he trusts: with the program, or
+from a person.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from mix.directory.document import Directory
+from mix.directory.verify import verify
+from mixmint.errors import MalformedMessage, UserError
+from mixmint.keys import PUBLIC_BYTES, write_new
+from mixmint.settings import Settings, load
+
+AuthorityHex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class NetworkFile(Settings):
+    directory: Annotated[Path, Meta(description="the signed directory file; relative to this file")]
+    authorities: Annotated[
+        tuple[AuthorityHex, ...],
+        Meta(min_length=1, description="public keys (64 hex digits) whose signatures count"),
+    ]
+    threshold: Annotated[
+        int,
+        Meta(ge=1, description="how many of them must have signed; fewer than all makes a lost key harmless"),
+    ] = 1
+
+
+def load_network(path: Path, now_s: float) -> Directory:
+    """
+    Read the network file at ``path`` and the directory it names, and verify it.
+
+    Raises UserError, one line, when either is missing or isn't good.
+    """
+    network = load(path, NetworkFile)
+    if network.threshold > len(network.authorities):
+        raise UserError(f"{path}: threshold {network.threshold} of {len(network.authorities)} authorities")
+    try:
+        signed = network.directory.read_bytes()
+    except OSError as error:
+        raise UserError(f"can't read the directory {network.directory}: {error.strerror}") from None
+    authorities = [bytes.fromhex(one) for one in network.authorities]
+    try:
+        return verify(signed, authorities, network.threshold, now_s)
+    except MalformedMessage as error:
+        raise UserError(f"the directory {network.directory} is refused ({error}); get a good one") from None
+
+
+def write_network(path: Path, directory: Path, authorities: tuple[bytes, ...], threshold: int) -> None:
+    """
+    Write a new network file; the directory's path is written relative to it where it can be.
+
+    Raises UserError if it exists.
+    """
+    home = path.resolve().parent
+    target = directory.resolve()
+    shown = target.relative_to(home) if target.is_relative_to(home) else target
+    if any(len(one) != PUBLIC_BYTES for one in authorities):
+        raise UserError("an authority's public key is 32 bytes: 64 hex digits")
+    keys = "".join(f'    "{one.hex()}",\n' for one in authorities)
+    write_new(
+        path,
+        (
+            "# Which directory to believe, and whose signatures make it believable.\n"
+            f'directory = "{shown}"\n'
+            f"authorities = [\n{keys}]\n"
+            f"threshold = {threshold}\n"
+        ).encode(),
+    )

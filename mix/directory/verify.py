@@ -1,0 +1,146 @@
+"""
+Signing a directory, and the checks that every reader makes before believing a word of it.
+
+The numbers are those of docs/spec/directory.md, section 3. ``now_s`` is one time for the whole check.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from mix.directory.document import Directory, Node, Service
+from mix.packet.build import key_id
+from mix.packet.geometry import BODY_BYTES, TOKEN_BYTES
+from mixmint.errors import MalformedMessage
+from mixmint.keys import PUBLIC_BYTES, Label, SigningKey, labelled_hash
+from mixmint.keys import verify as verify_signature
+from mixmint.wire import Bytes32, Bytes64, Message, decode, encode
+
+DIRECTORY = Label("mixmint/directory/v1")
+DIRECTORY_HASH = Label("mixmint/directory-hash/v1")
+MOST_BYTES = 1 << 20
+SKEW_S = 300
+"""A reader's clock may be this far behind the authorities'."""
+
+_log = logging.getLogger("mix.directory")
+
+
+class Signature(Message):
+    authority: Bytes32
+    signature: Bytes64
+
+
+class SignedDirectory(Message):
+    """``document``: the encoded Directory; signatures sorted by authority, each at most once."""
+
+    document: bytes
+    signatures: tuple[Signature, ...]
+
+
+def sign_directory(directory: Directory, authorities: Iterable[SigningKey]) -> bytes:
+    """The directory file's bytes, signed by the authorities given."""
+    document = encode(directory)
+    signatures = [Signature(key.public, key.sign(DIRECTORY, document)) for key in authorities]
+    return encode(SignedDirectory(document, tuple(sorted(signatures, key=lambda one: one.authority))))
+
+
+def directory_hash(signed: bytes) -> bytes:
+    """What the next directory carries as ``previous``: 32 bytes, of the document without signatures."""
+    return labelled_hash(DIRECTORY_HASH, decode(signed, SignedDirectory, MOST_BYTES).document)
+
+
+def verify(signed: bytes, authorities: Sequence[bytes], threshold: int, now_s: float) -> Directory:
+    """
+    Read a signed directory; ``authorities`` are the public keys (32 bytes) that count.
+
+    Raises MalformedMessage with a reason and a detail for the log. An expired directory in its grace is
+    returned with a warning logged.
+    """
+    # 1. The outer message is canonical and at most 1 MiB.
+    message = decode(signed, SignedDirectory, MOST_BYTES)
+    # 2. At least `threshold` of the authorities signed these bytes. Strangers' signatures don't count; a bad
+    #    signature under an authority's name refuses the file, since an honest writer never makes one.
+    _check_signatures(message, authorities, threshold)
+    # 3. Only now is the document read: canonical, fields within their bounds.
+    directory = decode(message.document, Directory, MOST_BYTES)
+    # 4. It is valid now.
+    _check_time(directory, now_s)
+    # 5. Its parameters are ones that this version speaks.
+    if directory.body_bytes != BODY_BYTES:
+        raise MalformedMessage("parameters", f"packets with bodies of {directory.body_bytes} bytes")
+    # 6. Names, identities, certificates and Sphinx keys are unique, and each node is complete.
+    _check_unique(directory)
+    for node in directory.nodes:
+        _check_node(node)
+    # 7. Each cascade is three different mixes of this directory.
+    _check_cascades(directory)
+    # 8. Each service sits behind a gateway of this directory.
+    for service in directory.services:
+        _check_service(service, directory)
+    return directory
+
+
+def _check_signatures(message: SignedDirectory, authorities: Sequence[bytes], threshold: int) -> None:
+    named = [one.authority for one in message.signatures]
+    if named != sorted(set(named)):
+        raise MalformedMessage("signatures", "an authority twice, or out of order")
+    counted = [one for one in message.signatures if one.authority in authorities]
+    for one in counted:
+        if not verify_signature(one.authority, DIRECTORY, one.signature, message.document):
+            raise MalformedMessage("signatures", f"bad signature of {one.authority.hex()[:16]}")
+    if threshold < 1 or len(counted) < threshold:
+        raise MalformedMessage("signatures", f"{len(counted)} good signatures of {threshold} needed")
+
+
+def _check_time(directory: Directory, now_s: float) -> None:
+    if now_s < directory.valid_from_s - SKEW_S:
+        raise MalformedMessage("not-yet-valid", "valid from a later time; check this machine's clock")
+    if now_s >= directory.valid_until_s + directory.grace_s:
+        raise MalformedMessage("expired", "it and its grace have expired; get a newer one")
+    if now_s >= directory.valid_until_s:
+        days = (directory.valid_until_s + directory.grace_s - now_s) / 86400
+        _log.warning("the directory has expired; it stays usable for %.1f days more: get a newer one", days)
+
+
+def _check_unique(directory: Directory) -> None:
+    nodes = directory.nodes
+    for what, values in {
+        "name": [node.name for node in nodes],
+        "identity": [node.identity for node in nodes],
+        "certificate": [der for node in nodes for der in node.certificates],
+        "key": [key.key_id for node in nodes for key in node.sphinx_keys],
+        "service name": [service.name for service in directory.services],
+    }.items():
+        if len(set(values)) != len(values):
+            raise MalformedMessage("twice", f"a {what} appears twice")
+
+
+def _check_node(node: Node) -> None:
+    if not node.certificate or node.link_port == 0:
+        raise MalformedMessage("node", f"{node.name} has no certificate or no port")
+    # 6a. Key ids are derived here, never taken on trust: a wrong one would send packets to another node.
+    for key in node.sphinx_keys:
+        if key_id(key.public) != key.key_id or key.not_after_s <= key.not_before_s:
+            raise MalformedMessage("key", f"a key of {node.name} has a wrong id or an empty epoch")
+    # 6b. Epochs rise, so "the last accepted key" means the newest.
+    epochs = [key.epoch for key in node.sphinx_keys]
+    if epochs != sorted(set(epochs)):
+        raise MalformedMessage("key", f"the epochs of {node.name} are not in order")
+    # 6c. Only a gateway has a client port and a discard endpoint, and it always has both.
+    discard = (len(node.discard_token), len(node.discard_public))
+    wanted = (TOKEN_BYTES, PUBLIC_BYTES) if node.role == "gateway" else (0, 0)
+    if discard != wanted or (node.client_port != 0) != (node.role == "gateway"):
+        raise MalformedMessage("node", f"{node.name} has not the fields of a {node.role}")
+
+
+def _check_cascades(directory: Directory) -> None:
+    mixes = {node.name for node in directory.nodes if node.role == "mix"}
+    if len(mixes) == len(directory.nodes):
+        raise MalformedMessage("cascade", "no gateway")
+    for cascade in directory.cascades:
+        if len(set(cascade)) != len(cascade) or not mixes.issuperset(cascade):
+            raise MalformedMessage("cascade", f"{'-'.join(cascade)} isn't three different mixes")
+
+
+def _check_service(service: Service, directory: Directory) -> None:
+    if service.gateway not in directory.gateway_names():
+        raise MalformedMessage("service", f"{service.name} is behind {service.gateway}, no gateway")
