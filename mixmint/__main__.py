@@ -1,0 +1,5 @@
+"""``python -m mixmint``: the one command."""
+
+from mixmint.cli import main
+
+main()

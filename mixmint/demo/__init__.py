@@ -1,0 +1,1 @@
+"""A whole network on one machine: made by the operators' commands, run as processes, shown as a story."""
