@@ -1,0 +1,173 @@
+"""
+Accounts: withdraw, deposit, statements; and what the operator does, open and credit.
+
+An account is a chain of statements. A request names the statement it wants to follow (sequence and head), so
+it is executed at most once, and the statement names the request (its digest), so that the same request again
+gets the same answer for as long as the account exists.
+
+The operator's statements put no coins on the board, so they promise no round: theirs is 0.
+"""
+
+from bank.formats.account import NO_HEAD, AccountRequest, Operation, Statement, sign_statement
+from bank.formats.answer import (
+    MOST_STATEMENTS,
+    Body,
+    Certificates,
+    Credited,
+    Refusal,
+    Refused,
+    Statements,
+    Withdrawn,
+)
+from bank.formats.coin import BankId, total_units
+from bank.formats.entry import SpentEntry
+from bank.formats.order import NOTHING, input_ids
+from bank.formats.request import Deposit, ReadAccount, Withdraw
+from bank.ledger.book import Account, Book
+from bank.ledger.orders import certify_all, enter, worth_of
+from bank.ledger.prepare import certified_entries
+from bank.ledger.terms import MOST_BALANCE, Age, Moment, Signer
+from mixmint.errors import FatalError, UserError
+
+DEPOSITABLE = frozenset({Age.GOOD, Age.LAST})
+"""In its grace a coin can only be exchanged."""
+NO_ROUND = 0
+
+
+def withdraw(request: Withdraw, digest: bytes, signer: Signer, book: Book, moment: Moment) -> Body:
+    """Certify coins and debit the account (Simon's "withdrawal by i")."""
+    asked = request.signed.request
+    account = _account_for(asked, digest, signer, book, moment)
+    if not isinstance(account, Account):
+        return account
+    units = total_units(output.exponent for output in asked.outputs)
+    if units > account.balance:
+        return Refused(Refusal.BALANCE)
+    taken = certify_all(asked.outputs, digest, signer, book, moment)
+    if taken is not None:
+        return taken
+    round_ = signer.promised_round(moment)
+    statement = _next(asked, digest, account, -units, round_)
+    _append(book, statement, moment.epoch)
+    certificates = signer.certificates(asked.outputs, moment.epoch, round_)
+    book.publish(certified_entries(asked.outputs, certificates))
+    return Withdrawn(sign_statement(signer.key, statement), certificates)
+
+
+def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment: Moment) -> Body:
+    """Spend coins and credit the account (Simon's "deposit by i")."""
+    asked, order = request.signed.request, request.order
+    account = _account_for(asked, digest, signer, book, moment)
+    if not isinstance(account, Account):
+        return account
+    coins = input_ids(order.order)
+    worth = worth_of(order, coins, signer, book, moment, DEPOSITABLE)
+    if not isinstance(worth, int):
+        return worth
+    if account.balance + worth > MOST_BALANCE:
+        return Refused(Refusal.BALANCE)
+    round_ = signer.promised_round(moment)
+    obstacle = enter(order, coins, round_, signer, book, moment)
+    if obstacle is not None:
+        return obstacle
+    statement = _next(asked, digest, account, worth, round_)
+    _append(book, statement, moment.epoch)
+    book.publish(
+        [
+            SpentEntry(key, order.seal, signature).encode()
+            for key, signature in zip(order.order.inputs, order.signatures, strict=True)
+        ]
+    )
+    return Credited(sign_statement(signer.key, statement))
+
+
+def read_statements(request: ReadAccount, signer: Signer, book: Book) -> Body:
+    """The account's statements from the sequence asked for on, at most six."""
+    if book.account(request.account) is None:
+        return Refused(Refusal.NO_ACCOUNT)
+    found = book.statements(request.account, request.sequence, MOST_STATEMENTS)
+    return Statements(tuple(sign_statement(signer.key, statement) for statement in found))
+
+
+def open_account(bank: BankId, key: bytes, book: Book) -> Statement:
+    """
+    The operator opens an account with a balance of 0. Raises UserError when it is open already.
+    """
+    statement = Statement(bank, key, 1, Operation.OPENED, 0, 0, NOTHING, NO_HEAD, NO_ROUND)
+    if not book.add_statement(statement, 0):
+        raise UserError(f"account {key.hex()} is open already")
+    return statement
+
+
+def credit(bank: BankId, key: bytes, units: int, book: Book) -> Statement:
+    """
+    The operator books money that came in from outside. Raises UserError: no such account, or an amount that
+    is not positive or too large.
+    """
+    account = book.account(key)
+    if account is None:
+        raise UserError(f"no account {key.hex()}; open it first: mixmint bank account open")
+    if not 0 < units <= MOST_BALANCE - account.balance:
+        raise UserError(f"an amount is between 1 and {MOST_BALANCE - account.balance} units here")
+    statement = Statement(
+        bank,
+        key,
+        account.sequence + 1,
+        Operation.CREDIT,
+        units,
+        account.balance + units,
+        NOTHING,
+        account.head,
+        NO_ROUND,
+    )
+    _append(book, statement, 0)
+    return statement
+
+
+def _account_for(
+    asked: AccountRequest, digest: bytes, signer: Signer, book: Book, moment: Moment
+) -> Account | Body:
+    """The account, when the request is its next; else the first answer again, or why it is refused."""
+    account = book.account(asked.account)
+    if account is None:
+        return Refused(Refusal.NO_ACCOUNT)
+    if asked.sequence <= account.sequence:
+        return _answered_before(asked, digest, signer, book) or Refused(Refusal.SEQUENCE)
+    # The head is the holder's own word that he accepts every statement before.
+    if asked.sequence != account.sequence + 1 or asked.head != account.head:
+        return Refused(Refusal.SEQUENCE)
+    if moment.closed >= asked.last_round:
+        return Refused(Refusal.TOO_LATE)
+    return account
+
+
+def _answered_before(asked: AccountRequest, digest: bytes, signer: Signer, book: Book) -> Body | None:
+    found = book.statement(asked.account, asked.sequence)
+    if found is None or found[0].digest != digest:
+        return None
+    statement, epoch = found
+    signed = sign_statement(signer.key, statement)
+    if asked.operation is Operation.DEPOSIT:
+        return Credited(signed)
+    certificates: Certificates = signer.certificates(asked.outputs, epoch, statement.round)
+    return Withdrawn(signed, certificates)
+
+
+def _next(asked: AccountRequest, digest: bytes, account: Account, change: int, round_: int) -> Statement:
+    return Statement(
+        asked.bank,
+        asked.account,
+        account.sequence + 1,
+        asked.operation,
+        abs(change),
+        account.balance + change,
+        digest,
+        account.head,
+        round_,
+    )
+
+
+def _append(book: Book, statement: Statement, epoch: int) -> None:
+    # The sequence was read in this transaction, so only a damaged store has it already.
+    if not book.add_statement(statement, epoch):
+        raise FatalError("an account has a statement beyond its newest; restore or recover the store")

@@ -1,0 +1,221 @@
+"""
+Exchange, hold, execute: Simon's "coin exchange", in one step and in two.
+
+Every rule is checked in one fixed order, so that the same order on the same books has one answer:
+
+1. every input was certified (else *refused*, UNKNOWN_CERTIFICATE);
+2. the sums are equal (else *refused*, SUMS);
+3. it is not too late, and no coin is too old (else *spent* if a coin is, or *refused*);
+4. no input is spent (*spent*, or the order's own first answer), or held by another order (*held*);
+5. no output id is certified or promised (*taken*).
+
+Steps 4 and 5 of an exchange are the store's primary keys; whatever was entered before the step that fails is
+taken back, so an order happens whole or not at all.
+"""
+
+from collections.abc import Collection, Sequence
+
+from bank.formats.answer import (
+    Body,
+    CertifiedBefore,
+    Held,
+    Hold,
+    Refusal,
+    Refused,
+    Spent,
+    Taken,
+    sign_promise,
+)
+from bank.formats.coin import sign_certificate
+from bank.formats.order import Order, Output, SignedOrder, input_ids, tau_of
+from bank.formats.request import Execute
+from bank.ledger.book import Book, LivePromise, SpentCoin, Value
+from bank.ledger.prepare import Exchange, entries_of
+from bank.ledger.terms import Age, Moment, Signer
+from mixmint.errors import FatalError
+
+EXCHANGEABLE = frozenset({Age.GOOD, Age.LAST, Age.GRACE})
+HOLDABLE = frozenset({Age.GOOD})
+"""A hold ends before its coins do: rounds are much shorter than the epoch that is left."""
+
+
+def exchange(prepared: Exchange, signer: Signer, book: Book, moment: Moment) -> bytes:
+    """Execute a one-step order; the signed answer."""
+    order = prepared.order
+    worth = worth_of(order, prepared.coins, signer, book, moment, EXCHANGEABLE)
+    if not isinstance(worth, int):
+        return signer.answer(order.seal, worth)
+    if worth != output_units(order.order):
+        return signer.answer(order.seal, Refused(Refusal.SUMS))
+    obstacle = enter(order, prepared.coins, prepared.certificates.round, signer, book, moment)
+    if obstacle is not None:
+        return signer.answer(order.seal, obstacle)
+    book.publish(prepared.entries)
+    return prepared.answer
+
+
+def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body:
+    """Put a two-step order on hold (Simon's "yes", "no" and "collision")."""
+    held = book.held(order.seal)
+    if held is not None:
+        return Hold(held.from_round, held.to_round)
+    coins = input_ids(order.order)
+    worth = worth_of(order, coins, signer, book, moment, HOLDABLE)
+    if not isinstance(worth, int):
+        return worth
+    if worth != output_units(order.order):
+        return Refused(Refusal.SUMS)
+    for index, coin in enumerate(coins):
+        obstacle = _spent(order, index, signer, book) or _held(order, index, coin, book, moment)
+        if obstacle is not None:
+            return obstacle
+    for index, output in enumerate(order.order.outputs):
+        taken = _taken(index, output, signer, book, moment)
+        if taken is not None:
+            return taken
+    # The hold begins with the round that is open now and ends with one that is: ranges of two holds on one
+    # coin never touch, which anyone can see who is shown both.
+    to_round = min(moment.closed + signer.terms.hold_rounds, order.order.last_round)
+    book.hold(order, coins, moment.closed + 1, to_round)
+    return Hold(moment.closed + 1, to_round)
+
+
+def execute(request: Execute, signer: Signer, book: Book, moment: Moment) -> Body:
+    """Execute a held order whose h is shown; also a late one, if nobody else took its coins and outputs."""
+    held = book.held(request.seal)
+    if held is None:
+        return Refused(Refusal.NO_HOLD)
+    order = held.order
+    if order is None:
+        return Spent(0, held.key, request.seal, held.signature)
+    if tau_of(request.h) != order.order.tau:
+        return Refused(Refusal.WRONG_H)
+    if held.executed is not None:
+        round_, epoch = held.executed
+        return signer.certificates(order.order.outputs, epoch, round_)
+    coins = input_ids(order.order)
+    worth = worth_of(order, coins, signer, book, moment, EXCHANGEABLE)
+    if not isinstance(worth, int):
+        return worth
+    round_ = signer.promised_round(moment)
+    obstacle = enter(order, coins, round_, signer, book, moment)
+    if obstacle is not None:
+        return obstacle
+    certificates = signer.certificates(order.order.outputs, moment.epoch, round_)
+    book.publish(entries_of(order, certificates))
+    book.execute_held(order, coins, round_, moment.epoch)
+    return certificates
+
+
+def output_units(order: Order) -> int:
+    """What an order's outputs sum up to, in units."""
+    return sum([1 << output.exponent for output in order.outputs])
+
+
+def worth_of(
+    order: SignedOrder,
+    coins: Sequence[bytes],
+    signer: Signer,
+    book: Book,
+    moment: Moment,
+    ages: Collection[Age],
+) -> int | Body:
+    """
+    What an order's inputs are worth, in units; or why they can't be used: never certified, too late, too old.
+
+    When it is too late, or a coin is too old, a coin that was spent answers *spent* all the same: that the
+    order (or another) was executed says more than that it can't be executed any more.
+    """
+    units, old = 0, -1
+    for index, coin in enumerate(coins):
+        value = book.value(coin)
+        if value is None:
+            return Refused(Refusal.UNKNOWN_CERTIFICATE, index)
+        units += 1 << value.exponent
+        if signer.terms.age(value.epoch, moment.epoch) not in ages:
+            old = index
+    if old >= 0 or moment.closed >= order.order.last_round:
+        for index in range(len(coins)):
+            spent = _spent(order, index, signer, book)
+            if spent is not None:
+                return spent
+        return Refused(Refusal.TOO_LATE) if old < 0 else Refused(Refusal.EXPIRED_COIN, old)
+    return units
+
+
+def enter(
+    order: SignedOrder,
+    coins: Sequence[bytes],
+    round_: int,
+    signer: Signer,
+    book: Book,
+    moment: Moment,
+) -> Body | None:
+    """
+    Enter an order's inputs as spent and its outputs as certified: all of them and None, or nothing and the
+    answer that says why.
+    """
+    inputs, outputs = order.order.inputs, order.order.outputs
+    for index, key in enumerate(inputs):
+        spent = SpentCoin(order.seal, order.signatures[index], round_, moment.epoch)
+        if not book.spend(key, coins[index], spent, moment.closed):
+            book.take_back(inputs[:index], ())
+            return _spent(order, index, signer, book) or _sure(
+                _held(order, index, coins[index], book, moment)
+            )
+    for index, output in enumerate(outputs):
+        if not book.certify(output.coin, Value(output.exponent, moment.epoch), order.seal, moment.closed):
+            book.take_back(inputs, [earlier.coin for earlier in outputs[:index]])
+            return _sure(_taken(index, output, signer, book, moment))
+    return None
+
+
+def certify_all(
+    outputs: Sequence[Output], subject: bytes, signer: Signer, book: Book, moment: Moment
+) -> Body | None:
+    """Certify a withdrawal's outputs: all of them and None, or none of them and *taken*."""
+    for index, output in enumerate(outputs):
+        if not book.certify(output.coin, Value(output.exponent, moment.epoch), subject, moment.closed):
+            book.take_back((), [earlier.coin for earlier in outputs[:index]])
+            return _sure(_taken(index, output, signer, book, moment))
+    return None
+
+
+def _spent(order: SignedOrder, index: int, signer: Signer, book: Book) -> Body | None:
+    """
+    What is answered when this input is spent; None when it isn't.
+
+    Spent by this very order: its first answer again, built anew. The order itself brings its outputs, so the
+    books hold nothing that ties outputs to inputs.
+    """
+    key = order.order.inputs[index]
+    spent = book.spent(key)
+    if spent is None:
+        return None
+    if spent.seal == order.seal and not order.order.is_deposit:
+        return signer.certificates(order.order.outputs, spent.epoch, spent.round)
+    return Spent(index, key, spent.seal, spent.signature)
+
+
+def _held(order: SignedOrder, index: int, coin: bytes, book: Book, moment: Moment) -> Held | None:
+    live = book.hold_on(coin, moment.closed)
+    if live is None:
+        return None
+    return Held(index, order.order.inputs[index], live.seal, live.signature, live.to_round)
+
+
+def _taken(index: int, output: Output, signer: Signer, book: Book, moment: Moment) -> Taken | None:
+    value = book.value(output.coin)
+    if value is not None:
+        certificate = sign_certificate(signer.key, signer.bank, value.exponent, value.epoch, output.coin)
+        return Taken(index, CertifiedBefore(output.coin, value.exponent, value.epoch, certificate))
+    promise: LivePromise | None = book.promise_of(output.coin, moment.closed)
+    if promise is None:
+        return None
+    return Taken(index, sign_promise(signer.key, signer.bank, output.coin, promise.seal, promise.to_round))
+
+
+def _sure(body: Body | None) -> Body:
+    if body is None:
+        raise FatalError("the store refused an entry that its books say is free; restore or recover it")
+    return body

@@ -1,0 +1,38 @@
+"""Answering a prepared request from the books: the one way in, for live requests and for repeated ones."""
+
+from bank.formats.answer import Body
+from bank.formats.order import SignedOrder
+from bank.formats.request import Deposit, Execute, Withdraw
+from bank.ledger.accounts import deposit, read_statements, withdraw
+from bank.ledger.book import Book
+from bank.ledger.orders import exchange, execute, hold
+from bank.ledger.prepare import Asking, Exchange, Prepared
+from bank.ledger.terms import Moment, Signer
+
+
+def settle(prepared: Prepared, signer: Signer, book: Book, moment: Moment) -> bytes:
+    """
+    Decide a request inside the book's transaction; the signed answer's bytes.
+
+    ``moment`` is the one that it was prepared with. The request happens whole or not at all, and whatever it
+    is, the requests beside it in the transaction are not touched. Raises FatalError when the books contradict
+    themselves.
+    """
+    if isinstance(prepared, Exchange):
+        return exchange(prepared, signer, book, moment)
+    if isinstance(prepared, Asking):
+        return signer.answer(prepared.subject, _body(prepared, signer, book, moment))
+    return prepared.answer
+
+
+def _body(asking: Asking, signer: Signer, book: Book, moment: Moment) -> Body:
+    request, subject = asking.request, asking.subject
+    if isinstance(request, SignedOrder):
+        return hold(request, signer, book, moment)
+    if isinstance(request, Execute):
+        return execute(request, signer, book, moment)
+    if isinstance(request, Withdraw):
+        return withdraw(request, subject, signer, book, moment)
+    if isinstance(request, Deposit):
+        return deposit(request, subject, signer, book, moment)
+    return read_statements(request, signer, book)

@@ -1,0 +1,99 @@
+"""The bank's terms, the moment by which requests are judged, and the bank's hand: key and id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from bank.formats.answer import Body, Certificates, sign_answer
+from bank.formats.coin import BankId, bank_id, sign_certificate
+from bank.formats.order import Output
+from mixmint.keys import SigningKey
+
+MOST_ROUND = 2**32 - 1
+MOST_BALANCE = 2**62
+"""Units. Far below what SQLite counts to, so that no sum on file can overflow."""
+
+
+class Age(Enum):
+    """What may be done with a coin, by its epoch."""
+
+    GOOD = 1
+    LAST = 2
+    """Its last epoch of life: no hold is given any more, since no hold may outlive its coins."""
+    GRACE = 3
+    """It can only be exchanged."""
+    EXPIRED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    What the bank promises to everyone alike.
+
+    A coin epoch lasts ``epoch_s`` seconds; a coin lives for ``life_epochs`` of them, its own included, and
+    can be exchanged for ``grace_epochs`` more. A hold lasts ``hold_rounds`` of the board; entries are public
+    ``promise_rounds`` after the newest closed round at the latest.
+    """
+
+    epoch_s: int = 30 * 86400
+    life_epochs: int = 12
+    grace_epochs: int = 3
+    hold_rounds: int = 60
+    promise_rounds: int = 60
+
+    def epoch_at(self, now_s: float) -> int:
+        """The coin epoch of a time (Unix seconds)."""
+        return int(now_s) // self.epoch_s
+
+    def age(self, epoch: int, now: int) -> Age:
+        """The age, in epoch ``now``, of a coin certified in ``epoch``."""
+        lived = now - epoch
+        if lived < self.life_epochs - 1:
+            return Age.GOOD
+        if lived < self.life_epochs:
+            return Age.LAST
+        return Age.GRACE if lived < self.life_epochs + self.grace_epochs else Age.EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """
+    The clock of one batch of requests: the board's newest closed round (0 before the first), the coin epoch.
+
+    Rounds are the only clock for last rounds, holds and promises, because both sides can prove them.
+    """
+
+    closed: int
+    epoch: int
+
+
+class Signer:
+    """The bank's hand: everything that it signs in answers goes through here."""
+
+    __slots__ = ("bank", "key", "terms")
+
+    def __init__(self, key: SigningKey, terms: Terms) -> None:
+        self.key = key
+        self.bank: BankId = bank_id(key.public)
+        self.terms = terms
+
+    def promised_round(self, moment: Moment) -> int:
+        """The round in which entries decided now are public, at the latest."""
+        return min(moment.closed + self.terms.promise_rounds, MOST_ROUND)
+
+    def certificates(self, outputs: Sequence[Output], epoch: int, round_: int) -> Certificates:
+        """
+        Certify outputs. Ed25519 is deterministic: certifying the same outputs in the same epoch again gives
+        the same bytes, so no certificate is ever stored.
+        """
+        signatures = tuple(
+            sign_certificate(self.key, self.bank, output.exponent, epoch, output.coin) for output in outputs
+        )
+        return Certificates(round_, epoch, signatures)
+
+    def answer(self, subject: bytes, body: Body) -> bytes:
+        """A signed answer's bytes."""
+        return sign_answer(self.key, self.bank, subject, body)
+
+    def __repr__(self) -> str:
+        return f"Signer(bank={self.bank.hex()[:16]}...)"

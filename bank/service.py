@@ -1,0 +1,158 @@
+"""
+The bank at work: batches of request bytes in, signed answers out, each durable before it leaves.
+
+    prepare (read, verify, sign; in threads)  ->  settle (one transaction, on the store's thread)  ->  answers
+
+While one batch is committed the next one is verified. Over the mixes a service host hands in whole batches;
+requests that come one by one over HTTP are gathered into the same kind of batch.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from bank.formats.answer import Kind
+from bank.ledger import Moment, Prepared, Signer, prepare, settle
+from bank.outbox import BoardClock
+from bank.store import SqliteBook, Store
+from mixmint.errors import MixmintError, Unavailable, UserError
+from replyblocks.service import Request
+
+BATCH_REQUESTS = 64
+MOST_WAITING = 4096
+"""Requests one by one that may wait; more are turned away, so that a flood costs no memory."""
+BATCHES_IN_FLIGHT = 2
+_SHARE = 16
+"""A batch is verified by several threads only in shares that are worth a switch."""
+
+
+class Bank:
+    """
+    ``replyblocks.service.Handler`` for the bank.
+
+    Idempotent by the ledger's own rules (an order is known by its seal, an account request by its digest), so
+    no answer is stored and request ids play no part.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        store: Store,
+        clock: BoardClock,
+        *,
+        threads: int = 2,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._signer = signer
+        self._store = store
+        self._clock = clock
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "verify")
+        self._waiting: deque[tuple[bytes, asyncio.Future[bytes]]] = deque()
+        self._batches: set[asyncio.Task[None]] = set()
+        registry = registry or CollectorRegistry()
+        self.answers = Counter(
+            "mixmint_bank_answers", "Signed answers, by kind.", ["kind"], registry=registry
+        )
+        self.unanswered = Counter(
+            "mixmint_bank_unanswered",
+            "Requests not answered: no board, a full disk, too many at once.",
+            registry=registry,
+        )
+        self.batch_requests = Histogram(
+            "mixmint_bank_batch_requests",
+            "Requests that shared a commit.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+
+    async def handle(self, requests: Sequence[Request]) -> Sequence[bytes]:
+        """
+        One answer for each request, in order; durable.
+
+        Raises Unavailable or UserError (the board isn't heard, the disk is full): nothing was answered, and
+        the same requests may come again. FatalError: the books contradict themselves.
+        """
+        return await self.answer([request.body for request in requests])
+
+    async def answer(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """As ``handle``, for the requests' bytes alone."""
+        try:
+            moment = self._clock.moment()
+            prepared = await self._prepare(bodies, moment)
+            answers = await self._store.run(lambda book: self._settle(prepared, book, moment))
+        except UserError:
+            self.unanswered.inc(len(bodies))
+            raise
+        self.batch_requests.observe(len(answers))
+        for kind, count in Tally([answer[0] for answer in answers]).items():
+            self.answers.labels(Kind(kind).name.lower()).inc(count)
+        return answers
+
+    async def ask(self, body: bytes) -> bytes:
+        """
+        Answer one request; those that wait at the same time share a commit.
+
+        Raises as ``handle``; Unavailable also when too many wait already.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            self.unanswered.inc()
+            raise Unavailable("the bank has more requests than it can answer; try again")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bytes] = loop.create_future()
+        if not self._waiting:
+            # Not at once: whoever is ready in this turn of the loop comes into the same batch.
+            loop.call_soon(self._dispatch)
+        self._waiting.append((body, future))
+        return await future
+
+    async def close(self) -> None:
+        """Finish the batches in hand."""
+        while self._batches:
+            await asyncio.wait(self._batches)
+        self._pool.shutdown()
+
+    async def _prepare(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
+        loop = asyncio.get_running_loop()
+        share = max(_SHARE, -(-len(bodies) // self._threads))
+        parts = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._pool, self._prepare_share, bodies[start : start + share], moment)
+                for start in range(0, len(bodies), share)
+            )
+        )
+        return [prepared for part in parts for prepared in part]
+
+    def _prepare_share(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
+        return [prepare(body, self._signer, moment) for body in bodies]
+
+    def _settle(self, batch: Sequence[Prepared], book: SqliteBook, moment: Moment) -> list[bytes]:
+        return [settle(prepared, self._signer, book, moment) for prepared in batch]
+
+    def _dispatch(self) -> None:
+        while self._waiting and len(self._batches) < BATCHES_IN_FLIGHT:
+            count = min(BATCH_REQUESTS, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(count)]
+            task = asyncio.get_running_loop().create_task(self._answer_waiting(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batch_done)
+
+    def _batch_done(self, task: "asyncio.Task[None]") -> None:
+        self._batches.discard(task)
+        self._dispatch()
+
+    async def _answer_waiting(self, batch: Sequence[tuple[bytes, "asyncio.Future[bytes]"]]) -> None:
+        try:
+            answers = await self.answer([body for body, _ in batch])
+        except MixmintError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
