@@ -53,6 +53,9 @@ def make_certificate(name: str, now_s: float) -> LinkCertificate:
         .not_valid_before(day - BACKDATED)
         .not_valid_after(day + VALID)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        # A node's current and next certificate have one name: OpenSSL finds the right one by the key's id.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, None)
     )
     return LinkCertificate(

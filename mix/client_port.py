@@ -98,6 +98,11 @@ class GatewayStore:
             if self._polls.get(owner) is poll:
                 del self._polls[owner]
 
+    @property
+    def polls(self) -> int:
+        """How many fetches wait."""
+        return len(self._polls)
+
     async def _fetch(self, owner: bytes, acknowledge: tuple[int, ...], day: int) -> FetchAnswer:
         hidden = self._hidden.__contains__
         return await self._writer.run(lambda db: mailbox.fetch(db, owner, acknowledge, day, hidden))

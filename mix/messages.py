@@ -44,30 +44,30 @@ MOST_ANSWER_BYTES = HEAD_BYTES + MOST_ITEMS * (PACKET_BYTES + 128)
 ItemNumber = Annotated[int, Meta(ge=1, le=2**53)]
 
 
-class SignedRequest(Message):
+class SignedRequest(Message, frozen=True):
     owner: Bytes32
     time_s: Annotated[int, Meta(ge=0, le=2**40)]
     body: bytes
     signature: Bytes64
 
 
-class Registration(Message):
+class Registration(Message, frozen=True):
     """A token, and the same under a mask that only its owner can lift: the gateway keeps a hash and this."""
 
     token: Bytes16
     reminder: Bytes16
 
 
-class RegisterBody(Message):
+class RegisterBody(Message, frozen=True):
     tokens: Annotated[tuple[Registration, ...], Meta(min_length=1, max_length=MOST_TOKENS)]
 
 
-class FetchBody(Message):
+class FetchBody(Message, frozen=True):
     wait_ms: Annotated[int, Meta(ge=0, le=MOST_WAIT_MS)]
     acknowledge: Annotated[tuple[ItemNumber, ...], Meta(max_length=MOST_ACKNOWLEDGED)]
 
 
-class Item(Message):
+class Item(Message, frozen=True):
     """A packet that waits under one of the owner's tokens. Numbers count per owner."""
 
     number: ItemNumber
@@ -76,7 +76,7 @@ class Item(Message):
     packet: Annotated[bytes, Meta(min_length=PACKET_BYTES, max_length=PACKET_BYTES)]
 
 
-class FetchAnswer(Message):
+class FetchAnswer(Message, frozen=True):
     """``turned_away``: how many packets found the mailbox full since the last answer that said so."""
 
     items: Annotated[tuple[Item, ...], Meta(max_length=MOST_ITEMS)]

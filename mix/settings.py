@@ -10,7 +10,7 @@ from mixmint.settings import Settings
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 
 
-class NodeSettings(Settings):
+class NodeSettings(Settings, frozen=True, kw_only=True):
     """What a mix and a gateway have in common."""
 
     name: Annotated[str, Meta(description="this node's name in the directory")]
@@ -34,7 +34,7 @@ class NodeSettings(Settings):
     ] = 1
 
 
-class MixSettings(NodeSettings):
+class MixSettings(NodeSettings, frozen=True, kw_only=True):
     pool_path: Annotated[
         Path,
         Meta(description="the pool file; best on memory-backed storage, so that no disk keeps packets"),
@@ -49,7 +49,7 @@ class MixSettings(NodeSettings):
     ] = 65_536
 
 
-class GatewaySettings(NodeSettings):
+class GatewaySettings(NodeSettings, frozen=True, kw_only=True):
     client_host: Annotated[str, Meta(description="address to listen on for endpoints")] = "0.0.0.0"  # noqa: S104 - a gateway is there for endpoints elsewhere
     client_port: Annotated[PortNumber, Meta(description="port to listen on for endpoints")]
     most_connections: Annotated[

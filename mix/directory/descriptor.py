@@ -18,7 +18,7 @@ MOST_BYTES = 16384
 _KINDS: dict[str, type[Node] | type[Service]] = {"node": Node, "service": Service}
 
 
-class SignedDescriptor(Message):
+class SignedDescriptor(Message, frozen=True):
     """``document`` is an encoded Node or Service; the signature covers the kind's byte and the document."""
 
     kind: Literal["node", "service"]

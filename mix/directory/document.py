@@ -24,7 +24,7 @@ Count = Annotated[int, Meta(ge=0, le=2**31)]
 CertificateDer = Annotated[bytes, Meta(max_length=2048)]
 
 
-class SphinxKey(Message):
+class SphinxKey(Message, frozen=True):
     """
     One key of a node, for one epoch. Senders use it in [not_before_s, not_after_s), Unix seconds.
 
@@ -54,7 +54,7 @@ class SphinxKey(Message):
         return self.accepted_from_s <= now_s < self.accepted_until_s
 
 
-class Node(Message):
+class Node(Message, frozen=True):
     """
     A mix or a gateway.
 
@@ -95,7 +95,7 @@ class Node(Message):
         return late[-1]
 
 
-class Service(Message):
+class Service(Message, frozen=True):
     """
     An endpoint that everyone may write to: its mailbox (gateway, token) and the key it unwraps with.
 
@@ -112,7 +112,7 @@ class Service(Message):
     url: Annotated[str, Meta(max_length=256, pattern=r"^(https?://[A-Za-z0-9.:\-\[\]/_~]+)?\Z")]
 
 
-class Directory(Message):
+class Directory(Message, frozen=True):
     """
     The document that the authorities sign.
 

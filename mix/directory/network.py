@@ -19,7 +19,7 @@ from mixmint.settings import Settings, load
 AuthorityHex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class NetworkFile(Settings):
+class NetworkFile(Settings, frozen=True, kw_only=True):
     directory: Annotated[Path, Meta(description="the signed directory file; relative to this file")]
     authorities: Annotated[
         tuple[AuthorityHex, ...],

@@ -24,12 +24,12 @@ SKEW_S = 300
 _log = logging.getLogger("mix.directory")
 
 
-class Signature(Message):
+class Signature(Message, frozen=True):
     authority: Bytes32
     signature: Bytes64
 
 
-class SignedDirectory(Message):
+class SignedDirectory(Message, frozen=True):
     """``document``: the encoded Directory; signatures sorted by authority, each at most once."""
 
     document: bytes
@@ -103,13 +103,14 @@ def _check_time(directory: Directory, now_s: float) -> None:
 
 def _check_unique(directory: Directory) -> None:
     nodes = directory.nodes
-    for what, values in {
+    unique: dict[str, Sequence[str | bytes]] = {
         "name": [node.name for node in nodes],
         "identity": [node.identity for node in nodes],
         "certificate": [der for node in nodes for der in node.certificates],
         "key": [key.key_id for node in nodes for key in node.sphinx_keys],
         "service name": [service.name for service in directory.services],
-    }.items():
+    }
+    for what, values in unique.items():
         if len(set(values)) != len(values):
             raise MalformedMessage("twice", f"a {what} appears twice")
 

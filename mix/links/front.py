@@ -83,6 +83,11 @@ class Front:
                 ) from None
             raise UserError(f"can't listen on {where}: {error.strerror}") from None
 
+    @property
+    def port(self) -> int:
+        """The port listened on (0 before `start`): another one than asked for, when 0 was asked for."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server else 0
+
     async def stop(self) -> None:
         """Take no more connections, finish the requests in hand, close."""
         if self._server is None:
@@ -132,7 +137,7 @@ class _Protocol(web.RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=idle_s,
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type] # None means none; aiohttp's annotation forgot it
             max_line_size=256,
             max_field_size=1024,
             max_headers=32,

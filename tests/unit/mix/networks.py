@@ -1,6 +1,8 @@
 """Small directories made in memory, with all their secrets at hand."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +13,13 @@ from mixmint.keys import BoxKey, SigningKey
 
 NOW_S = 1_800_000_000
 EPOCH_S = 7 * 86400
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait, at most 10 s, for something that shows in state only."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in code that has no event for a test
+            await asyncio.sleep(0.01)
 
 
 @dataclass
