@@ -28,7 +28,9 @@ def init_network_folder(folder: Path, tick_ms: int, round_ms: int) -> None:
     click.echo(f"{folder} is ready. Start each daemon in a terminal of its own:\n")
     for spec in specs:
         click.echo(f"  mixmint {spec.group} run --config {spec.settings}")
-    click.echo(f"\nThen make a member:\n\n  mixmint wallet init --network {folder / 'network.toml'} --gateway g1")
+    click.echo(
+        f"\nThen make a member:\n\n  mixmint wallet init --network {folder / 'network.toml'} --gateway g1"
+    )
 
 
 @click.command()

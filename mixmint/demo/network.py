@@ -46,7 +46,7 @@ def init_network(folder: Path, pace: Pace) -> list[DaemonSpec]:
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; choose another folder, or remove it first")
     folder.mkdir(parents=True, exist_ok=True)
-    with _free_ports(2 * len(MIXES) + 3 * len(GATEWAYS) + 5) as ports:
+    with free_ports(2 * len(MIXES) + 3 * len(GATEWAYS) + 5) as ports:
         specs = [*_init_nodes(folder, iter(ports[:-5])), *_init_services(folder, pace, iter(ports[-5:]))]
     _build_directory(folder, pace, specs)
     daemons = [{**asdict(spec), "settings": str(spec.settings.relative_to(folder))} for spec in specs]
@@ -68,7 +68,7 @@ def load_network_folder(folder: Path) -> list[DaemonSpec]:
 
 
 @contextmanager
-def _free_ports(count: int) -> Iterator[list[int]]:
+def free_ports(count: int) -> Iterator[list[int]]:
     """Ports that are free now. Another program may still take one: then the daemon says "in use"."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
