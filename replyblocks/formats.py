@@ -43,10 +43,10 @@ class RequestMessage:
     """
     One sending of a request, as the service's endpoint opens it:
 
-    format 1 || request id 16 || attempt 1 || expires 4 || reply block 258 || reply block 258 || length 2 || body
+    format 1 || request id 16 || attempt 1 || expires 4 || two reply blocks, 258 each || length 2 || body
 
-    ``attempt`` counts the sendings from 0. ``expires_s``, Unix seconds: afterwards the service drops it. Id and
-    body are the request; attempt, expiry and blocks belong to this sending of it.
+    ``attempt`` counts the sendings from 0. ``expires_s``, Unix seconds: afterwards the service drops it. Id
+    and body are the request; attempt, expiry and blocks belong to this sending of it.
     """
 
     request_id: bytes

@@ -67,8 +67,9 @@ class Member:
     An opened home folder. Its repr shows the folder only.
 
     ``sealer`` encrypts at rest. ``owner`` owns the mailboxes at the gateway. ``address`` is the mailbox that
-    the published address names; ``replies`` is the one that reply blocks lead to: different tokens and keys, so
-    that an answer's way never shows whose address it belongs to. ``sealing`` is the address's encryption key.
+    the published address names; ``replies`` is the one that reply blocks lead to: different tokens and
+    keys, so that an answer's way never shows whose address it belongs to. ``sealing`` is the address's
+    encryption key.
     """
 
     def __init__(self, home: Path, settings: MemberSettings, directory: Directory, key: bytes) -> None:

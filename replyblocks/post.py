@@ -1,9 +1,48 @@
-"""The member's side of conversations: ask a service, and get its answer, whatever happens in between."""
+"""
+The member's side of conversations: ask a service, and get its answer, whatever happens in between.
 
+What is decided where: `conversation` says when to send, `intake` what an arriving packet means, `store` keeps
+both. Here is only the wiring to the gateway and the clock.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from random import Random, SystemRandom
 from types import TracebackType
 
+from mix.endpoint import GatewayClient
+from mix.packet.build import build_forward, build_reply_block
+from mix.packet.geometry import Addressed
+from mixmint.errors import MalformedMessage, PeerError, PendingError, Unavailable, UserError
+from replyblocks.conversation import Asked, Clock, Conversation, NotTaken, ask, step
+from replyblocks.formats import (
+    ANSWER_BODY_BYTES,
+    REQUEST_BODY_BYTES,
+    REQUEST_ID_BYTES,
+    Format,
+    RequestMessage,
+)
+from replyblocks.intake import Intake, Report
 from replyblocks.link import Link
-from replyblocks.member import Member
+from replyblocks.member import Member, lock_home
+from replyblocks.messages import KEEP_DAYS, Messages
+from replyblocks.store import DAY_S, Kind, Store
+from replyblocks.timing import RoundTrip
+
+__all__ = ["ANSWER_BODY_BYTES", "REQUEST_BODY_BYTES", "ExpiredError", "Post"]
+
+LONGEST_WAIT_S = 30.0
+PAUSE_S = 0.5
+LAST_ACKNOWLEDGE_S = 2.0
+REGISTERED = "registered"
+
+
+class ExpiredError(PendingError):
+    """
+    The request expired without an answer. The service may have executed it: ask again, with a later expiry.
+    """
 
 
 class Post:
@@ -14,25 +53,74 @@ class Post:
             answer = await post.ask("bank", request_id, body, expires_s, timeout_s=60)
 
     Entering takes the home folder's lock (UserError when another command holds it for some seconds) and opens
-    ``post.db``; it doesn't touch the network. Several tasks may ask at once.
+    ``post.db``; it doesn't touch the network. Several tasks may ask at once: one fetch waits for all of them.
     """
 
-    def __init__(self, member: Member, link: Link | None = None) -> None:
-        """``link`` replaces the gateway's client in tests."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        member: Member,
+        link: Link | None = None,
+        *,
+        now_s: Callable[[], float] = time.time,
+        rng: Random | None = None,
+    ) -> None:
+        """``link``, ``now_s`` and ``rng`` replace the gateway's client, the clock and the chance in tests."""
+        self.member = member
+        self._given_link = link
+        self._now_s = now_s
+        self._rng = rng or SystemRandom()
+        self._trip = RoundTrip.of(member.directory)
+        self._exit = AsyncExitStack()
+        self._fetching = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._done: list[int] = []
+        self._listeners = 0
+        self._poller: asyncio.Task[None] | None = None
+        self._trouble: UserError | None = None
+        self._looked = False
+        self.loops: set[bytes] = set()
+        """Nonces of our own loop packets that came back (for `mixmint doctor`)."""
 
     async def __aenter__(self) -> "Post":
-        raise NotImplementedError
+        async with AsyncExitStack() as opening:
+            await opening.enter_async_context(lock_home(self.member.home))
+            self._store = Store(self.member.home / "post.db", self.member.sealer, self.member.naming_key)
+            opening.callback(self._store.close)
+            self.messages = Messages(self.member, self._store, self._rng)
+            self.intake = Intake(self.member, self._store, self.messages, self._draw_wait_s)
+            with self._store.transaction():
+                self._store.expire(self._now_s(), KEEP_DAYS)
+            if self._given_link is None:
+                gateway = self.member.directory.gateway(self.member.settings.gateway)
+                client = GatewayClient(gateway, self.member.owner)
+                self._link: Link = await opening.enter_async_context(client)
+            else:
+                self._link = self._given_link
+            self._exit = opening.pop_all()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        try:
+            await self._stop_polling()
+            if self._done:
+                # Not needed for safety: what isn't acknowledged comes again and is dropped then.
+                with suppress(UserError, PeerError, TimeoutError):
+                    async with asyncio.timeout(LAST_ACKNOWLEDGE_S):
+                        await self._link.fetch(0, self._done)
+        finally:
+            await self._exit.aclose()
 
     @property
     def lifetime_s(self) -> float:
         """How long a request should live to get all its resends and their answers, from the pools' tail."""
-        raise NotImplementedError
+        return self._trip.lifetime_s()
+
+    @property
+    def usual_wait_s(self) -> float:
+        """Nearly every answer (99 of 100) is there after this time."""
+        return self._trip.quantile_s(0.99)
 
     async def reach(self) -> None:
         """
@@ -40,32 +128,243 @@ class Post:
 
         Call it before a new operation is written to disk. Raises Unavailable: nothing has happened.
         """
-        raise NotImplementedError
+        if not await self._register():
+            await self._fetch(0)
 
     async def ask(
         self, service: str, request_id: bytes, body: bytes, expires_s: int, timeout_s: float
     ) -> bytes:
         """
-        The service's answer (at most ANSWER_BODY_BYTES bytes) to a request (at most REQUEST_BODY_BYTES).
+        The service's answer (1 to ANSWER_BODY_BYTES bytes) to a request (0 to REQUEST_BODY_BYTES).
 
-        Idempotent by ``request_id`` (16 random bytes): asked again, in this process or a later one, it goes on
-        where it was, or returns the stored answer. Everything is on disk before the first byte leaves.
-        ``expires_s`` (Unix seconds, at most 7 days ahead) is when the service drops it; asked again after that
-        time without an answer, with a later ``expires_s``, it is sent anew under the same id.
+        Idempotent by ``request_id`` (16 random bytes): asked again, in this process or a later one, it goes
+        on where it was, or returns the stored answer. Everything is on disk before the first byte leaves.
+        ``expires_s`` (Unix seconds, at most 7 days ahead; see ``lifetime_s``) is when the service drops it;
+        asked again after that time without an answer, with a later ``expires_s``, it is sent anew under the
+        same id.
 
-        Raises PendingError when ``timeout_s`` is over and the outcome isn't known; UserError when this id was
-        used with another body or service; PeerError(``refused``) when the service says so.
+        Raises PendingError when ``timeout_s`` is over and the outcome isn't known, ExpiredError (a
+        PendingError) when ``expires_s`` is over; UserError when the directory has no such service, this id
+        was used with another body or service, or the gateway refuses; PeerError(``refused``) when the
+        service says that it knows another request of this id.
         """
-        raise NotImplementedError
+        if len(request_id) != REQUEST_ID_BYTES or len(body) > REQUEST_BODY_BYTES:
+            raise ValueError(f"a request has an id of 16 bytes and a body of at most {REQUEST_BODY_BYTES}")
+        self.member.directory.service(service)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout_s
+        with self._store.transaction():
+            before = self._store.conversation(request_id)
+            state = ask(before, request_id, Asked(service, body, expires_s), self._now_s())
+            if state != before:
+                self._store.put_conversation(state)
+        if state.answer is None and before is not None and not self._looked:
+            # It was asked in an earlier process: its answer may wait already, so look before sending again.
+            with suppress(Unavailable):
+                await self._fetch(0)
+        async with self._listening():
+            while True:
+                news = self._news
+                state = await self._send_if_due(request_id, give_up)
+                if state.answer is not None:
+                    break
+                now_s = self._now_s()
+                left_s = give_up - loop.time()
+                if state.is_expired(now_s):
+                    raise ExpiredError(f"{service} didn't answer before the request expired; ask again")
+                if left_s <= 0:
+                    raise PendingError(self._pending(service))
+                wait_s = min(left_s, state.expires_s - now_s, max(state.next_s - now_s, 0.0))
+                await self._wait(news, wait_s)
+        if state.answer == b"":
+            raise PeerError("refused", f"{service} knows another request of this id")
+        return state.answer
 
     def forget(self, request_id: bytes) -> None:
         """Delete a request and its answer, after the caller has stored what the answer means. Idempotent."""
-        raise NotImplementedError
+        with self._store.transaction():
+            self._store.forget_conversation(request_id)
 
-    async def poll(self, wait_s: float) -> None:
+    async def poll(self, wait_s: float) -> Report:
         """
         Fetch what waits (for at most ``wait_s`` if nothing does), and put it where it belongs.
 
-        Raises Unavailable.
+        Raises Unavailable, or UserError when the gateway refuses.
         """
-        raise NotImplementedError
+        whole = Report()
+        if self._listeners:
+            # Somebody asks, so the mailbox is being fetched already; what it brings isn't counted here.
+            await self._wait(self._news, wait_s)
+            return whole
+        while True:
+            report = await self._fetch(wait_s)
+            if report is None:
+                return whole
+            whole.loops += report.loops
+            whole.messages += report.messages
+            whole.answers += report.answers
+            # More may wait than one fetch brings.
+            wait_s = 0
+
+    async def send_queued(self) -> list[int]:
+        """
+        Hand all queued messages to the gateway; returns the numbers of those that it has now.
+
+        Raises Unavailable or UserError; what wasn't sent stays queued for the next command.
+        """
+        sent = []
+        for number in self.messages.queued():
+            await self._submit(self.messages.packets(number, self._now_s()))
+            # Killed before this commit, it is sent again, and its receiver drops the second copy.
+            self.messages.sent(number)
+            sent.append(number)
+        return sent
+
+    async def send_loop(self, nonce: bytes) -> None:
+        """Send a packet to our own address; when it is back, ``nonce`` (16 bytes) is in ``loops``."""
+        now_s = self._now_s()
+        mailbox = self.member.address
+        route = self.member.directory.route(
+            self.member.settings.gateway, mailbox.token, mailbox.endpoint.public, now_s, self._rng
+        )
+        await self._submit([build_forward(route, Format.LOOP.to_bytes(1) + nonce)])
+
+    # Sending
+
+    def _draw_wait_s(self, attempt: int) -> float:
+        return self._trip.wait_s(attempt, self._rng)
+
+    async def _send_if_due(self, request_id: bytes, give_up: float) -> Conversation:
+        """One step by the clock; returns the state after it."""
+        with self._store.transaction():
+            before = self._store.conversation(request_id)
+            if before is None:
+                raise UserError("this request was forgotten while it was being asked")
+            state, send = step(before, Clock(), self._now_s(), self._draw_wait_s)
+            if send is None:
+                return state
+            # State and secrets are on disk before the packet exists anywhere else.
+            self._store.put_conversation(state)
+            packet = self._request_packet(state, send.attempt)
+        if not await self._submit_until(packet, give_up):
+            with self._store.transaction():
+                now = self._store.conversation(request_id)
+                if now is not None and now == state:
+                    state, _ = step(now, NotTaken(), self._now_s(), self._draw_wait_s)
+                    self._store.put_conversation(state)
+        return self._store.conversation(request_id) or state
+
+    def _request_packet(self, state: Conversation, attempt: int) -> Addressed:
+        now_s = self._now_s()
+        directory = self.member.directory
+        gateway, replies = self.member.settings.gateway, self.member.replies
+        expires_s = directory.block_expiry_s(gateway, now_s)
+        blocks = []
+        for _ in range(2):
+            back = directory.route(gateway, replies.token, replies.endpoint.public, now_s, self._rng)
+            block, secrets = build_reply_block(back, expires_s)
+            self._store.put_block(
+                Kind.CONVERSATION, state.request_id, secrets.block_id, expires_s, secrets.encode()
+            )
+            blocks.append(block)
+        first, second = blocks
+        message = RequestMessage(state.request_id, attempt, state.expires_s, (first, second), state.body)
+        service = directory.service(state.service)
+        route = directory.route(service.gateway, service.token, service.endpoint_public, now_s, self._rng)
+        return build_forward(route, message.encode())
+
+    async def _submit_until(self, packet: Addressed, give_up: float) -> bool:
+        """Whether the gateway took it before ``give_up``. The same packet again does no harm."""
+        while True:
+            try:
+                await self._submit([packet])
+            except Unavailable as error:
+                self._trouble = error
+                if asyncio.get_running_loop().time() + PAUSE_S > give_up:
+                    return False
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return True
+
+    async def _submit(self, packets: list[Addressed]) -> None:
+        await self._register()
+        await self._link.submit(packets)
+
+    async def _register(self) -> bool:
+        """Open our mailboxes, once a day; whether the gateway was asked."""
+        mark = f"{self.member.settings.gateway} {int(self._now_s()) // DAY_S}"
+        if self._store.note(REGISTERED) == mark:
+            return False
+        await self._link.register([self.member.address.token, self.member.replies.token])
+        with self._store.transaction():
+            self._store.put_note(REGISTERED, mark)
+        return True
+
+    # Receiving
+
+    async def _fetch(self, wait_s: float) -> Report | None:
+        """One fetch, stored and to be acknowledged with the next; None when nothing came."""
+        await self._register()
+        async with self._fetching:
+            done = list(self._done)
+            items = await self._link.fetch(wait_s, done)
+            del self._done[: len(done)]
+            self._trouble = None
+            self._looked = True
+            if not items:
+                return None
+            report = self.intake.take(items, self._now_s())
+            # Committed: from here on the gateway may delete them.
+            self._done += [item.number for item in items]
+            self.loops.update(report.loops)
+        self._wake()
+        return report
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _wait(self, news: asyncio.Event, wait_s: float) -> None:
+        """Until something arrives, or ``wait_s`` is over. Raises what ended the polling, if it has ended."""
+        if self._poller is not None and self._poller.done():
+            self._poller.result()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await news.wait()
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """While anyone is inside, the mailbox is polled."""
+        self._listeners += 1
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll_on())
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+            if self._listeners == 0:
+                await self._stop_polling()
+
+    async def _poll_on(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._fetch(LONGEST_WAIT_S)
+                except (UserError, MalformedMessage) as error:
+                    # Kept for whoever gives up waiting: it says why nothing comes.
+                    self._trouble = error if isinstance(error, UserError) else None
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            self._wake()
+
+    async def _stop_polling(self) -> None:
+        poller, self._poller = self._poller, None
+        if poller is not None and not poller.done():
+            poller.cancel()
+            await asyncio.wait([poller])
+
+    def _pending(self, service: str) -> str:
+        why = f": {self._trouble}" if self._trouble else ""
+        return (
+            f"no answer from {service} yet{why}; whether it was done isn't known: run mixmint wallet resume"
+        )

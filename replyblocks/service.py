@@ -22,7 +22,7 @@ from mix.packet.build import ReplyBlock, open_forward, use_reply_block
 from mix.packet.command import Command, CommandType
 from mix.packet.geometry import KEY_ID_BYTES, REPLY_BLOCK_BYTES, Addressed, Token
 from mix.packet.unwrap import unwrap
-from mixmint.errors import FatalError, MalformedMessage, MalformedPacket, PeerError, UserError
+from mixmint.errors import FatalError, MalformedMessage, MalformedPacket, PeerError, Unavailable, UserError
 from mixmint.keys import BoxKey
 from replyblocks.formats import RequestMessage, decode_request, encode_answer
 from replyblocks.link import Item, Link
@@ -47,8 +47,8 @@ class Request:
     """
     A request, as a handler gets it.
 
-    ``request_id`` (16 bytes) was chosen by the sender, at random. ``body``: 0 to REQUEST_BODY_BYTES bytes, not
-    checked at all. ``expires_s``, Unix seconds: no resend of it comes after this time and SKEW_S.
+    ``request_id`` (16 bytes) was chosen by the sender, at random. ``body``: 0 to REQUEST_BODY_BYTES bytes,
+    not checked at all. ``expires_s``, Unix seconds: no resend of it comes after this time and SKEW_S.
     """
 
     request_id: bytes
@@ -84,8 +84,9 @@ class ServiceHost:
     """
     Runs a handler behind a gateway.
 
-    ``link`` is this service's GatewayClient, opened by the caller; ``endpoint_key`` unwraps what comes for the
-    service. ``now_s`` is the clock. Counters go to ``registry``, without labels that a sender could choose.
+    ``link`` is this service's GatewayClient, opened by the caller; ``endpoint_key`` unwraps what comes for
+    the service. ``now_s`` is the clock. Counters go to ``registry``, without labels that a sender could
+    choose.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class ServiceHost:
         """
         Answer one fetched batch; returns the numbers to acknowledge.
 
-        Raises UserError or Unavailable when it must be worked on again.
+        Raises what the handler raises (UserError: the same batch comes again).
         """
         now_s = self._now_s()
         # One thread for the whole batch: at 75 us a packet the event loop would stand still for its length.
@@ -158,7 +159,8 @@ class ServiceHost:
 
         Returns after the gateway has accepted the answers.
         """
-        # Two sendings of one request may meet here. The handler sees the request once; each sending is answered.
+        # Two sendings of one request may meet here. The handler sees the request once; each sending is
+        # answered.
         requests: dict[bytes, Request] = {}
         for one in batch:
             requests.setdefault(one.request.request_id, one.request)
@@ -167,15 +169,27 @@ class ServiceHost:
         if len(answers) != len(asked):
             raise FatalError("a handler gave another number of answers than it had requests")
         by_id = dict(zip(requests, answers, strict=True))
-        packets = await asyncio.to_thread(self._pack, batch, requests, by_id)
-        await self._link.submit(packets)
+        await self._submit(await asyncio.to_thread(self._pack, batch, requests, by_id))
         self.outcomes.labels("answered").inc(len(batch))
+
+    async def _submit(self, packets: Sequence[Addressed]) -> None:
+        """
+        Until the gateway has them: the handler needn't work again because the gateway is away for a while.
+        """
+        while True:
+            try:
+                await self._link.submit(packets)
+            except Unavailable as error:
+                _log.warning("%s; the answers are kept and sent again", error)
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
 
     def _service_token(self) -> Token:
         return Token(self._service.token)
 
     def _decode(self, items: Sequence[Item], now_s: float) -> list[Decoded]:
-        first_mixes = self._first_mix_keys()
+        first_mixes = self._first_mix_keys(now_s)
         decoded: list[Decoded] = []
         seen: set[bytes] = set()
         for item in items:
@@ -201,12 +215,13 @@ class ServiceHost:
             raise MalformedPacket("command")
         return decode_request(open_forward(unwrapped))
 
-    def _first_mix_keys(self) -> frozenset[bytes]:
-        """Where an answer may begin its way. Read per batch: the directory may be replaced."""
+    def _first_mix_keys(self, now_s: float) -> frozenset[bytes]:
+        """Where an answer may begin its way, also by the clock of a gateway that is SKEW_S off."""
         return frozenset(
             key.key_id
             for cascade in self._directory.cascades
             for key in self._directory.node(cascade[0]).sphinx_keys
+            if key.is_accepted(now_s - SKEW_S) and key.is_accepted(now_s + SKEW_S)
         )
 
     def _pack(
