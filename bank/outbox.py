@@ -44,20 +44,27 @@ class BoardClock:
         self._terms = terms
         self._silence_s = silence_s
         self._now_s = now_s
-        self._closed: int | None = None
+        self.closed: int | None = None
         self._heard_s = 0.0
 
     def heard(self, closed: int) -> None:
         """The board's newest closed round, from a receipt that was asked for just now."""
-        self._closed, self._heard_s = closed, time.monotonic()
+        self.closed, self._heard_s = closed, time.monotonic()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the board was heard lately."""
+        return self.closed is not None and time.monotonic() - self._heard_s <= self._silence_s
+
+    def epoch(self) -> int:
+        """The coin epoch by this machine's clock."""
+        return self._terms.epoch_at(self._now_s())
 
     def moment(self) -> Moment:
         """Raises Unavailable when the board hasn't been heard lately."""
-        if self._closed is None:
-            raise Unavailable("the bank waits for its board; try again")
-        if time.monotonic() - self._heard_s > self._silence_s:
-            raise Unavailable("the bank hasn't heard its board for too long; try again later")
-        return Moment(self._closed, self._terms.epoch_at(self._now_s()))
+        if self.closed is None or not self.is_right:
+            raise Unavailable("the bank doesn't hear its board; try again later")
+        return Moment(self.closed, self.epoch())
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bank.formats.answer import (
     Statements,
     Withdrawn,
 )
-from bank.formats.coin import BankId, total_units
+from bank.formats.coin import total_units
 from bank.formats.entry import SpentEntry
 from bank.formats.order import NOTHING, input_ids
 from bank.formats.request import Deposit, ReadAccount, Withdraw
@@ -89,7 +89,7 @@ def read_statements(request: ReadAccount, signer: Signer, book: Book) -> Body:
     return Statements(tuple(sign_statement(signer.key, statement) for statement in found))
 
 
-def open_account(bank: BankId, key: bytes, book: Book) -> Statement:
+def open_account(bank: bytes, key: bytes, book: Book) -> Statement:
     """
     The operator opens an account with a balance of 0. Raises UserError when it is open already.
     """
@@ -99,7 +99,7 @@ def open_account(bank: BankId, key: bytes, book: Book) -> Statement:
     return statement
 
 
-def credit(bank: BankId, key: bytes, units: int, book: Book) -> Statement:
+def credit(bank: bytes, key: bytes, units: int, book: Book) -> Statement:
     """
     The operator books money that came in from outside. Raises UserError: no such account, or an amount that
     is not positive or too large.

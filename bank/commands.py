@@ -1,0 +1,193 @@
+"""The operator's commands of the bank: ``mixmint bank``."""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from nacl import bindings
+
+from mixmint.errors import UserError
+from mixmint.keys import PUBLIC_BYTES, SEED_BYTES, SigningKey, read_secret
+from mixmint.settings import load
+
+T = TypeVar("T")
+_PATH = click.Path(path_type=Path)
+_PORT = click.IntRange(1, 65535)
+_CONFIG = click.option("--config", required=True, type=_PATH, help="The bank's settings file.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
+
+
+@click.group()
+def bank() -> None:
+    """Run a bank: certify coins, exchange them, keep accounts."""
+
+
+@bank.command("init")
+@click.argument("folder", metavar="DIR", type=_PATH)
+@click.option("--name", default="bank", show_default=True, help="The bank's name in the directory.")
+@click.option("--gateway", required=True, help="The gateway that it sits behind, e.g. g1.")
+@click.option("--board", default="board", show_default=True, help="The board that it publishes on.")
+@click.option("--host", required=True, help="Address at which people reach its HTTP side.")
+@click.option("--port", required=True, type=_PORT, help="Port of the HTTP side.")
+@click.option("--operations-port", required=True, type=_PORT, help="Loopback port for health and metrics.")
+@click.option("--listen-host", help="Address to listen on.  [default: the --host]")
+@click.option("--url", default="", help="Public URL, if not http://HOST:PORT (behind a proxy, or HTTPS).")
+@click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
+def init(
+    folder: Path,
+    name: str,
+    gateway: str,
+    board: str,
+    host: str,
+    port: int,
+    operations_port: int,
+    listen_host: str | None,
+    url: str,
+    network: Path | None,
+) -> None:
+    """
+    Make a bank's folder: settings, keys, empty books, and the descriptor to hand to the authorities.
+
+    \b
+    Example:
+      mixmint bank init /etc/mixmint/bank --gateway g1 --host 192.0.2.7 --port 7201 --operations-port 9201
+    """
+    from bank.init import BankPlan, create_bank
+
+    # Relative, so that a whole network's folder can be moved.
+    shown = os.path.relpath(network or folder.resolve().parent / "network.toml", folder.resolve())
+    plan = BankPlan(name, gateway, host, port, operations_port, board, shown, listen_host or host, url)
+    descriptor, key = create_bank(folder, plan)
+    click.echo(f"bank {name} is made, signing key {key.public.hex()}")
+    click.echo(f"give {descriptor} to the directory's authorities, and back up {folder / 'bank.key'}")
+
+
+@bank.command("run")
+@_CONFIG
+@click.option("--check", is_flag=True, help="Check everything, print what would run, and exit.")
+def run(config: Path, check: bool) -> None:
+    """
+    Run a bank until SIGTERM.
+
+    \b
+    Example:
+      mixmint bank run --config /etc/mixmint/bank/bank.toml
+    """
+    from bank import daemon
+
+    if check:
+        click.echo(daemon.check(config, time.time()))
+    else:
+        daemon.run_bank(config)
+
+
+@bank.group()
+def account() -> None:
+    """Open, credit and list accounts; also while the bank runs."""
+
+
+@account.command("open")
+@_CONFIG
+@click.argument("public", metavar="PUBLICHEX")
+def open_(config: Path, public: str) -> None:
+    """
+    Open an account for a holder's public key (64 hex digits, from `mixmint wallet init`).
+
+    \b
+    Example:
+      mixmint bank account open --config bank.toml 5f1d...e3
+    """
+    from bank.ledger.accounts import open_account
+    from bank.store import SqliteBook
+
+    key = _public_key(public)
+
+    def operation(book: SqliteBook, bank_id: bytes) -> None:
+        open_account(bank_id, key, book)
+
+    _on_books(config, operation)
+    click.echo(f"account {public} is open")
+
+
+@account.command("credit")
+@_CONFIG
+@click.argument("public", metavar="PUBLICHEX")
+@click.argument("units", type=click.IntRange(1, 2**62))
+def credit(config: Path, public: str, units: int) -> None:
+    """
+    Book money that came in from outside onto an account.
+
+    \b
+    Example:
+      mixmint bank account credit --config bank.toml 5f1d...e3 100
+    """
+    from bank.ledger.accounts import credit as book_credit
+
+    key = _public_key(public)
+    statement = _on_books(config, lambda book, bank_id: book_credit(bank_id, key, units, book))
+    click.echo(f"account {public}: {units} units credited, balance {statement.balance}")
+
+
+@account.command("list")
+@_CONFIG
+@_JSON
+def list_(config: Path, as_json: bool) -> None:
+    """
+    All accounts and their balances.
+
+    \b
+    Example:
+      mixmint bank account list --config bank.toml --json
+    """
+    rows = _on_books(config, lambda book, _: book.accounts())
+    if as_json:
+        accounts = [
+            {"account": key.hex(), "sequence": sequence, "balance": balance}
+            for key, sequence, balance in rows
+        ]
+        click.echo(json.dumps({"accounts": accounts, "total": sum(balance for *_, balance in rows)}))
+        return
+    for key, sequence, balance in rows:
+        click.echo(f"{key.hex()}  {balance:>12} units  {sequence} statements")
+    click.echo(f"{len(rows)} accounts, {sum(balance for *_, balance in rows)} units")
+
+
+def _public_key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    # A point of small order, or none at all, could never sign a withdrawal: a typing error.
+    if len(key) != PUBLIC_BYTES or not bindings.crypto_core_ed25519_is_valid_point(key):
+        raise UserError("an account is named by 64 hex digits; `mixmint wallet account` prints them")
+    return key
+
+
+@contextmanager
+def _books(config: Path) -> Iterator[tuple[sqlite3.Connection, bytes]]:
+    from bank.formats.coin import bank_id
+    from bank.settings import BankSettings
+    from bank.store import open_books
+
+    settings = load(config, BankSettings)
+    if not settings.database_path.exists():
+        raise UserError(f"the books {settings.database_path} are missing; restore their newest copy")
+    bank = bank_id(SigningKey(read_secret(settings.key_path, SEED_BYTES)).public)
+    connection = open_books(settings.database_path, bank)
+    try:
+        yield connection, bank
+    finally:
+        connection.close()
+
+
+def _on_books(config: Path, operation: Callable[..., T]) -> T:
+    from bank.store import run_once
+
+    with _books(config) as (connection, bank):
+        return run_once(connection, lambda book: operation(book, bank))

@@ -1,0 +1,205 @@
+"""
+The bank's daemon: settings and keys in, tasks and listeners up, everything down in order.
+
+    feeder        the outbox to the board, the board's clock back
+    service host  requests over the mixes
+    HTTP          requests directly, into the same batches
+"""
+
+import asyncio
+import logging
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from bank.board.feed import FeedClient
+from bank.formats.coin import bank_id
+from bank.formats.entry import make_key_entry
+from bank.ledger import Signer
+from bank.outbox import BoardClock, Feeder
+from bank.service import Bank
+from bank.settings import BankSettings
+from bank.store import Store, open_books
+from bank.web import build_app as build_web_app
+from mix.directory import Directory, load_network
+from mix.endpoint import GatewayClient
+from mixmint.errors import UserError
+from mixmint.keys import SEED_BYTES, BoxKey, Label, SigningKey, labelled_hash, read_secret
+from mixmint.settings import describe, load
+from mixmint.web import Listener, operations_app, run, serve
+from replyblocks.service import ServiceHost
+
+OWNER = Label("mixmint/bank-mailbox-owner/v1")
+
+_log = logging.getLogger("bank")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bank is made of, read and checked."""
+
+    settings: BankSettings
+    directory: Directory
+    key: SigningKey
+    endpoint_key: BoxKey
+
+
+def read_parts(config: Path, now_s: float) -> Parts:
+    """
+    Read settings, directory and keys, and check that they belong together.
+
+    Raises UserError, one line, for whatever is missing or wrong.
+    """
+    settings = load(config, BankSettings)
+    directory = load_network(settings.network, now_s)
+    key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
+    endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
+    service = directory.service(settings.name)
+    if service.kind != "bank" or service.identity != key.public:
+        raise UserError(
+            f"the directory lists another key for bank {settings.name}; hand in this bank's descriptor, or "
+            "use the folder that belongs to it"
+        )
+    if directory.service(settings.board).kind != "board":
+        raise UserError(f"{settings.board} is no board in the directory; mend the setting `board`")
+    if not settings.database_path.exists():
+        raise UserError(
+            f"the books {settings.database_path} are missing; restore their newest copy (a bank that began "
+            "anew would accept spent coins again)"
+        )
+    return Parts(settings, directory, key, endpoint_key)
+
+
+def check(config: Path, now_s: float) -> str:
+    """What ``--check`` prints; it opens everything but listens nowhere."""
+    parts = read_parts(config, now_s)
+    _tls(parts.settings)
+    open_books(parts.settings.database_path, bank_id(parts.key.public)).close()
+    gateway = parts.directory.service(parts.settings.name).gateway
+    board = parts.directory.service(parts.settings.board)
+    return "\n".join(
+        (
+            describe(parts.settings),
+            f"bank id {bank_id(parts.key.public).hex()}, signing key {parts.key.public.hex()}",
+            f"board {board.name} at {board.url}, gateway {gateway}",
+            "ok",
+        )
+    )
+
+
+class BankDaemon:
+    """One running bank: its web application, its health, and why it stopped."""
+
+    def __init__(self, parts: Parts, registry: CollectorRegistry | None = None) -> None:
+        self._parts = parts
+        self.registry = registry or CollectorRegistry()
+        settings = parts.settings
+        self._signer = Signer(parts.key, settings.terms)
+        self._clock = BoardClock(settings.terms, settings.board_silence_s)
+        # Opened before anything listens, so that a damaged or foreign file is one line and exit code 1.
+        self._store = Store(open_books(settings.database_path, self._signer.bank))
+        self._bank = Bank(
+            self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
+        )
+        self.failure: BaseException | None = None
+
+    def build_app(self) -> web.Application:
+        """The HTTP side; starting it starts the tasks, cleaning it up ends them and closes the books."""
+        app = build_web_app(self._bank, self._signer, self._clock)
+        app.cleanup_ctx.append(self._running)
+        return app
+
+    def health(self) -> dict[str, object]:
+        """For /healthz."""
+        if not self._clock.is_right:
+            return {"status": "no board", "newest_closed": self._clock.closed}
+        return {"newest_closed": self._clock.closed}
+
+    async def _running(self, _: web.Application) -> AsyncIterator[None]:
+        parts, settings = self._parts, self._parts.settings
+        board = parts.directory.service(settings.board)
+        gateway = parts.directory.gateway(parts.directory.service(settings.name).gateway)
+        owner = SigningKey(labelled_hash(OWNER, parts.endpoint_key.secret))
+        try:
+            async with aiohttp.ClientSession() as session, GatewayClient(gateway, owner) as link:
+                feeder = Feeder(
+                    self._store,
+                    FeedClient(board.url, board.identity, parts.key, session),
+                    make_key_entry(parts.key, self._signer.bank).encode(),
+                    self._clock,
+                    pause_s=settings.feed_pause_ms / 1000,
+                    registry=self.registry,
+                )
+                host = ServiceHost(
+                    parts.directory,
+                    settings.name,
+                    link,
+                    parts.endpoint_key,
+                    self._bank,
+                    registry=self.registry,
+                )
+                tasks = [self._start(feeder.run()), self._start(host.run())]
+                yield
+                # The feeder outlives the requests in hand, so what they made is fed if the board is quick.
+                for task in reversed(tasks):
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._bank.close()
+            await self._store.close()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A task of ours never ends by itself: its error is the daemon's, which stops in order."""
+        if not task.cancelled() and self.failure is None:
+            self.failure = task.exception()
+            signal.raise_signal(signal.SIGTERM)
+
+
+def run_bank(config: Path) -> None:
+    """Run until SIGTERM. Raises UserError before it starts, FatalError when the books are in doubt."""
+    parts = read_parts(config, time.time())
+    settings, tls = parts.settings, _tls(parts.settings)
+
+    async def main() -> None:
+        daemon = BankDaemon(parts)
+        listeners = [
+            Listener(daemon.build_app(), settings.host, settings.port, tls),
+            Listener(
+                operations_app(daemon.registry, daemon.health),
+                settings.operations_host,
+                settings.operations_port,
+            ),
+        ]
+        await serve(listeners, name="bank")
+        if daemon.failure is not None:
+            raise daemon.failure
+
+    run(main)
+
+
+def _tls(settings: BankSettings) -> ssl.SSLContext | None:
+    certificate, key = settings.certificate_path, settings.certificate_key_path
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UserError("HTTPS needs both certificate_path and certificate_key_path")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"can't use certificate {certificate} with key {key}: {error}") from None
+    return context

@@ -1,0 +1,85 @@
+"""The bank's settings: one TOML file, written by ``mixmint bank init``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from bank.ledger.terms import Terms
+from mixmint.settings import Settings
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class BankSettings(Settings, frozen=True, kw_only=True):
+    """Paths count from the settings file's own folder."""
+
+    name: Annotated[str, Meta(description="this bank's name in the directory")] = "bank"
+    board: Annotated[str, Meta(description="the directory's name of the board that it publishes on")] = (
+        "board"
+    )
+    network: Annotated[Path, Meta(description="the network file: which directory to believe")]
+    host: Annotated[str, Meta(description="address that the direct, not anonymous HTTP side listens on")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, Meta(description="its port")]
+    certificate_path: Annotated[
+        Path | None, Meta(description="PEM certificate chain for HTTPS; without it plain HTTP")
+    ] = None
+    certificate_key_path: Annotated[Path | None, Meta(description="its key, PEM, mode 0600")] = None
+    operations_host: Annotated[str, Meta(description="address of /healthz, /metrics; keep it loopback")] = (
+        "127.0.0.1"
+    )
+    operations_port: Annotated[Port, Meta(description="port of /healthz and /metrics")]
+    key_path: Annotated[
+        Path,
+        Meta(description="the bank's signing key, its only secret: 32 bytes, mode 0600; back it up"),
+    ] = Path("bank.key")
+    endpoint_key_path: Annotated[
+        Path, Meta(description="the key that opens packets for the bank, 32 bytes, mode 0600")
+    ] = Path("endpoint.key")
+    database_path: Annotated[
+        Path, Meta(description="the books; on a durable disk, and never run from an older backup")
+    ] = Path("bank.db")
+    epoch_s: Annotated[
+        int,
+        Meta(ge=60, le=2**31, description="length of a coin epoch, seconds; shorter ones tell coins apart"),
+    ] = 30 * 86400
+    life_epochs: Annotated[
+        int, Meta(ge=2, le=10_000, description="epochs that a coin can be spent in, its own included")
+    ] = 12
+    grace_epochs: Annotated[
+        int, Meta(ge=1, le=10_000, description="epochs after that in which it can only be exchanged")
+    ] = 3
+    hold_rounds: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="rounds of the board that a hold lasts: a payee's time to decide"),
+    ] = 60
+    promise_rounds: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=100_000,
+            description="rounds within which entries are public; a bank that is later has broken its word",
+        ),
+    ] = 60
+    board_silence_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="seconds without the board after which nothing is answered; keep it well below "
+            "promise_rounds rounds",
+        ),
+    ] = 10.0
+    feed_pause_ms: Annotated[
+        int,
+        Meta(ge=1, le=60_000, description="pause between two feeds, milliseconds; part of a payment's wait"),
+    ] = 50
+    threads: Annotated[
+        int, Meta(ge=1, le=64, description="threads that verify signatures; one per core that you can spare")
+    ] = 2
+
+    @property
+    def terms(self) -> Terms:
+        """What the ledger's rules need of them."""
+        return Terms(self.epoch_s, self.life_epochs, self.grace_epochs, self.hold_rounds, self.promise_rounds)
