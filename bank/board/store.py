@@ -18,7 +18,7 @@ from bank.board import journal
 from bank.board.checkpoints import Checkpointer
 from bank.board.coins import find_coin
 from bank.board.feed import Batch
-from bank.board.journal import ClosedRound, Taken
+from bank.board.journal import GENESIS, ClosedRound, Taken
 from bank.board.rounds import unpack
 from mixmint.database import Writer, open_database
 from mixmint.keys import SigningKey
@@ -39,21 +39,31 @@ class Placed:
 
 
 class BoardStore:
-    """Made by ``BoardStore.open`` inside a running event loop; ``close`` when done."""
+    """``open`` it inside a running event loop; ``close`` it when done."""
+
+    _writer: Writer
+    _reader: ThreadPoolExecutor
+    _read_connection: sqlite3.Connection
+    _checkpointer: Checkpointer
 
     def __init__(self, path: Path, key: SigningKey, round_entries: int) -> None:
+        self._path = path
         self._key = key
         self._round_entries = round_entries
-        connection = open_database(path, journal.MIGRATIONS)
+        self.newest = GENESIS
+        """The newest closed round, as of the last commit that this process made."""
+
+    def open(self) -> None:
+        """Raises UserError (can't be opened, disk full) or FatalError (damaged)."""
+        connection = open_database(self._path, journal.MIGRATIONS)
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
         self.newest = journal.newest_round(connection)
-        """The newest closed round, as of the last commit that this process made."""
         self._writer = Writer(connection)
-        self._read_connection = open_database(path, journal.MIGRATIONS)
+        self._read_connection = open_database(self._path, journal.MIGRATIONS)
         self._read_connection.execute("PRAGMA query_only=ON")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
-        self._checkpointer = Checkpointer(path)
+        self._checkpointer = Checkpointer(self._path)
 
     async def close(self) -> None:
         """Finish what is queued, then close every connection."""
@@ -95,6 +105,18 @@ class BoardStore:
         def work(connection: sqlite3.Connection) -> list[ClosedRound]:
             rows = connection.execute(
                 "SELECT * FROM rounds WHERE round > ? ORDER BY round LIMIT ?", (after, limit)
+            )
+            return [journal.read_round(row) for row in rows]
+
+        return await self._read(work)
+
+    async def newest_with_entries(self, limit: int) -> list[ClosedRound]:
+        """The newest rounds that aren't empty, descending."""
+
+        def work(connection: sqlite3.Connection) -> list[ClosedRound]:
+            rows = connection.execute(
+                "SELECT rounds.* FROM bundles JOIN rounds USING (round) ORDER BY bundles.first DESC LIMIT ?",
+                (limit,),
             )
             return [journal.read_round(row) for row in rows]
 

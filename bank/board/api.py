@@ -1,0 +1,170 @@
+"""The board for programs: JSON, paged by cursor, open to every web page (CORS), and the bank's feed."""
+
+import asyncio
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bank.board.board import Board
+from bank.board.endpoints import Endpoint, Parameter
+from bank.board.feed import FEED_PATH, MOST_FEED_BYTES
+from bank.board.store import Placed
+from bank.board.views import (
+    CertifiedView,
+    CoinPage,
+    EntriesPage,
+    RoundsPage,
+    SpentView,
+    TotalsPage,
+    entry_view,
+    round_view,
+    totals_view,
+)
+from mix.links.front import read_body
+from mixmint.wire import encode
+
+MOST_PAGE = 1000
+NEVER_CHANGES = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+
+AFTER = Parameter("after", "rounds with higher numbers than this one", default=0, most=2**32 - 1)
+CURSOR = Parameter("cursor", "index of the first entry wanted", default=0)
+LIMIT = Parameter("limit", "how many at most", default=100, least=1, most=MOST_PAGE)
+COIN = Parameter("id", "a coin id, 64 hexadecimal digits", place="path", hex_bytes=32)
+
+
+def answer_json(request: web.Request, answer: Any, *, closed: bool = False) -> web.Response:
+    """
+    JSON with an ETag. ``closed``: a page that is full of closed rounds never changes, so it may be kept.
+    """
+    return answer_cached(
+        request,
+        msgspec.json.encode(answer),
+        "application/json",
+        NEVER_CHANGES if closed else ASK_AGAIN,
+    )
+
+
+def answer_cached(request: web.Request, body: bytes, media_type: str, cache: str) -> web.Response:
+    """A body under its hash: who has it already gets 304 and no body."""
+    etag = sha256(body).hexdigest()[:32]
+    headers = {"ETag": f'"{etag}"', "Cache-Control": cache}
+    known = request.if_none_match or ()
+    if any(one.value in (etag, "*") for one in known):
+        return web.Response(status=304, headers=headers)
+    charset = "utf-8" if media_type.startswith("text/") else None
+    return web.Response(body=body, content_type=media_type, charset=charset, headers=headers)
+
+
+class Api:
+    """The handlers; ``endpoints`` says where each belongs."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint("/api/v1/rounds", "Closed rounds", self.rounds, RoundsPage, parameters=(AFTER, LIMIT)),
+            Endpoint(
+                "/api/v1/entries",
+                "Entries of closed rounds",
+                self.entries,
+                EntriesPage,
+                parameters=(CURSOR, LIMIT),
+            ),
+            Endpoint("/api/v1/totals", "Running totals", self.totals, TotalsPage),
+            Endpoint(
+                "/api/v1/coins/{id}",
+                "Every entry about one coin. For people: who asks about a coin says that it interests him",
+                self.coin,
+                CoinPage,
+                parameters=(COIN,),
+            ),
+            Endpoint(
+                FEED_PATH,
+                "The bank's outbox, signed. Answers a msgpack receipt (docs/spec/board.md)",
+                self.feed,
+                method="POST",
+                media_type="application/octet-stream",
+                statuses=(403, 409, 503),
+            ),
+            Endpoint(
+                "/events",
+                "Server-sent events, one per closed round, its data as in /api/v1/rounds",
+                self.events,
+                media_type="text/event-stream",
+                statuses=(503,),
+            ),
+        ]
+
+    async def rounds(self, request: web.Request) -> web.Response:
+        limit = LIMIT.number(request)
+        rounds = await self._board.store.rounds(AFTER.number(request), limit)
+        page = RoundsPage([round_view(one.round, one.closed_at_s, one.totals) for one in rounds])
+        return answer_json(request, page, closed=len(rounds) == limit)
+
+    async def entries(self, request: web.Request) -> web.Response:
+        cursor, limit = CURSOR.number(request), LIMIT.number(request)
+        found = await self._board.store.entries(cursor, limit)
+        page = EntriesPage([_view(placed) for placed in found], cursor + len(found))
+        return answer_json(request, page, closed=len(found) == limit)
+
+    async def totals(self, request: web.Request) -> web.Response:
+        newest = self._board.store.newest
+        round_ = newest.round
+        page = TotalsPage(round_.number, round_.next, newest.closed_at_s, totals_view(newest.totals))
+        return answer_json(request, page)
+
+    async def coin(self, request: web.Request) -> web.Response:
+        coin = COIN.data(request)
+        return answer_json(request, coin_page(coin, await self._board.store.coin(coin)))
+
+    async def feed(self, request: web.Request) -> web.Response:
+        body = await read_body(request, lambda length: 0 < length <= MOST_FEED_BYTES)
+        taken = await self._board.feed(body)
+        return web.Response(
+            status=200 if taken.taken else 409,
+            body=encode(taken.receipt),
+            content_type="application/octet-stream",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        events = self._board.hub.subscribe()
+        # The first one comes before the status line: it raises Unavailable when there are too many.
+        first = await anext(events)
+        response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        response.content_type = "text/event-stream"
+        response.charset = "utf-8"
+        try:
+            await response.prepare(request)
+            await _write(response, first)
+            async for event in events:
+                await _write(response, event)
+        except (ConnectionError, TimeoutError):
+            # He is gone, or doesn't read: his place is for the next one.
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            await events.aclose()
+        return response
+
+
+async def _write(response: web.StreamResponse, event: bytes) -> None:
+    async with asyncio.timeout(10):
+        await response.write(event)
+
+
+def _view(placed: Placed) -> Any:
+    return entry_view(placed.index, placed.round, placed.entry)
+
+
+def coin_page(coin: bytes, found: list[Placed]) -> CoinPage:
+    """A coin's state by its entries."""
+    views = [_view(placed) for placed in found]
+    certified = [view for view in views if isinstance(view, CertifiedView)]
+    spent = [view for view in views if isinstance(view, SpentView)]
+    state = "spent" if spent else "certified" if certified else "unknown"
+    return CoinPage(coin.hex(), state, certified, spent)  # type: ignore[arg-type]  # one of the three words

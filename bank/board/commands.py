@@ -1,0 +1,88 @@
+"""The operator's commands: ``mixmint board init`` and ``mixmint board run``."""
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+_PORT = click.IntRange(1, 65535)
+
+
+@click.group()
+def board() -> None:
+    """Run a public bulletin board: every coin certified, every coin spent."""
+
+
+@board.command("init")
+@click.argument("folder", metavar="DIR", type=_PATH)
+@click.option("--name", default="board", show_default=True, help="The board's name in the directory.")
+@click.option("--gateway", required=True, help="The gateway that the board sits behind, e.g. g1.")
+@click.option("--host", required=True, help="Address at which everyone reaches the page.")
+@click.option("--port", required=True, type=_PORT, help="Port of the page.")
+@click.option("--operations-port", required=True, type=_PORT, help="Loopback port for health and metrics.")
+@click.option("--listen-host", help="Address to listen on.  [default: the same as --host]")
+@click.option("--url", help="How the directory names the page, behind a proxy.  [default: http://HOST:PORT]")
+@click.option("--round-ms", default=10_000, show_default=True, help="A round closes at least this often.")
+@click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
+@click.option(
+    "--bank", default="bank", show_default=True, help="Whose feed is taken: a name in the directory."
+)
+@click.option("--bank-key", help="That bank's public key, 64 hex digits.  [default: as the directory says]")
+def init_board(
+    folder: Path,
+    name: str,
+    gateway: str,
+    host: str,
+    port: int,
+    operations_port: int,
+    listen_host: str | None,
+    url: str | None,
+    round_ms: int,
+    network: Path | None,
+    bank: str,
+    bank_key: str | None,
+) -> None:
+    """
+    Make a board's folder: settings, keys, and the descriptor to hand to the authorities.
+
+    \b
+    Example:
+      mixmint board init board --gateway g1 --host board.example.org --port 8080 --operations-port 9080
+    """
+    from bank.board.init import BoardPlan, create_board
+
+    plan = BoardPlan(
+        name=name,
+        gateway=gateway,
+        host=listen_host or host,
+        port=port,
+        operations_port=operations_port,
+        url=url or f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        round_ms=round_ms,
+        network=network or folder.parent / "network.toml",
+        bank=bank,
+        bank_key=bank_key or "",
+    )
+    descriptor = create_board(folder, plan)
+    click.echo(f"{folder} is ready. Hand {descriptor} to the directory's authorities; then:")
+    click.echo(f"  mixmint board run --config {folder / 'board.toml'}")
+
+
+@board.command("run")
+@click.option("--config", required=True, type=_PATH, help="The settings file, board.toml.")
+@click.option("--check", is_flag=True, help="Check settings and keys, print what would run, and stop.")
+def run_board(config: Path, check: bool) -> None:
+    """
+    Run the board until SIGTERM.
+
+    \b
+    Example:
+      mixmint board run --config board/board.toml
+    """
+    from bank.board.run import describe_run, prepare, run
+
+    prepared = prepare(config)
+    if check:
+        click.echo(describe_run(prepared))
+        return
+    run(prepared)

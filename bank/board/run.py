@@ -1,0 +1,90 @@
+"""From a settings file to a running board."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bank.board.board import Board
+from bank.board.daemon import BOARD, build_app, health
+from bank.board.metrics import BoardMetrics
+from bank.board.settings import BoardSettings
+from mix.directory import Directory, load_network
+from mixmint import web
+from mixmint.errors import UserError
+from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
+from mixmint.settings import describe, load
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything read and checked; nothing opened yet. ``directory``: None for a board that stands alone."""
+
+    settings: BoardSettings
+    key: SigningKey
+    endpoint_key: BoxKey
+    bank_key: bytes
+    directory: Directory | None
+
+
+def prepare(config: Path) -> Prepared:
+    """
+    Read settings, keys and directory.
+
+    Raises UserError, one line, for whatever is missing, unreadable or doesn't fit together.
+    """
+    settings = load(config, BoardSettings)
+    key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
+    endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
+    if settings.network is None:
+        if not settings.bank_key:
+            raise UserError(f"{config}: set network, or the bank_key of the bank whose feed is taken")
+        return Prepared(settings, key, endpoint_key, bytes.fromhex(settings.bank_key), None)
+    directory = load_network(settings.network, time.time())
+    if directory.service(settings.name).identity != key.public:
+        raise UserError(
+            f"the directory lists another key for {settings.name}; hand in this folder's descriptor, "
+            "or use the folder that belongs to it"
+        )
+    listed = directory.service(settings.bank).identity
+    bank_key = bytes.fromhex(settings.bank_key) if settings.bank_key else listed
+    return Prepared(settings, key, endpoint_key, bank_key, directory)
+
+
+def describe_run(prepared: Prepared) -> str:
+    """What ``--check`` prints."""
+    return "\n".join(
+        (
+            describe(prepared.settings),
+            f"# board key: {prepared.key.public.hex()}",
+            f"# takes the feed of bank key: {prepared.bank_key.hex()}",
+        )
+    )
+
+
+def run(prepared: Prepared) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings, metrics = prepared.settings, BoardMetrics()
+    alongside = None
+
+    if prepared.directory is not None:
+        directory = prepared.directory
+
+        @asynccontextmanager
+        async def alongside(board: Board) -> AsyncIterator[None]:
+            # Imported here: a board that stands alone doesn't load the packet code.
+            from bank.board.anonymous import answer_over_mixes
+
+            async with answer_over_mixes(
+                board, directory, settings.name, prepared.endpoint_key, metrics.registry
+            ):
+                yield
+
+    app = build_app(settings, prepared.key, prepared.bank_key, metrics=metrics, alongside=alongside)
+    operations = web.operations_app(metrics.registry, lambda: health(app[BOARD]))
+    listeners = [
+        web.Listener(app, settings.host, settings.port),
+        web.Listener(operations, settings.operations_host, settings.operations_port),
+    ]
+    web.run(lambda: web.serve(listeners, name="bank.board"))
