@@ -1,12 +1,13 @@
 """
 The replay filter: which packets and which frames a node has seen. SQLite, on a durable disk.
 
-The order in which a frame is taken in, and what is left of it when the process is killed at each point:
+The order in which a frame is taken in, and what is left of it when the process is killed after a step:
 
-    1. `fresh`: tags and frame id inserted          nothing: the transaction is rolled back; the frame comes again
-    2. the pool file commits the fresh packets      packets of an unknown frame, which a restart deletes; it comes again
-    3. `commit`: tags and frame id, synced to disk  the frame is ours: a restart keeps the packets
-    4. the frame is acknowledged                    the frame comes again; `knows_frame`, so it is only acknowledged
+    1. `fresh`: tags and frame id inserted   nothing, they are rolled back. The frame comes again.
+    2. the pool file commits the packets     packets that a restart drops, their frame being unknown. It comes again.
+    3. `commit`: tags and frame id on disk   the frame is ours: a restart keeps the packets. It comes again,
+                                             and `knows_frame`: acknowledged, and not looked at.
+    4. the frame is acknowledged             the same, or it doesn't come again.
 
 So a packet is never lost after it was acknowledged, and never released twice: what is released belongs to
 frames committed in step 3, and a tag committed there never is fresh again. A power cut may lose the pool file
@@ -29,14 +30,16 @@ from mixmint.errors import FatalError, UserError
 
 SCHEMA = (
     """
-    CREATE TABLE key (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, retired INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE key (
+        number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, retired INTEGER NOT NULL DEFAULT 0
+    );
     CREATE TABLE frame (id BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
 CACHE_KIB = 16_384
 """How much of the file SQLite keeps in memory, whatever the number of tags."""
 CHECKPOINT_PAGES = 4_000
-"""The write-ahead log's length at which it is copied to the file: rarely, since tags are spread all over it."""
+"""The write-ahead log's length at which it is copied to the file: rarely, as tags are spread all over it."""
 
 
 def create_filter(path: Path, keys: Iterable[KeyId]) -> None:
@@ -117,7 +120,7 @@ class ReplayFilter:
             raise FatalError(f"the replay filter can't be written: {error}; is the disk full?") from None
 
     def rollback(self) -> None:
-        """Forget what was inserted since the last commit: the pool file couldn't take the packets."""
+        """Forget what was inserted since the last commit."""
         if self._connection.in_transaction:
             self._cursor.execute("ROLLBACK")
 
@@ -152,7 +155,7 @@ class ReplayFilter:
         self._connection.close()
 
     def _insert(self, key_id: KeyId) -> str:
-        return f"INSERT OR IGNORE INTO tag_{self._number(key_id)} VALUES (?)"
+        return f"INSERT OR IGNORE INTO tag_{self._number(key_id)} VALUES (?)"  # noqa: S608 - the number is ours
 
     def _number(self, key_id: KeyId) -> int:
         row = self._cursor.execute("SELECT number, retired FROM key WHERE id = ?", (key_id,)).fetchone()
