@@ -44,7 +44,7 @@ REPLY_ENDPOINT = Label("mixmint/member-reply-endpoint/v1")
 DEFAULT_HOME = Path("~/.mixmint")
 
 
-class MemberSettings(Settings):
+class MemberSettings(Settings, frozen=True):
     """``member.toml``."""
 
     network: Annotated[Path, Meta(description="the network file: which directory to believe")]

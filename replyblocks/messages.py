@@ -56,7 +56,7 @@ HOUR_S = 3600
 State = Literal["queued", "sent", "answered"]
 
 
-class OutboxRow(Message):
+class OutboxRow(Message, frozen=True):
     """
     A message of ours. ``to`` is an address's text, or empty for an answer, which goes through ``blocks``.
 
@@ -75,7 +75,7 @@ class OutboxRow(Message):
     blocks: tuple[bytes, ...]
 
 
-class InboxRow(Message):
+class InboxRow(Message, frozen=True):
     """A message to us. ``answer_to`` is the outbox number it answers, 0 for none; ``blocks`` are unused."""
 
     hour: int

@@ -60,7 +60,7 @@ class Kind(IntEnum):
     OUTBOX = 5
 
 
-class ConversationRow(Message):
+class ConversationRow(Message, frozen=True):
     """A Conversation at rest; ``next_ms`` is -1 for never."""
 
     request_id: Bytes16
@@ -72,7 +72,7 @@ class ConversationRow(Message):
     answer: bytes | None
 
 
-class BlockRow(Message):
+class BlockRow(Message, frozen=True):
     """A reply block we gave away: what it opens, and for whom (a request id, or an outbox id)."""
 
     kind: Kind

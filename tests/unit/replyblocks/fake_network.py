@@ -190,9 +190,7 @@ class FakeNetwork:
 
 
 class FakeLink:
-    """
-    One owner's gateway client. ``fail_next`` makes the next calls fail, before or after they took effect.
-    """
+    """One owner's gateway client. ``fail_submit_after``: so many submissions fail after they were taken."""
 
     def __init__(self, network: FakeNetwork, owner: SigningKey) -> None:
         self._network = network
@@ -212,6 +210,7 @@ class FakeLink:
             raise Unavailable("the connection broke after the packets were taken")
 
     async def fetch(self, wait_s: float, acknowledge: Sequence[int] = ()) -> list[FakeItem]:
+        await asyncio.sleep(0)
         self._check()
         for number in () if self.loses_acknowledgements else acknowledge:
             self._box.items.pop(number, None)
