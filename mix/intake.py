@@ -1,0 +1,199 @@
+"""
+The way of a frame into a node, the same in mixes and gateways.
+
+    1. its packets are unwrapped by a worker
+    2. the replay filter says which are fresh; tags and frame id are inserted, not yet committed
+    3. the node keeps the fresh packets, under the frame's id (`Keeper.keep`)
+    4. tags and frame id are committed, to disk
+    5. from here on the packets may leave (`Keeper.recorded`), and the frame is acknowledged
+
+Killed after 3, a restart finds packets of a frame that the filter doesn't know, and deletes them; the peer
+sends the frame again. Killed after 4, the peer sends it again too, and is told that we have it. The table in
+mix/replay.py says the same from the filter's side.
+
+Frames that come while others are being written wait, and are then written together: one sync for all.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+from mix.frame import Frame, FrameId
+from mix.keys import NodeKeys
+from mix.metrics import NodeMetrics
+from mix.packet.batch import Batch
+from mix.packet.geometry import ADDRESSED_BYTES
+from mix.replay import ReplayFilter
+from mix.worker import Workers
+from mixmint.errors import Unavailable, UserError
+
+REMEMBERED = 4096
+"""Frames whose ids are kept in memory, to acknowledge them again without unwrapping them again."""
+
+_log = logging.getLogger("mix.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A frame's fresh packets, in random order: each is 16 bytes that say where to, then the packet."""
+
+    frame: FrameId
+    packets: bytes
+
+
+def select(packets: bytes, places: Sequence[int]) -> bytes:
+    """The packets (2,286 bytes each) at these places."""
+    return b"".join(packets[place * ADDRESSED_BYTES : (place + 1) * ADDRESSED_BYTES] for place in places)
+
+
+class Keeper(Protocol):
+    """What a node does with fresh packets."""
+
+    def has_room(self, packets: int) -> bool:
+        """Whether so many more may be kept. False lets the sender slow down."""
+
+    async def keep(self, frames: Sequence[Fresh]) -> None:
+        """
+        Keep these packets, surviving the process, but let none leave before `recorded`.
+
+        A frame may come a second time, when its tags could not be committed; then this replaces the first.
+
+        Raises UserError: none of them is kept.
+        """
+
+    def recorded(self, frames: Sequence[Fresh]) -> None:
+        """The tags of these frames are on disk."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    frame: FrameId
+    batch: Batch
+    taken: asyncio.Future[bool]
+
+
+class Intake:
+    """A link server's `FrameSink`. `run` is one of its daemon's loops."""
+
+    def __init__(
+        self,
+        keys: NodeKeys,
+        workers: Workers,
+        replay: ReplayFilter,
+        keeper: Keeper,
+        metrics: NodeMetrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys = keys
+        self._workers = workers
+        self._replay = replay
+        self._keeper = keeper
+        self._metrics = metrics
+        self._clock = clock
+        self._waiting: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._recent: OrderedDict[FrameId, None] = OrderedDict()
+
+    async def accept(self, frame: Frame) -> bool:
+        """See `FrameSink`."""
+        count = self._metrics.frames_received.labels
+        if frame.id in self._recent:
+            count("known").inc()
+            return True
+        if not self._keeper.has_room(frame.count):
+            count("no-room").inc()
+            return False
+        try:
+            batch = await self._workers.unwrap(frame.packets)
+        except Unavailable:
+            count("no-worker").inc()
+            return False
+        waiting = _Waiting(frame.id, batch, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        taken = await asyncio.shield(waiting.taken)
+        count("taken" if taken else "no-room").inc()
+        return taken
+
+    async def run(self) -> None:
+        """Write what waits, for ever. Raises FatalError when the filter can't be written."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            group, self._waiting = self._waiting, []
+            try:
+                taken = await self._write(group)
+            except BaseException:
+                # The senders keep their frames; they hear nothing, or 503, from a node that stops.
+                for one in group:
+                    one.taken.set_result(False)
+                raise
+            for one in group:
+                one.taken.set_result(taken)
+
+    async def _write(self, group: Sequence[_Waiting]) -> bool:
+        fresh = await asyncio.to_thread(self._insert, group)
+        try:
+            await self._keeper.keep(fresh)
+        except UserError as error:
+            _log.error("frames can't be kept: %s", error)
+            await asyncio.to_thread(self._replay.rollback)
+            return False
+        # A second hop into a thread, since this one waits for the disk.
+        await asyncio.to_thread(self._replay.commit)
+        self._keeper.recorded(fresh)
+        self._remember([one.frame for one in group])
+        return True
+
+    def _insert(self, group: Sequence[_Waiting]) -> list[Fresh]:
+        now_s = self._clock()
+        accepted, epoch = self._keys.accepted(now_s), self._keys.newest_epoch(now_s)
+        result = []
+        replayed = late = 0
+        for one in group:
+            if self._replay.knows_frame(one.frame):
+                continue
+            names, packets = one.batch.names, one.batch.packets
+            places: Sequence[int] = range(len(names))
+            if any(key_id not in accepted for key_id, _ in names):
+                places = [place for place in places if names[place][0] in accepted]
+                late += len(names) - len(places)
+                names = tuple(names[place] for place in places)
+            is_fresh = self._replay.fresh(names, one.frame, epoch)
+            kept = [place for place, fresh in zip(places, is_fresh, strict=True) if fresh]
+            replayed += len(names) - len(kept)
+            # Nearly always all are kept, and then nothing is copied.
+            whole = len(kept) == len(one.batch.names)
+            result.append(Fresh(one.frame, packets if whole else select(packets, kept)))
+        self._count(group, replayed, late)
+        return result
+
+    def _count(self, group: Sequence[_Waiting], replayed: int, late: int) -> None:
+        dropped = {"replayed": replayed, "epoch": late}
+        for one in group:
+            for reason, count in one.batch.refused.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        for reason, count in dropped.items():
+            if count:
+                self._metrics.dropped.labels(reason).inc(count)
+
+    def _remember(self, frames: Sequence[FrameId]) -> None:
+        for frame in frames:
+            self._recent[frame] = None
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    async def __aenter__(self) -> "Intake":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing that waits is taken: its senders keep it."""
+        for one in self._waiting:
+            one.taken.set_result(False)
