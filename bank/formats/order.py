@@ -9,6 +9,7 @@ the order, which is opened in a dispute.
 import os
 from dataclasses import dataclass
 from itertools import pairwise
+from struct import Struct
 
 from bank.formats.coin import MOST_EXPONENT, CoinId, CoinKey, coin_id
 from bank.formats.fields import Reader
@@ -23,6 +24,8 @@ VERSION = 1
 MOST_INPUTS = 8
 MOST_OUTPUTS = 16
 SALT_BYTES = 16
+_OUTPUT_BYTES = 33
+_HEAD = Struct(">B32s16sI32s32s32sBB")
 NOTHING = bytes(32)
 """Stands for "none" in the fields tau, note and credit account."""
 
@@ -37,18 +40,17 @@ class Output:
     def encode(self) -> bytes:
         return self.coin + self.exponent.to_bytes(1)
 
-    @classmethod
-    def read(cls, reader: Reader) -> "Output":
-        output = cls(CoinId(reader.take(32)), reader.number(1))
-        if output.exponent > MOST_EXPONENT:
-            raise MalformedMessage("value")
-        return output
-
 
 def read_outputs(reader: Reader, count: int) -> tuple[Output, ...]:
     """``count`` outputs, ascending by coin id: one order of them, so none twice and none that tells roles."""
-    outputs = tuple(Output.read(reader) for _ in range(count))
-    if any(a.coin >= b.coin for a, b in pairwise(outputs)):
+    data = reader.take(_OUTPUT_BYTES * count)
+    outputs = tuple(
+        [Output(CoinId(data[at : at + 32]), data[at + 32]) for at in range(0, len(data), _OUTPUT_BYTES)]
+    )
+    for output in outputs:
+        if output.exponent > MOST_EXPONENT:
+            raise MalformedMessage("value")
+    if count > 1 and any(a.coin >= b.coin for a, b in pairwise(outputs)):
         raise MalformedMessage("order-of-outputs")
     return outputs
 
@@ -102,18 +104,18 @@ class Order:
         Raises MalformedMessage: ``version``, ``length``, ``counts``, ``value``, ``order-of-inputs``,
         ``order-of-outputs``.
         """
-        if reader.number(1) != VERSION:
+        version, bank, request_id, last_round, tau, note, account, count_in, count_out = _HEAD.unpack(
+            reader.take(_HEAD.size)
+        )
+        if version != VERSION:
             raise MalformedMessage("version")
-        bank, request_id, last_round = reader.take(32), reader.take(16), reader.number(4)
-        tau, note, account = reader.take(32), reader.take(32), reader.take(32)
-        count_in, count_out = reader.number(1), reader.number(1)
         # Exactly one of outputs and credit; bounds before anything is read.
         if not 1 <= count_in <= MOST_INPUTS or count_out > MOST_OUTPUTS:
             raise MalformedMessage("counts")
         if (count_out == 0) != (account != NOTHING):
             raise MalformedMessage("counts")
-        inputs = tuple(CoinKey(reader.take(32)) for _ in range(count_in))
-        if any(a >= b for a, b in pairwise(inputs)):
+        inputs = tuple([CoinKey(reader.take(32)) for _ in range(count_in)])
+        if count_in > 1 and any(a >= b for a, b in pairwise(inputs)):
             raise MalformedMessage("order-of-inputs")
         outputs = read_outputs(reader, count_out)
         return cls(bank, request_id, last_round, inputs, outputs, account, tau, note)
@@ -162,7 +164,7 @@ class SignedOrder:
         salt = reader.take(SALT_BYTES)
         order = Order.read(reader)
         end = len(data) - 64 * len(order.inputs)
-        signatures = tuple(reader.take(64) for _ in order.inputs)
+        signatures = tuple([reader.take(64) for _ in order.inputs])
         reader.end()
         order_bytes = data[SALT_BYTES:end]
         return cls(salt, order, order_bytes, signatures, seal_of(salt, order_bytes))
