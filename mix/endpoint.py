@@ -142,7 +142,7 @@ class GatewayClient:
         timeout = aiohttp.ClientTimeout(total=wait_s + ANSWER_S)
         try:
             async with self._session.post(self._url + path, data=data, timeout=timeout) as response:
-                answer = await response.content.read(messages.MOST_ANSWER_BYTES + 1)
+                answer = await _read_bounded(response.content)
                 status, date = response.status, response.headers.get("Date", "")
         except aiohttp.ClientConnectorCertificateError:
             raise UserError(
@@ -174,6 +174,16 @@ def _refusal(name: str, date: str, now_s: float) -> str:
         way = "ahead of" if ahead_s > 0 else "behind"
         return f"this machine's clock is {abs(ahead_s):.0f} s {way} gateway {name}'s; set it and try again"
     return f"the gateway {name} refuses the request; is the directory file the newest?"
+
+
+async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
+    """An answer's body; what is over the longest good one is not read, and doesn't decode."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > messages.MOST_ANSWER_BYTES:
+            break
+    return bytes(body)
 
 
 def _why(error: Exception) -> str:

@@ -1,0 +1,262 @@
+"""
+The mix daemon: frames in, the pool, frames out at ticks.
+
+What it holds is in the pool file, so a process that is killed, restarted or upgraded loses nothing; a stop
+never empties the pool early, since that would show who was in it.
+
+Source: DESIGN section 5; docs/spec/mixing.md.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random, SystemRandom
+
+from aiohttp import web
+
+from mix.background import Background
+from mix.cover import CoverSource
+from mix.directory import Directory, Node, load_network
+from mix.frame import FRAME_ID_BYTES, MOST_PACKETS, Frame, FrameId
+from mix.intake import Fresh, Intake, select
+from mix.keys import filter_path, load_keys, our_node
+from mix.links.front import Front
+from mix.links.sender import Links, LinkSender
+from mix.links.server import LinkServer
+from mix.links.tls import link_server_context
+from mix.metrics import NodeMetrics
+from mix.packet.command import CommandType
+from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES
+from mix.pool import TimedPool
+from mix.poolfile import PoolFile, Slot
+from mix.replay import ReplayFilter
+from mix.settings import MixSettings
+from mix.ticker import Ticker
+from mix.worker import Workers
+from mixmint.settings import describe, load
+from mixmint.web import Listener, operations_app, serve
+from mixmint.web import run as run_daemon
+
+FRACTION = 0.65
+COVER_BACKLOG = 1024
+"""A link with more packets waiting gets no cover: it wouldn't leave, only take up room."""
+
+_log = logging.getLogger("mix")
+
+
+class Mix:
+    """What a mix holds, and where it goes next: its intake's `Keeper` and its links' `Outbox`."""
+
+    def __init__(
+        self,
+        file: PoolFile,
+        pool: TimedPool[Slot],
+        next_hops: Mapping[bytes, str],
+        capacity: int,
+        metrics: NodeMetrics,
+        arrived: Callable[[], None],
+    ) -> None:
+        self._file = file
+        self._pool = pool
+        self._next_hops = next_hops
+        self._capacity = capacity
+        self._metrics = metrics
+        self._arrived = arrived
+        self._pending: dict[FrameId, list[Slot]] = {}
+        peers = set(next_hops.values())
+        # Released by the pool, waiting for their link. Still "held" in the file: a restart pools them again.
+        self._released: dict[str, deque[Slot]] = {peer: deque() for peer in peers}
+        self._unacknowledged = {peer: file.outgoing(peer) for peer in peers}
+        pool.add(file.held())
+
+    def has_room(self, packets: int) -> bool:
+        return len(self._file) + packets <= self._capacity
+
+    async def keep(self, frames: Sequence[Fresh]) -> None:
+        for fresh in frames:
+            packets = self._onward(fresh.packets)
+            self._pending[fresh.frame] = self._file.put(fresh.frame, packets)
+
+    def _onward(self, packets: bytes) -> bytes:
+        """Those whose next key is one of our successors': a packet can't leave its cascade."""
+        starts = range(0, len(packets), ADDRESSED_BYTES)
+        known = [packets[at : at + KEY_ID_BYTES] in self._next_hops for at in starts]
+        if all(known):
+            return packets
+        self._metrics.dropped.labels("next-hop").inc(known.count(False))
+        return select(packets, [place for place, good in enumerate(known) if good])
+
+    def recorded(self, frames: Sequence[Fresh]) -> None:
+        for fresh in frames:
+            slots = self._pending.pop(fresh.frame)
+            self._pool.add(slots)
+            self._metrics.packets.labels("pooled").inc(len(slots))
+        self._arrived()
+
+    def add_cover(self, packets: Sequence[bytes]) -> None:
+        """Put cover packets into the pool, where nothing tells them from others."""
+        wanted = [one for one in packets if len(self._released[self._peer(one)]) < COVER_BACKLOG]
+        if wanted and self.has_room(len(wanted)):
+            self._pool.add(self._file.put(FrameId(os.urandom(FRAME_ID_BYTES)), b"".join(wanted)))
+            self._metrics.packets.labels("cover").inc(len(wanted))
+
+    def _peer(self, packet: bytes) -> str:
+        return self._next_hops[packet[:KEY_ID_BYTES]]
+
+    def release(self) -> None:
+        """A tick: the pool lets some packets go, each to its link."""
+        for slot in self._pool.tick():
+            self._released[self._next_hops[self._file.hop(slot)]].append(slot)
+        for peer, waiting in self._released.items():
+            # A peer away for so long must not stop the others: what is over half of all room is dropped.
+            while len(waiting) > self._capacity // 2:
+                self._drop([waiting.popleft() for _ in range(MOST_PACKETS)])
+                _log.error("%s has been away for too long; packets for it are dropped", peer)
+        self.measure()
+
+    def _drop(self, slots: list[Slot]) -> None:
+        gone = FrameId(os.urandom(FRAME_ID_BYTES))
+        self._file.send("", gone, slots)
+        self._file.acknowledged("", gone)
+        self._metrics.dropped.labels("backlog").inc(len(slots))
+
+    async def next_frame(self, peer: str) -> Frame | None:
+        frame = self._unacknowledged[peer]
+        waiting = self._released[peer]
+        if frame is None and waiting:
+            slots = [waiting.popleft() for _ in range(min(len(waiting), MOST_PACKETS))]
+            frame = self._file.send(peer, FrameId(os.urandom(FRAME_ID_BYTES)), slots)
+            self._unacknowledged[peer] = frame
+        return frame
+
+    async def acknowledged(self, peer: str, frame: Frame) -> None:
+        self._file.acknowledged(peer, frame.id)
+        self._unacknowledged[peer] = None
+        self._metrics.packets.labels("forwarded").inc(frame.count)
+
+    def measure(self) -> None:
+        """Set the gauges."""
+        self._metrics.held.labels("pool").set(len(self._pool))
+        self._metrics.held.labels("links").set(len(self._file) - len(self._pool))
+
+    def health(self) -> dict[str, object]:
+        return {"pool_packets": len(self._pool), "held_packets": len(self._file)}
+
+
+class MixDaemon:
+    """Wires a mix's parts together; `run` is its app's cleanup context."""
+
+    def __init__(self, settings: MixSettings, now_s: float) -> None:
+        self.settings = settings
+        self.directory = load_network(settings.network, now_s)
+        self.node = our_node(settings, self.directory, "mix")
+        self.keys = load_keys(settings.keys_folder, self.node, now_s)
+        self.metrics = NodeMetrics()
+        self._background = Background()
+        self._mix: Mix | None = None
+        self._lag_s = 0.0
+
+    def peers(self, names: Sequence[str]) -> list[Node]:
+        return [self.directory.node(name) for name in names]
+
+    def health(self) -> dict[str, object]:
+        """For /healthz."""
+        state: dict[str, object] = {"name": self.node.name, "tick_lag_s": round(self._lag_s, 4)}
+        if self._mix is None or self._background.failed:
+            return {"status": "starting" if self._mix is None else "failed", **state}
+        return {**state, **self._mix.health()}
+
+    async def run(self, _: web.Application) -> AsyncIterator[None]:
+        """Start all parts in the order of their needs; stop them in the reverse one."""
+        settings, directory, metrics = self.settings, self.directory, self.metrics
+        tick_s = directory.tick_ms / 1000
+        before, after = (
+            self.peers(find(self.node.name)) for find in (directory.predecessors, directory.successors)
+        )
+        tls = link_server_context(
+            settings.certificate_path, settings.key_path, before, metrics.refused("link")
+        )
+        async with AsyncExitStack() as stack:
+            replay = ReplayFilter(filter_path(settings.state_folder), self.keys.secrets)
+            stack.callback(replay.close)
+            file = PoolFile(settings.pool_path, replay.knows_frame)
+            stack.callback(file.close)
+            rng: Random = SystemRandom()
+            fraction = FRACTION if tick_s else 1.0
+            pool: TimedPool[Slot] = TimedPool(rng, minimum=directory.pool_minimum, fraction=fraction)
+            ticker = Ticker(tick_s)
+            mix = Mix(file, pool, _next_hops(after), settings.capacity_packets, metrics, ticker.poke)
+            workers = await stack.enter_async_context(
+                Workers(self.keys.secrets, CommandType.RELAY, settings.workers)
+            )
+            intake = await stack.enter_async_context(Intake(self.keys, workers, replay, mix, metrics))
+            senders = [
+                LinkSender(peer, settings.certificate_path, settings.key_path, tick_s) for peer in after
+            ]
+            links = await stack.enter_async_context(Links(senders, mix, tick_s, metrics.count_sent))
+            await stack.enter_async_context(self._background)
+            self._background.start(intake.run())
+            cover = CoverSource(directory, self.node.name, rng)
+            self._background.start(self._tick(ticker, mix, links, cover))
+            server = LinkServer(intake, before, tick_s, metrics.refused("link"))
+            front = Front(server.handle, metrics.refused("link"), idle_s=max(75.0, 4 * tick_s))
+            await front.start(settings.link_host, settings.link_port, tls)
+            stack.push_async_callback(front.stop)
+            stack.push_async_callback(server.stop)
+            self._mix = mix
+            ticker.poke()
+            yield
+
+    async def _tick(self, ticker: Ticker, mix: Mix, links: Links, cover: CoverSource) -> None:
+        waiting = await cover.packets(time.time())
+        while True:
+            self._lag_s = await ticker.wait()
+            self.metrics.tick_lag.set(self._lag_s)
+            mix.add_cover(waiting)
+            mix.release()
+            links.tick()
+            # Made now for the next tick, so that making it delays no tick.
+            waiting = await cover.packets(time.time())
+
+
+def _next_hops(peers: Sequence[Node]) -> dict[bytes, str]:
+    return {key.key_id: peer.name for peer in peers for key in peer.sphinx_keys}
+
+
+def build_app(settings: MixSettings) -> web.Application:
+    """
+    The operations app; its cleanup context is the daemon.
+
+    Raises UserError for a directory that doesn't fit, or keys that are missing.
+    """
+    daemon = MixDaemon(settings, time.time())
+    app = operations_app(daemon.metrics.registry, daemon.health)
+    app.cleanup_ctx.append(daemon.run)
+    return app
+
+
+def check_mix(config: Path, now_s: float) -> str:
+    """Read and check everything that `run` needs; returns what would run. Raises UserError."""
+    settings = load(config, MixSettings)
+    daemon = MixDaemon(settings, now_s)
+    ReplayFilter(filter_path(settings.state_folder), daemon.keys.secrets).close()
+    return f"{describe(settings)}\n{_summary(daemon.directory, daemon.node)}"
+
+
+def _summary(directory: Directory, node: Node) -> str:
+    before, after = directory.predecessors(node.name), directory.successors(node.name)
+    return (
+        f"{node.role} {node.name} of network {directory.network}, tick {directory.tick_ms} ms\n"
+        f"frames from {', '.join(before)}; frames to {', '.join(after)}"
+    )
+
+
+def run(config: Path) -> None:
+    """Run a mix until SIGTERM."""
+    settings = load(config, MixSettings)
+    listener = Listener(build_app(settings), settings.operations_host, settings.operations_port)
+    run_daemon(lambda: serve([listener], name="mix"))
