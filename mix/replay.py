@@ -4,7 +4,7 @@ The replay filter: which packets and which frames a node has seen. SQLite, on a 
 The order in which a frame is taken in, and what is left of it when the process is killed after a step:
 
     1. `fresh`: tags and frame id inserted   nothing, they are rolled back. The frame comes again.
-    2. the pool file commits the packets     packets that a restart drops, their frame being unknown. It comes again.
+    2. the pool file commits the packets     packets of no known frame: a restart drops them.
     3. `commit`: tags and frame id on disk   the frame is ours: a restart keeps the packets. It comes again,
                                              and `knows_frame`: acknowledged, and not looked at.
     4. the frame is acknowledged             the same, or it doesn't come again.
