@@ -1,0 +1,215 @@
+"""
+A town for wallets: the real bank on its real store, a board by hand, and wires that can lose things.
+
+No sockets, no clock: whenever a wallet waits, the board closes a round.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from bank.board.client import Cursor, VerifiedRound
+from bank.board.feed import Batch, FeedReceipt, sign_receipt
+from bank.formats.entry import CertifiedEntry, SpentEntry, decode_entry, make_key_entry
+from bank.ledger import Signer, Terms
+from bank.ledger.accounts import credit, open_account
+from bank.outbox import BoardClock, Feeder
+from bank.service import Bank
+from bank.store import Store, open_books
+from mixmint.errors import PendingError, Unavailable
+from mixmint.keys import SigningKey
+from mixmint.sealing import Sealer
+from replyblocks.service import Request
+from wallet.answers import Bank as BankNames
+from wallet.books import Books
+from wallet.cashier import Cashier
+from wallet.purse import CoinState, Purse
+from wallet.settings import WalletSettings
+from wallet.teller import Teller, never_stops
+
+NOW_S = 1_800_000_000.0
+
+
+class Crash(BaseException):
+    """The process ends here, as a kill -9 would end it."""
+
+
+class PaperBoard:
+    """What the bank feeds, in rounds, read by wallets."""
+
+    def __init__(self) -> None:
+        self.key = SigningKey.generate()
+        self.groups: list[Sequence[bytes]] = []
+        self.closed: list[VerifiedRound] = []
+        self.is_down = False
+        self.bends: Callable[[list[bytes]], list[bytes]] = lambda entries: entries
+
+    async def feed(self, batch: Batch) -> FeedReceipt:
+        if self.is_down:
+            raise Unavailable("the board is down")
+        wanted = self._next_group
+        if batch.first == wanted:
+            self.groups.extend(batch.groups)
+            self._next_group = wanted + len(batch.groups)
+        closed = len(self.closed)
+        return sign_receipt(self.key, batch.encode(), self._next_group, closed + 1, closed)
+
+    _next_group = 1
+
+    def close_round(self) -> None:
+        entries = self.bends(sorted(entry for group in self.groups for entry in group))
+        self.groups = []
+        before = self.closed[-1].after if self.closed else Cursor()
+        number = before.round + 1
+        after = Cursor(number, number.to_bytes(32), before.index + len(entries))
+        decoded = tuple(decode_entry(entry) for entry in entries)
+        self.closed.append(VerifiedRound(number, int(NOW_S), decoded, after))
+
+    async def head(self) -> Cursor:
+        if self.is_down:
+            raise Unavailable("the board can't be reached")
+        return self.closed[-1].after if self.closed else Cursor()
+
+    async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]:
+        if self.is_down:
+            raise Unavailable("the board can't be reached")
+        return self.closed[after.round : after.round + most]
+
+
+class Wire:
+    """A wallet's line to the bank. ``fate`` decides what becomes of each question."""
+
+    def __init__(self, town: "Town") -> None:
+        self._town = town
+        self.asked: list[bytes] = []
+        self.answers: dict[bytes, bytes] = {}
+        self.fate: Callable[[], str] = lambda: "both"
+        self.bends: Callable[[bytes], bytes] = lambda answer: answer
+        self.lifetime_s = 60.0
+        self.is_down = False
+
+    async def reach(self) -> None:
+        if self.is_down:
+            raise Unavailable("the gateway can't be reached")
+
+    async def ask(self, conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
+        self.asked.append(body)
+        if conversation in self.answers:
+            return self.answers[conversation]
+        fate = self.fate()
+        if fate != "lost":
+            requests = [Request(conversation, body)]
+            answer = (await self._town.bank.handle(requests))[0]
+            if fate == "twice":
+                answer = (await self._town.bank.handle(requests))[0]
+            if fate != "no answer":
+                self.answers[conversation] = self.bends(answer)
+                return self.answers[conversation]
+        raise PendingError("no answer came")
+
+    def forget(self, conversation: bytes) -> None:
+        self.answers.pop(conversation, None)
+
+
+class Town:
+    """Make it inside a running loop; close it when done."""
+
+    def __init__(self, folder: Path, terms: Terms | None = None) -> None:
+        self.folder = folder
+        self.key = SigningKey.generate()
+        self.signer = Signer(self.key, terms or Terms(hold_rounds=10, promise_rounds=3))
+        self.names = BankNames(self.key.public, self.signer.bank)
+        self.store = Store(open_books(folder / "bank.db", self.signer.bank))
+        self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
+        self.bank = Bank(self.signer, self.store, self.clock, threads=1)
+        self.board = PaperBoard()
+        entry = make_key_entry(self.key, self.signer.bank).encode()
+        self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0)
+        self._wires: dict[str, Wire] = {}
+        self.open_wallets: list[Wallet] = []
+
+    async def __aenter__(self) -> "Town":
+        await self.tick()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for wallet in self.open_wallets:
+            wallet.purse.close()
+        await self.bank.close()
+        await self.store.close()
+
+    async def tick(self, _: float = 0) -> None:
+        """A moment passes: the bank feeds its outbox, and the board closes a round."""
+        if not self.board.is_down:
+            await self.feeder.step()
+            self.board.close_round()
+            await self.feeder.step()
+
+    def wallet(self, name: str, *, at: Callable[[str], None] = never_stops, **settings: object) -> "Wallet":
+        """A wallet, made or (as after a crash) opened again."""
+        wire = self._wires.setdefault(name, Wire(self))
+        made = Wallet(self, self.folder / name, wire, at, settings)
+        self.open_wallets.append(made)
+        return made
+
+    def close(self, wallet: "Wallet") -> None:
+        """Drop the process: only what is on disk stays."""
+        wallet.purse.close()
+        self.open_wallets.remove(wallet)
+
+    async def fund(self, wallet: "Wallet", units: int) -> None:
+        """The operator opens the wallet's account and credits it."""
+        key = wallet.purse.account().public
+        await self.store.run(lambda book: open_account(self.signer.bank, key, book))
+        await self.store.run(lambda book: credit(self.signer.bank, key, units, book))
+
+    async def balance(self, wallet: "Wallet") -> int:
+        """The account's balance on the bank's books."""
+        account = await self.store.run(lambda book: book.account(wallet.purse.account().public))
+        return account.balance if account else 0
+
+    def outstanding(self) -> int:
+        """Units on the board: certified and not spent."""
+        entries = [entry for round_ in self.board.closed for entry in round_.entries]
+        spent = {entry.coin for entry in entries if isinstance(entry, SpentEntry)}
+        certified = [entry for entry in entries if isinstance(entry, CertifiedEntry)]
+        ids = [entry.coin for entry in certified]
+        assert len(ids) == len(set(ids))
+        return sum(1 << entry.exponent for entry in certified if entry.coin not in spent)
+
+
+class Wallet:
+    """A wallet's process."""
+
+    def __init__(
+        self, town: Town, home: Path, wire: Wire, at: Callable[[str], None], settings: dict[str, object]
+    ) -> None:
+        home.mkdir(exist_ok=True)
+        self.town = town
+        self.home = home
+        self.wire = wire
+        sealer = Sealer(bytes(32))
+        path = home / "wallet.db"
+        make = Purse if path.exists() else Purse.create
+        self.purse = make(path, sealer, town.names.id)
+        chosen = {"poll_s": 0.01, "settle_wait_s": 5.0, "answer_wait_s": 5.0} | settings
+        self.settings = WalletSettings(**chosen)
+        self.books = Books(self.purse, town.names, home / "evidence")
+        self.teller = Teller(
+            self.books,
+            wire,
+            town.board,
+            self.settings,
+            now_s=lambda: NOW_S,
+            sleep=town.tick,
+            at=at,
+        )
+        self.cashier = Cashier(self.teller, self.settings, stock_wait_s=0, now_s=lambda: NOW_S, rng=Random(1))
+
+    def units(self, *states: CoinState) -> int:
+        """What this wallet has in these states (free, unless named)."""
+        return sum(coin.units for coin in self.purse.coins(*(states or (CoinState.FREE,))).values())
+
+    def values(self) -> list[int]:
+        """The free coins' values, ascending."""
+        return sorted(coin.units for coin in self.purse.coins(CoinState.FREE).values())

@@ -1,0 +1,191 @@
+"""
+Whether an answer is the bank's, and answers what was asked. Only then is it believed.
+
+1. It reads as an answer, and names this request (its subject).
+2. The bank signed it.
+3. Its kind fits the request: no statement of an account answers an order.
+4. What it carries holds by itself: each certificate for its output, each proof by the coin's own key, each
+   statement as the next link of the chain.
+
+A refusal for a reason that the wallet's own bytes contradict fails step 4: the order was well-formed, its
+signatures hold, its sums are equal, it is for this bank.
+
+Source: docs/spec/order.md, docs/spec/account.md.
+"""
+
+from dataclasses import dataclass
+
+from bank.formats.account import SignedStatement
+from bank.formats.answer import (
+    Answer,
+    Body,
+    Certificates,
+    Credited,
+    Held,
+    Refusal,
+    Refused,
+    Spent,
+    Statements,
+    Taken,
+    Withdrawn,
+)
+from bank.formats.coin import certificate_holds
+from bank.formats.order import Order, Output, SignedOrder
+from bank.formats.request import BankRequest, Deposit, ReadAccount, Withdraw, decode_request, subject_of
+from mixmint.errors import MalformedMessage
+from wallet.machines.steps import Answered, Head, Wrong
+
+_NEVER_TRUE = frozenset(
+    (
+        Refusal.MALFORMED,
+        Refusal.WRONG_BANK,
+        Refusal.SIGNATURE,
+        Refusal.SUMS,
+        Refusal.NO_HOLD,
+        Refusal.WRONG_H,
+    )
+)
+"""Reasons that a request made by this wallet can't give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Whose answers are believed: the signing key (32 bytes) and the bank id (32 bytes)."""
+
+    key: bytes
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    What the wallet knows besides the request: the account chain's last verified statement (``head``), the
+    newest round that the board shows (``closed``), and what a deposit's coins are worth (``units``).
+    """
+
+    head: Head
+    closed: int
+    units: int = 0
+
+
+def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | Wrong:
+    """The answer as an event: Answered when the four steps hold, else Wrong with answer and request."""
+    asked = decode_request(request)
+    try:
+        answer = Answer.decode(data)
+    except MalformedMessage as error:
+        return Wrong(data + request, f"unreadable-{error.reason}")
+    if answer.subject != subject_of(asked):
+        return Wrong(data + request, "another-subject")
+    if not answer.holds(bank.key, bank.id):
+        return Wrong(data + request, "not-signed")
+    objection = _objection(bank, asked, answer.body, known)
+    return Wrong(data + request, objection) if objection else Answered(answer)
+
+
+def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
+    """Why a signed answer is wrong; empty when it isn't."""
+    if isinstance(body, Refused):
+        return _refusal(asked, body, known.closed)
+    if isinstance(asked, ReadAccount):
+        return _statements(bank, asked, body, known.head)
+    if isinstance(asked, Withdraw):
+        outputs = asked.signed.request.outputs
+        if isinstance(body, Withdrawn):
+            units = sum(1 << output.exponent for output in outputs)
+            return _statement(bank, asked, body.statement, known.head, units) or _certificates(
+                bank, outputs, body.certificates
+            )
+        return _taken(bank, outputs, body)
+    if isinstance(asked, Deposit):
+        if isinstance(body, Credited):
+            return _statement(bank, asked, body.statement, known.head, known.units)
+        return _proof(asked.order.order, body)
+    if isinstance(asked, SignedOrder):
+        if isinstance(body, Certificates):
+            return _certificates(bank, asked.order.outputs, body)
+        if isinstance(body, Spent):
+            return _proof(asked.order, body)
+        return _taken(bank, asked.order.outputs, body)
+    return "another-kind"
+
+
+def _refusal(asked: BankRequest, body: Refused, closed: int) -> str:
+    if body.reason in _NEVER_TRUE:
+        return "false-refusal"
+    if isinstance(asked, ReadAccount):
+        return "" if body.reason is Refusal.NO_ACCOUNT else "false-refusal"
+    order = _order_of(asked)
+    last_round = order.last_round if order else 0
+    if isinstance(asked, Withdraw):
+        last_round = asked.signed.request.last_round
+    if body.reason is Refusal.TOO_LATE and closed < last_round:
+        return "too-late-too-early"
+    if body.reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN) and (
+        order is None or body.index >= len(order.inputs)
+    ):
+        return "false-refusal"
+    of_account = body.reason in (Refusal.NO_ACCOUNT, Refusal.SEQUENCE, Refusal.BALANCE)
+    return "false-refusal" if of_account and isinstance(asked, SignedOrder) else ""
+
+
+def _order_of(asked: BankRequest) -> Order | None:
+    if isinstance(asked, SignedOrder):
+        return asked.order
+    return asked.order.order if isinstance(asked, Deposit) else None
+
+
+def _certificates(bank: Bank, outputs: tuple[Output, ...], body: Certificates) -> str:
+    if len(body.certificates) != len(outputs):
+        return "count-of-certificates"
+    for output, certificate in zip(outputs, body.certificates, strict=True):
+        if not certificate_holds(bank.key, certificate, bank.id, output.exponent, body.epoch, output.coin):
+            return "false-certificate"
+    return ""
+
+
+def _proof(order: Order, body: Body) -> str:
+    """*Spent* and *held*: only a holder of that coin's secret can have signed."""
+    if not isinstance(body, Spent | Held):
+        return "another-kind"
+    if body.index >= len(order.inputs) or order.inputs[body.index] != body.coin_key:
+        return "proof-of-another-coin"
+    return "" if body.proves() else "false-proof"
+
+
+def _taken(bank: Bank, outputs: tuple[Output, ...], body: Body) -> str:
+    if not isinstance(body, Taken):
+        return "another-kind"
+    if body.index >= len(outputs) or outputs[body.index].coin != body.proof.coin:
+        return "proof-of-another-coin"
+    return "" if body.proof.holds(bank.key, bank.id) else "false-proof"
+
+
+def _statement(bank: Bank, asked: Withdraw | Deposit, signed: SignedStatement, head: Head, units: int) -> str:
+    """The statement that books the request: signed, about it, and the next link if it is new."""
+    statement, request = signed.statement, asked.signed.request
+    if not signed.holds(bank.key) or statement.bank != bank.id or statement.account != request.account:
+        return "false-statement"
+    if statement.digest != request.digest() or statement.sequence != request.sequence:
+        return "statement-of-another-request"
+    if statement.operation is not request.operation:
+        return "statement-of-another-request"
+    if statement.amount != units:
+        return "wrong-amount"
+    if head is not None and statement.sequence <= head.sequence:
+        return "" if statement.sequence < head.sequence or statement == head else "forked-chain"
+    return "" if statement.follows(head) else "broken-chain"
+
+
+def _statements(bank: Bank, asked: ReadAccount, body: Body, head: Head) -> str:
+    if not isinstance(body, Statements):
+        return "another-kind"
+    earlier = head
+    for signed in body.statements:
+        statement = signed.statement
+        if not signed.holds(bank.key) or statement.bank != bank.id or statement.account != asked.account:
+            return "false-statement"
+        if not statement.follows(earlier):
+            return "broken-chain"
+        earlier = statement
+    return ""

@@ -1,0 +1,354 @@
+"""
+The purse's bookkeeping: feeds events to the machines and writes down what follows.
+
+State and its effects on coins are one transaction. What goes outside (questions to the bank, conversations to
+forget) is returned, and done after the commit; a crash between forgets it, and ``Begin`` brings it back.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from bank.board.client import Cursor, VerifiedRound
+from bank.formats.account import SignedStatement, Statement
+from bank.formats.coin import Coin, coin_id
+from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.fields import Reader
+from bank.formats.order import Order, Output, SignedOrder, sign_order
+from mixmint.errors import FatalError
+from mixmint.keys import SigningKey
+from wallet.answers import Bank, Known
+from wallet.derivation import Purpose
+from wallet.machines.account import AccountState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import (
+    Ask,
+    Certify,
+    Clock,
+    Dispute,
+    Effect,
+    Event,
+    Extend,
+    Forget,
+    Free,
+    Keep,
+    Lose,
+    MakeOutputs,
+    Renewed,
+    Seen,
+    Spend,
+    Void,
+)
+from wallet.operations import Machine, PlanState, advance
+from wallet.purse import CoinState, Purse
+
+Outward = list[Ask | Forget]
+
+_OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
+_IN_HAND = (CoinState.FREE, CoinState.RESERVED, CoinState.PENDING, CoinState.DISPUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a page of rounds changed: questions to ask by operation row, and lines for the member."""
+
+    outward: dict[int, Outward]
+    round: int
+
+
+class Books:
+    """Everything that changes coins and operations goes through here."""
+
+    def __init__(self, purse: Purse, bank: Bank, evidence: Path) -> None:
+        """``evidence``: the folder where wrong answers are kept as files."""
+        self.purse = purse
+        self.bank = bank
+        self._evidence = evidence
+
+    # The account's chain and the place on the board
+
+    def head(self) -> Statement | None:
+        """The last verified statement of the account's chain."""
+        signed = self.purse.fact("chain")
+        return None if signed is None else SignedStatement.read(Reader(signed)).statement
+
+    def cursor(self) -> Cursor | None:
+        """How far the board was read; None before the first time."""
+        stored = self.purse.fact("cursor")
+        return None if stored is None else Cursor.decode(stored)
+
+    def set_cursor(self, cursor: Cursor) -> None:
+        self.purse.set_fact("cursor", cursor.encode())
+
+    def known(self, state: Machine) -> Known:
+        """What an answer to this operation is checked against."""
+        cursor = self.cursor()
+        units = 0
+        if isinstance(state, AccountState):
+            units = sum(self.worth(state.inputs()).values())
+        return Known(self.head(), cursor.round if cursor else 0, units)
+
+    def worth(self, coins: Sequence[bytes]) -> dict[bytes, int]:
+        """What each of these coins of ours is worth, in units."""
+        found = {coin: self.purse.coin(coin) for coin in coins}
+        return {coin: each[1].units for coin, each in found.items() if each is not None}
+
+    # Events
+
+    def feed(self, row: int, event: Event) -> Outward:
+        """One event to one operation, in a transaction of its own; what is to be done outside."""
+        with self.purse.transaction():
+            return self._feed(row, event)
+
+    def _feed(self, row: int, event: Event) -> Outward:
+        before = self.purse.operation(row)
+        if isinstance(before, PlanState):
+            return []
+        after, effects = advance(before, event, self.head(), self.purse.account())
+        if after is not before:
+            self.purse.set_operation(row, after)
+        outward: Outward = []
+        for effect in effects:
+            if isinstance(effect, Ask | Forget):
+                outward.append(effect)
+            elif isinstance(effect, MakeOutputs):
+                outward += self._feed(row, self._renew(row, after, effect.exponents))
+            else:
+                self._apply(row, effect)
+        return outward
+
+    def _apply(self, row: int, effect: Effect) -> None:
+        if isinstance(effect, Certify):
+            self._certify(effect)
+        elif isinstance(effect, Spend):
+            self._move(effect.coins, CoinState.SPENT, operation=row)
+        elif isinstance(effect, Free):
+            self._free(row, effect.coins)
+        elif isinstance(effect, Lose):
+            proof = effect.coin_key + effect.seal + effect.signature
+            self._lose(coin_id(effect.coin_key), proof)
+        elif isinstance(effect, Dispute):
+            self._move((effect.coin,), CoinState.DISPUTED)
+        elif isinstance(effect, Void):
+            self._void(effect.coins)
+        elif isinstance(effect, Extend):
+            self.purse.set_fact("chain", effect.statement)
+        elif isinstance(effect, Keep):
+            self.keep(effect.reason, effect.data)
+
+    def _certify(self, effect: Certify) -> None:
+        for output, certificate in zip(effect.outputs, effect.certificates, strict=True):
+            found = self.purse.coin(output.coin)
+            if found is not None and found[1].state in _OURS_TO_COME:
+                self.purse.change_coin(
+                    *found,
+                    state=CoinState.PENDING,
+                    exponent=output.exponent,
+                    certificate=certificate,
+                    epoch=effect.epoch,
+                    round=effect.round,
+                )
+
+    def _move(self, coins: Sequence[bytes], state: CoinState, **changes: Any) -> None:
+        for coin in coins:
+            found = self.purse.coin(coin)
+            # Coins from a bearer file are not in the purse; the plan that received them has them.
+            if found is not None:
+                self.purse.change_coin(*found, state=state, **changes)
+
+    def _free(self, row: int, coins: Sequence[bytes]) -> None:
+        for coin in coins:
+            found = self.purse.coin(coin)
+            if found is not None and found[1].state is CoinState.RESERVED and found[1].operation == row:
+                self.purse.change_coin(*found, state=CoinState.FREE)
+
+    def _void(self, coins: Sequence[bytes]) -> None:
+        for coin in coins:
+            found = self.purse.coin(coin)
+            if found is not None and found[1].state is CoinState.EXPECTED:
+                self.purse.change_coin(*found, state=CoinState.VOID)
+
+    def _lose(self, coin: bytes, proof: bytes) -> None:
+        found = self.purse.coin(coin)
+        if found is not None and found[1].state in _IN_HAND:
+            self.purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+
+    def _renew(self, row: int, state: Machine, exponents: tuple[int, ...]) -> Renewed:
+        """Fresh ids where ours were taken (a second device made them first), and the order signed anew."""
+        if isinstance(state, InvoiceState):
+            raise FatalError("a payment request asks the bank nothing")
+        old = self.purse.coin(state.mine[0])
+        if old is None:
+            raise FatalError("an operation's own coin isn't in the purse")
+        self._void(state.mine)
+        record = old[1]
+        outputs = self.purse.expect(
+            Purpose(record.purpose),
+            exponents,
+            row,
+            exchanges=record.exchanges,
+            recognisable=record.recognisable,
+        )
+        if isinstance(state, AccountState):
+            return Renewed(outputs)
+        others = [output for output in state.order.outputs if output.coin not in state.mine]
+        signed = self.sign(state.order, (*others, *outputs), state.parent)
+        return Renewed(outputs, signed.encode())
+
+    # Signing
+
+    def sign(self, order: Order, outputs: Sequence[Output], parent: int) -> SignedOrder:
+        """An order with these outputs, under a new request id and salt, signed by its inputs' coin keys."""
+        fresh = Order(
+            order.bank,
+            os.urandom(16),
+            order.last_round,
+            tuple(sorted(order.inputs)),
+            tuple(sorted(outputs, key=lambda output: output.coin)),
+            order.account,
+            order.tau,
+            order.note,
+        )
+        return sign_order(fresh, [self._key(coin_id(public), parent) for public in fresh.inputs])
+
+    def _key(self, coin: bytes, parent: int) -> SigningKey:
+        found = self.purse.coin(coin)
+        if found is not None:
+            return found[1].key()
+        plan = self.purse.operation(parent) if parent else None
+        for data in plan.coins if isinstance(plan, PlanState) else ():
+            bearer = Coin.read(Reader(data))
+            if bearer.id() == coin:
+                return bearer.key()
+        raise FatalError("the secret of an order's coin isn't in the purse")
+
+    # The board
+
+    def read(self, rounds: Sequence[VerifiedRound]) -> News:
+        """
+        Book a page of rounds and the cursor after it, in one transaction.
+
+        The board comes before every answer: a coin of ours that it shows is ours, in whatever state the
+        operation was, and a coin that it shows as spent is spent.
+        """
+        outward: dict[int, Outward] = {}
+        with self.purse.transaction():
+            watch = _Watch(self.purse)
+            for round_ in rounds:
+                for row, seen in self._match(round_, watch).items():
+                    outward.setdefault(row, []).extend(self._feed(row, seen))
+            if rounds:
+                self.set_cursor(rounds[-1].after)
+                for row in self.purse.open_operations():
+                    outward.setdefault(row, []).extend(self._feed(row, Clock(rounds[-1].number)))
+        return News(outward, rounds[-1].number if rounds else 0)
+
+    def _match(self, round_: VerifiedRound, watch: "_Watch") -> dict[int, Seen]:
+        """What a round shows of our coins and operations; coins are booked on the way."""
+        certified: dict[int, set[bytes]] = defaultdict(set)
+        spent: dict[int, set[bytes]] = defaultdict(set)
+        for entry in round_.entries:
+            if isinstance(entry, CertifiedEntry):
+                mine = self.purse.mark_of(entry.coin) in watch.marks
+                rows = watch.targets.get((entry.coin, entry.exponent), ())
+                if (mine or rows) and entry.holds(self.bank.key, self.bank.id):
+                    maker = self._arrived(entry, round_.number) if mine else 0
+                    for row in {*rows, maker} - {0}:
+                        certified[row].add(entry.coin)
+            elif isinstance(entry, SpentEntry):
+                row = watch.seals.get(entry.seal, 0)
+                mine = self.purse.mark_of(entry.coin) in watch.marks
+                if (mine or row) and entry.holds():
+                    row = row or watch.closed_seals().get(entry.seal, 0)
+                    if mine:
+                        self._left(entry, row)
+                    if row:
+                        spent[row].add(entry.coin_key)
+        return {
+            row: Seen(round_.number, frozenset(certified[row]), frozenset(spent[row]))
+            for row in certified.keys() | spent.keys()
+        }
+
+    def _arrived(self, entry: CertifiedEntry, round_: int) -> int:
+        """A coin of ours is on the board; the row of the operation that asked for it so, or 0."""
+        found = self.purse.coin(entry.coin)
+        if found is None or found[1].state not in _OURS_TO_COME:
+            return 0
+        row, record = found
+        self.purse.change_coin(
+            row,
+            record,
+            state=CoinState.FREE,
+            exponent=entry.exponent,
+            certificate=entry.certificate,
+            epoch=entry.epoch,
+            round=round_,
+        )
+        return record.operation if record.exponent == entry.exponent else 0
+
+    def _left(self, entry: SpentEntry, row: int) -> None:
+        """A coin of ours is shown as spent: by our operation ``row``, or (0) by somebody else."""
+        found = self.purse.coin(entry.coin)
+        if found is None or found[1].state is CoinState.SPENT:
+            return
+        proof = entry.coin_key + entry.seal + entry.signature
+        if row or found[1].state is CoinState.HANDED:
+            # Handed over and exchanged by the payee: as it should be.
+            self.purse.change_coin(*found, state=CoinState.SPENT, operation=row, proof=b"" if row else proof)
+        else:
+            self.purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+
+    def keep(self, reason: str, data: bytes) -> Path:
+        """
+        Keep evidence as a file: the bytes, named by reason and their hash. Written before the state that
+        follows from it; written again after a crash, it is the same file.
+        """
+        self._evidence.mkdir(mode=0o700, exist_ok=True)
+        path = self._evidence / f"{reason}-{sha256(data).hexdigest()[:16]}"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(data)
+        return path
+
+    def evidence(self) -> list[Path]:
+        """What has been kept so far."""
+        return sorted(self._evidence.iterdir()) if self._evidence.exists() else []
+
+
+class _Watch:
+    """What to look for in a page of rounds, collected once."""
+
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
+        self.marks = purse.marks()
+        self.seals: dict[bytes, int] = {}
+        self.targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
+        self._all_seals: Mapping[bytes, int] | None = None
+        for row, stored in purse.open_operations().items():
+            state = stored.state
+            for seal in seals_of(state):
+                self.seals[seal] = row
+            if isinstance(state, OrderState):
+                for output in state.order.outputs:
+                    self.targets[output.coin, output.exponent].append(row)
+
+    def closed_seals(self) -> Mapping[bytes, int]:
+        """The seals of all operations, also those that are over: read only when a coin of ours was spent."""
+        if self._all_seals is None:
+            stored = self._purse.operations().items()
+            self._all_seals = {seal: row for row, each in stored for seal in seals_of(each.state)}
+        return self._all_seals
+
+
+def seals_of(state: Machine | PlanState) -> tuple[bytes, ...]:
+    """The seals of every order that an operation ever sent."""
+    if isinstance(state, OrderState):
+        return (state.opened.seal, *state.earlier)
+    if isinstance(state, AccountState) and state.is_deposit:
+        return (state.opened.seal,)
+    return ()

@@ -1,0 +1,244 @@
+"""
+What a member can do: the wallet as a program uses it. Commands, and later a web page, call nothing else.
+
+Each method writes what is wanted to disk, then carries it to its end. It raises UserError before anything has
+happened, and PendingError when the outcome isn't known yet; ``resume`` goes on from there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from bank.formats.answer import Answer, Spent
+from bank.formats.coin import certificate_holds, exponents_of
+from bank.formats.order import MOST_OUTPUTS
+from mixmint.errors import PendingError, UserError
+from wallet.bearer import Bearer
+from wallet.books import Books
+from wallet.counter import Counter
+from wallet.derivation import Purpose
+from wallet.errands import Errands
+from wallet.machines.account import AccountState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import FINAL, Phase
+from wallet.operations import Machine, PlanState, Want
+from wallet.payment_request import PaymentRequest, check_note
+from wallet.plans import check_enough, covering, request_exponents
+from wallet.purse import CoinState
+from wallet.settings import WalletSettings
+from wallet.teller import Teller
+from wallet.words import meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an operation: its row, its final state, and proofs that coins were spent before."""
+
+    row: int
+    state: Machine | PlanState
+    proofs: tuple[Spent, ...] = ()
+
+
+class Cashier:
+    """The wallet over an open purse. ``rng`` draws the times of standard exchanges."""
+
+    def __init__(
+        self,
+        teller: Teller,
+        settings: WalletSettings,
+        *,
+        stock_wait_s: float,
+        now_s: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        self.teller = teller
+        self.books: Books = teller.books
+        self.purse = teller.purse
+        self._settings = settings
+        self._now_s = now_s
+        self._counter = Counter(self.books, now_s)
+        self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng)
+
+    async def resume(self) -> list[Outcome]:
+        """
+        Go on with everything that is open, and read the board; what is over now, among it paid requests.
+
+        Raises Unavailable when the board can't be reached, PendingError when something stays open.
+        """
+        before = self.purse.open_operations()
+        if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
+            await self.teller.sync()
+        pending: list[PendingError] = []
+        machines = [
+            row
+            for row, stored in self.purse.open_operations().items()
+            if isinstance(stored.state, OrderState | AccountState)
+        ]
+        try:
+            await self.teller.finish(machines)
+        except PendingError as error:
+            pending.append(error)
+        for row, stored in self.purse.open_operations().items():
+            if isinstance(stored.state, PlanState):
+                try:
+                    await self._errands.carry_on(row)
+                except PendingError as error:
+                    pending.append(error)
+        wished = [row for row, stored in before.items() if not getattr(stored.state, "parent", 0)]
+        over = [self._outcome(row) for row in wished if self.purse.operation(row).phase in FINAL]
+        if pending:
+            raise Unfinished(str(pending[0]), over)
+        return over
+
+    async def withdraw(self, amount: int) -> Outcome:
+        """Coins from the account: the fewest powers of two."""
+        if amount <= 0:
+            raise UserError("an amount is a whole number of units, at least 1")
+        exponents = exponents_of(amount)
+        if len(exponents) > MOST_OUTPUTS:
+            raise UserError(f"{amount} units are more than {MOST_OUTPUTS} coins; withdraw it in parts")
+        await self._prepare()
+        with self.purse.transaction():
+            row = self._counter.withdrawal(exponents, self._errands.last_round())
+        self.teller.at("order-written")
+        await self.teller.finish([row])
+        return self._outcome(row)
+
+    async def exchange(self, amount: int | None) -> Outcome:
+        """Own coins, all or about ``amount``, for fresh ones of the same values."""
+        await self._prepare()
+        held = self._errands.held()
+        if amount is not None:
+            check_enough(held, amount)
+            held = covering(held, amount)
+        if not held:
+            raise UserError("there is no free coin to exchange; see `mixmint wallet balance`")
+        free = self.purse.coins(CoinState.FREE)
+        ids = tuple(free[coin.row].id() for coin in held)
+        units = sum(coin.units for coin in held)
+        return await self._carry(PlanState(want=Want.EXCHANGE, amount=units, coins=ids))
+
+    async def request(self, amount: int, note: str, rounds: int | None = None) -> tuple[int, PaymentRequest]:
+        """A payment request with fresh ids, on file before it is shown; its row."""
+        exponents = request_exponents(amount)
+        check_note(note)
+        closed = await self.teller.sync()
+        with self.purse.transaction():
+            row = self.purse.next_operation()
+            outputs = self.purse.expect(Purpose.INVOICE, exponents, row, recognisable=True)
+            last_round = closed + (rounds or self._settings.request_rounds)
+            request = PaymentRequest(self.books.bank.id, last_round, outputs, note)
+            state = InvoiceState(request=request.encode(), grace_rounds=self._settings.grace_rounds)
+            self.purse.add_operation(state, self._now_s())
+        return row, request
+
+    async def wait_for(self, row: int) -> Outcome:
+        """Read the board until a payment request is over. Never ends before its last round."""
+        while self.purse.operation(row).phase not in FINAL:
+            await self.teller.sync()
+            if self.purse.operation(row).phase not in FINAL:
+                await self.teller.sleep(self._settings.poll_s)
+        return self._outcome(row)
+
+    async def pay(self, request: PaymentRequest, *, now: bool) -> Outcome:
+        """Pay a request: from stock, or at once with change."""
+        if request.bank != self.books.bank.id:
+            raise UserError("this request is for another bank than this wallet's; pay it from another wallet")
+        encoded = request.encode()
+        for row, stored in self.purse.operations().items():
+            state = stored.state
+            if isinstance(state, PlanState) and state.request == encoded and state.phase is not Phase.REFUSED:
+                how = "is being paid" if state.phase is Phase.WORKING else "has been paid"
+                raise UserError(f"this request {how} already (operation {row}); see `mixmint wallet history`")
+            if isinstance(state, InvoiceState) and state.request == encoded:
+                raise UserError("this is this wallet's own request; it would pay itself")
+        await self._prepare()
+        if self._errands.closed >= request.last_round:
+            raise UserError(meaning("expired"))
+        check_enough(self._errands.held(), request.units)
+        return await self._carry(PlanState(want=Want.PAY, amount=request.units, now=now, request=encoded))
+
+    async def hand_over(self, amount: int, path: Path, *, now: bool) -> Outcome:
+        """Write coins of exactly this amount into a bearer file."""
+        if amount <= 0:
+            raise UserError("an amount is a whole number of units, at least 1")
+        place = new_file(path)
+        await self._prepare()
+        check_enough(self._errands.held(), amount)
+        plan = PlanState(want=Want.HAND_OVER, amount=amount, now=now, path=str(place))
+        return await self._carry(plan)
+
+    async def receive(self, bearer: Bearer) -> Outcome:
+        """
+        Exchange handed-over coins for fresh ones. ``Outcome.proofs``: of each coin that had been spent.
+
+        Raises UserError when a certificate isn't this bank's: then it was never money.
+        """
+        bank = self.books.bank
+        if bearer.bank != bank.id:
+            raise UserError("these coins are of another bank than this wallet's")
+        for coin in bearer.coins:
+            if not certificate_holds(
+                bank.key, coin.certificate, bank.id, coin.exponent, coin.epoch, coin.id()
+            ):
+                raise UserError("a coin in this file was never certified by the bank; it is worth nothing")
+        await self._prepare()
+        coins = tuple(coin.encode() for coin in bearer.coins)
+        return await self._carry(PlanState(want=Want.RECEIVE, amount=bearer.units, coins=coins))
+
+    async def deposit(self, amount: int) -> Outcome:
+        """Coins back to the account; only such as the wallet has exchanged itself."""
+        if amount <= 0:
+            raise UserError("an amount is a whole number of units, at least 1")
+        await self._prepare()
+        check_enough(self._errands.held(), amount)
+        return await self._carry(PlanState(want=Want.DEPOSIT, amount=amount))
+
+    async def _prepare(self) -> None:
+        """Before anything new: both sides are there. Raises Unavailable: nothing has happened."""
+        await self.teller.sync()
+        await self.teller.reach()
+
+    async def _carry(self, plan: PlanState) -> Outcome:
+        with self.purse.transaction():
+            row = self.purse.add_operation(plan, self._now_s())
+        self.teller.at("plan-written")
+        await self._errands.carry_on(row)
+        return self._outcome(row)
+
+    def _outcome(self, row: int) -> Outcome:
+        return Outcome(row, self.purse.operation(row), self.proofs(row))
+
+    def proofs(self, row: int) -> tuple[Spent, ...]:
+        """Proofs that coins of this operation had been spent by an earlier order, ours or a stranger's."""
+        states = [self.purse.operation(row)]
+        states += [
+            stored.state
+            for stored in self.purse.operations().values()
+            if isinstance(stored.state, OrderState | AccountState) and stored.state.parent == row
+        ]
+        answers = [
+            Answer.decode(state.proof)
+            for state in states
+            if isinstance(state, OrderState | AccountState) and state.proof
+        ]
+        return tuple(answer.body for answer in answers if type(answer.body) is Spent)
+
+
+def new_file(path: Path) -> Path:
+    """A file that can be made, as an absolute path: a plan goes on from any folder. Raises UserError."""
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another file")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}")
+    return path.absolute()
+
+
+class Unfinished(PendingError):
+    """Something stays open. ``over``: what came to its end meanwhile."""
+
+    def __init__(self, message: str, over: list[Outcome]) -> None:
+        super().__init__(message)
+        self.over = over

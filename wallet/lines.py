@@ -1,0 +1,63 @@
+"""
+Whom the wallet talks to: the bank over the mixes, and the board. Tests put others in their place.
+
+Withdrawals, deposits and statements go over the mixes too, although they name the account: so the bank never
+learns from which network address a member comes, and a gateway can't tell which request is of which kind.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bank.board.client import Cursor, VerifiedRound
+from replyblocks.post import Post
+
+
+class BankLine(Protocol):
+    """Asks the bank. Nothing is lost between two processes: the same conversation goes on."""
+
+    @property
+    def lifetime_s(self) -> float:
+        """How long a question should live, in seconds."""
+
+    async def reach(self) -> None:
+        """Raises Unavailable when the network can't be reached; nothing has happened then."""
+
+    async def ask(self, conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
+        """
+        The bank's answer. ``conversation``: 16 bytes, the same for the same body.
+
+        Raises PendingError or Unavailable: the outcome isn't known. PeerError: the bank refuses this
+        conversation's id.
+        """
+
+    def forget(self, conversation: bytes) -> None:
+        """The answer was stored; delete the conversation. Idempotent."""
+
+
+class Board(Protocol):
+    """Reads whole rounds, verified. `bank.board.client.BoardReader` is the real one."""
+
+    async def head(self) -> Cursor: ...
+
+    async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]: ...
+
+
+class OverTheMixes:
+    """The bank through a member's post."""
+
+    def __init__(self, post: Post, service: str) -> None:
+        self._post = post
+        self._service = service
+
+    @property
+    def lifetime_s(self) -> float:
+        return self._post.lifetime_s
+
+    async def reach(self) -> None:
+        await self._post.reach()
+
+    async def ask(self, conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
+        return await self._post.ask(self._service, conversation, body, expires_s, timeout_s)
+
+    def forget(self, conversation: bytes) -> None:
+        self._post.forget(conversation)

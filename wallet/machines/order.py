@@ -1,0 +1,205 @@
+"""
+One order: from the first byte to the board.
+
+    phase      event                              next        effects
+    ---------  ---------------------------------  ----------  ------------------------------------------------
+    asked      Begin                              asked       Ask, the very same bytes again
+    asked      certificates                       answered    Spend inputs, Certify own outputs
+    asked      spent, by this order or its        looking     -
+               earlier form
+    asked      spent, by a stranger's order       refused     Lose that coin, Free the others, Void outputs
+    asked      taken, an own output               asked       MakeOutputs; then Renewed: Ask the new form
+    asked      taken, the payee's output          refused     Free inputs, Void outputs
+    asked      held                               held        -
+    held       Clock past the hold                asked       Ask again
+    asked      too late                           refused     Free inputs, Void outputs
+    asked      unknown certificate, expired coin  refused     Dispute that coin, Free the others, Keep proof
+    asked      any other refusal                  refused     Keep evidence, Free inputs, Void outputs
+    asked      Wrong                              asked       Keep evidence; asked anew when resumed
+    any        Seen, all entries in one round     settled     Spend inputs, Forget
+    answered   Clock past the promised round      answered    Keep evidence, once
+
+Why a refusal may free the coins: each one that does is final for these bytes. *Spent* and *taken* name a
+thing that never goes away, and the board's clock never goes back. The one that is not (an id promised to a
+held order may be freed again) keeps the operation alive with the same inputs, of which only one form can be
+executed.
+"""
+
+from functools import cached_property
+
+import msgspec
+
+from bank.formats.answer import Certificates, Held, Refusal, Refused, Spent, Taken
+from bank.formats.coin import coin_id
+from bank.formats.order import Order, Output, SignedOrder, input_ids
+from bank.formats.request import encode_request
+from wallet.machines.steps import (
+    FINAL,
+    Answered,
+    Ask,
+    Begin,
+    Certify,
+    Clock,
+    Dispute,
+    Effect,
+    Event,
+    Forget,
+    Free,
+    Keep,
+    Lose,
+    MakeOutputs,
+    Phase,
+    Renewed,
+    Seen,
+    Spend,
+    Void,
+    Wrong,
+)
+
+
+class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=True):
+    """
+    An order on its way. ``signed`` is its opening, the payer's receipt: salt, order, signatures.
+
+    ``mine``: the ids of the outputs that are the wallet's own. ``earlier``: the seals of forms that were
+    refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
+    promised round when answered, the hold's last one when held, the board's when settled. ``proof``: the
+    answer that ended it.
+    """
+
+    signed: bytes
+    mine: tuple[bytes, ...]
+    purpose: str
+    conversation: bytes
+    parent: int = 0
+    phase: Phase = Phase.ASKED
+    attempt: int = 0
+    earlier: tuple[bytes, ...] = ()
+    round: int = 0
+    overdue: bool = False
+    reason: str = ""
+    proof: bytes = b""
+
+    @cached_property
+    def opened(self) -> SignedOrder:
+        return SignedOrder.decode(self.signed)
+
+    @property
+    def order(self) -> Order:
+        return self.opened.order
+
+    def own_outputs(self) -> tuple[Output, ...]:
+        return tuple(output for output in self.order.outputs if output.coin in self.mine)
+
+    def wanted(self) -> frozenset[bytes]:
+        """The coin ids that the board must show."""
+        return frozenset(output.coin for output in self.order.outputs)
+
+    def __repr__(self) -> str:
+        return f"OrderState({self.purpose}, {self.phase.value})"
+
+
+def advance(state: OrderState, event: Event) -> tuple[OrderState, list[Effect]]:
+    """One step of the table above. Of the final states only *refused* takes one: the board overrules it."""
+    if isinstance(event, Seen):
+        return _seen(state, event) if state.phase is not Phase.SETTLED else (state, [])
+    if state.phase in FINAL:
+        return state, []
+    if isinstance(event, Begin):
+        return state, [_ask(state)] if state.phase is Phase.ASKED else []
+    if isinstance(event, Clock):
+        return _clock(state, event.round)
+    if state.phase is not Phase.ASKED:
+        return state, []
+    if isinstance(event, Renewed):
+        # The new form is another order with the same inputs: at most one of the two can be executed.
+        renewed = msgspec.structs.replace(
+            state,
+            signed=event.signed,
+            mine=tuple(output.coin for output in event.outputs),
+            earlier=(*state.earlier, state.opened.seal),
+            attempt=state.attempt + 1,
+        )
+        return renewed, [_ask(renewed)]
+    if isinstance(event, Wrong):
+        asked_anew = msgspec.structs.replace(state, attempt=state.attempt + 1)
+        return asked_anew, [Forget(state.attempt), Keep(event.reason, event.data)]
+    return _answered(state, event)
+
+
+def _ask(state: OrderState) -> Ask:
+    return Ask(state.attempt, encode_request(state.opened))
+
+
+def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effect]]:
+    body, data = event.answer.body, event.answer.encode()
+    if isinstance(body, Certificates):
+        return _certified(state, body)
+    if isinstance(body, Held):
+        return msgspec.structs.replace(state, phase=Phase.HELD, round=body.last_round), []
+    if isinstance(body, Spent):
+        if body.seal in (state.opened.seal, *state.earlier):
+            return msgspec.structs.replace(state, phase=Phase.LOOKING), []
+        lose = Lose(body.coin_key, body.seal, body.signature)
+        return _refuse(state, "spent", data, lose, without=coin_id(body.coin_key))
+    if isinstance(body, Taken):
+        output = state.order.outputs[body.index]
+        if output.coin in state.mine:
+            exponents = tuple(each.exponent for each in state.own_outputs())
+            return state, [MakeOutputs(exponents)]
+        return _refuse(state, "taken", data)
+    if isinstance(body, Refused):
+        return _refused(state, body, data)
+    return state, []
+
+
+def _certified(state: OrderState, body: Certificates) -> tuple[OrderState, list[Effect]]:
+    pairs = zip(state.order.outputs, body.certificates, strict=True)
+    own = [(output, certificate) for output, certificate in pairs if output.coin in state.mine]
+    effects: list[Effect] = [Spend(input_ids(state.order))]
+    if own:
+        outputs, certificates = zip(*own, strict=True)
+        effects.append(Certify(outputs, certificates, body.epoch, body.round))
+    return msgspec.structs.replace(state, phase=Phase.ANSWERED, round=body.round), effects
+
+
+def _refused(state: OrderState, body: Refused, data: bytes) -> tuple[OrderState, list[Effect]]:
+    name = body.reason.name.lower().replace("_", "-")
+    if body.reason is Refusal.TOO_LATE:
+        return _refuse(state, name, data)
+    evidence = Keep(name, data + state.signed)
+    if body.reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN) and body.index < len(
+        state.order.inputs
+    ):
+        coin = coin_id(state.order.inputs[body.index])
+        return _refuse(state, name, data, Dispute(coin), evidence, without=coin)
+    return _refuse(state, name, data, evidence)
+
+
+def _refuse(
+    state: OrderState, reason: str, proof: bytes, *more: Effect, without: bytes = b""
+) -> tuple[OrderState, list[Effect]]:
+    freed = tuple(coin for coin in input_ids(state.order) if coin != without)
+    effects: list[Effect] = [*more, Void(state.mine), Forget(state.attempt)]
+    if freed:
+        effects.insert(len(more), Free(freed))
+    return msgspec.structs.replace(state, phase=Phase.REFUSED, reason=reason, proof=proof), effects
+
+
+def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
+    if not event.spent:
+        return state, []
+    if event.spent >= set(state.order.inputs) and event.certified >= state.wanted():
+        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round)
+        return settled, [Spend(input_ids(state.order)), Forget(state.attempt)]
+    # Entries of one order are never split over rounds; this board or this bank breaks the rule.
+    return state, [Keep("split-order", state.signed)]
+
+
+def _clock(state: OrderState, newest: int) -> tuple[OrderState, list[Effect]]:
+    if state.phase is Phase.HELD and newest >= state.round:
+        again = msgspec.structs.replace(state, phase=Phase.ASKED, attempt=state.attempt + 1)
+        return again, [Forget(state.attempt), _ask(again)]
+    if state.phase is Phase.ANSWERED and newest >= state.round and not state.overdue:
+        return msgspec.structs.replace(state, overdue=True), [Keep("overdue", state.signed)]
+    return state, []

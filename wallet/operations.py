@@ -1,0 +1,96 @@
+"""
+What an operation's row in the purse holds: the state of one machine, or a plan made of several orders.
+
+A plan remembers only what was wanted. Which orders come next is worked out anew from the coins that are there
+(wallet/plans.py), so a plan that a crash interrupted goes on from wherever its orders came to.
+"""
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from mixmint.errors import FatalError
+from wallet.machines import account, invoice, order
+from wallet.machines.account import AccountState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import FINAL, Effect, Event, Head, Phase
+
+
+class Want(Enum):
+    """What a plan is for."""
+
+    PAY = "pay"
+    HAND_OVER = "hand over"
+    RECEIVE = "receive"
+    EXCHANGE = "exchange"
+    DEPOSIT = "deposit"
+
+
+class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
+    """
+    Something the member asked for that may take several orders. The repr hides coins and requests.
+
+    ``request``: PAY, the payment request's bytes. ``path``: HAND_OVER, the file. ``coins``: RECEIVE, the
+    bearer coins as they came (101 bytes each); HAND_OVER, the ids of the coins once chosen; EXCHANGE, the ids
+    to exchange. ``last``: the order or deposit that does it, once there is one. ``tries``: how many of
+    those were refused. ``units``: what came of it.
+    """
+
+    want: Want
+    amount: int = 0
+    now: bool = False
+    request: bytes = b""
+    path: str = ""
+    coins: tuple[bytes, ...] = ()
+    last: int = 0
+    tries: int = 0
+    phase: Phase = Phase.WORKING
+    reason: str = ""
+    units: int = 0
+
+    def __repr__(self) -> str:
+        return f"PlanState({self.want.value}, {self.phase.value})"
+
+
+Machine = OrderState | AccountState | InvoiceState
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A row's content. ``made_s``: when, in whole hours (Unix seconds): a history, not a log of moments."""
+
+    state: OrderState | AccountState | InvoiceState | PlanState
+    made_s: int
+
+    @property
+    def is_open(self) -> bool:
+        return self.state.phase not in FINAL
+
+    def __repr__(self) -> str:
+        return f"Stored({self.state!r})"
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Stored)
+
+
+def encode_stored(stored: Stored) -> bytes:
+    return _encoder.encode(stored)
+
+
+def decode_stored(data: bytes) -> Stored:
+    """Raises FatalError: written by a newer version, or by nobody of ours."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise FatalError(f"a stored operation can't be read ({error}); update mixmint") from None
+
+
+def advance(state: Machine, event: Event, head: Head, key: Any) -> tuple[Machine, list[Effect]]:
+    """One step of whichever machine it is."""
+    if isinstance(state, OrderState):
+        return order.advance(state, event)
+    if isinstance(state, InvoiceState):
+        return invoice.advance(state, event)
+    return account.advance(state, event, head, key)

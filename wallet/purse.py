@@ -1,0 +1,320 @@
+"""
+The purse on disk: coins, operations, counters. One SQLite file, everything in it encrypted.
+
+    fact         seed, device number, account chain's head, cursor on the board
+    counter      how many secrets of each purpose were made (never less than were used)
+    coin         each secret that was ever made, and what became of it
+    operation    each operation's state, open or over (wallet/machines)
+
+A coin's row is found by a keyed hash of its id, so a copied file doesn't even tell which public coins are
+meant. States and kinds are inside the sealed values; in the clear are row numbers and "open or not".
+
+Rows are small in number (thousands), so reading opens them all: no query needs more than that.
+"""
+
+import hmac
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bank.formats.coin import Coin, CoinId, Secret, coin_id
+from bank.formats.order import Output
+from mixmint.database import open_database
+from mixmint.errors import FatalError, UserError
+from mixmint.keys import Label, SigningKey
+from mixmint.sealing import Sealer
+from wallet.derivation import Purpose, account_key, derive
+from wallet.operations import Machine, PlanState, Stored, decode_stored, encode_stored
+
+INDEX_LABEL = Label("mixmint/purse-index/v1")
+FILE_NAME = "wallet.db"
+SEED_BYTES = 32
+SCHEMA = (
+    """
+    CREATE TABLE fact (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE counter (purpose INTEGER PRIMARY KEY, next INTEGER NOT NULL);
+    CREATE TABLE coin (row INTEGER PRIMARY KEY, found BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL);
+    CREATE TABLE operation (row INTEGER PRIMARY KEY, open INTEGER NOT NULL, sealed BLOB NOT NULL);
+    CREATE INDEX operation_open ON operation (open) WHERE open;
+    """,
+)
+
+
+class CoinState(Enum):
+    """What became of a coin."""
+
+    EXPECTED = "expected"
+    """Its id was asked for; not certified yet, as far as we know."""
+    PENDING = "pending"
+    """Certified by the bank's answer; the board doesn't show it yet."""
+    FREE = "free"
+    RESERVED = "reserved"
+    """Kept for an operation whose outcome isn't known."""
+    SPENT = "spent"
+    HANDED = "handed over"
+    """Written into a bearer file."""
+    LOST = "lost"
+    """Spent by an order that isn't ours; the proof is on file."""
+    DISPUTED = "disputed"
+    """Refused by the bank, although its certificate is the bank's."""
+    VOID = "void"
+    """The order that asked for it was refused. If the board shows it all the same, it is ours."""
+
+
+class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A coin of ours, or one that may become ours. The repr hides its secret.
+
+    ``exchanges``: own exchanges since it came in. ``recognisable``: somebody else has seen its id as ours (a
+    payment request named it). ``operation``: the row of the operation that made or keeps it. ``proof``: coin
+    key, seal and signature of the order that took it away.
+    """
+
+    secret: bytes
+    exponent: int
+    state: CoinState
+    purpose: int
+    counter: int
+    exchanges: int = 0
+    recognisable: bool = False
+    operation: int = 0
+    epoch: int = 0
+    certificate: bytes = b""
+    round: int = 0
+    proof: bytes = b""
+
+    @property
+    def units(self) -> int:
+        return 1 << self.exponent
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether neither a payer nor the account's withdrawal leads to it."""
+        return self.exchanges > 0 and not self.recognisable
+
+    def coin(self) -> Coin:
+        """The coin as it is handed over. Raises FatalError when it was never certified."""
+        if not self.certificate:
+            raise FatalError("a coin without a certificate was about to be used")
+        return Coin(Secret(self.secret), self.exponent, self.epoch, self.certificate)
+
+    def key(self) -> SigningKey:
+        return SigningKey(self.secret)
+
+    def id(self) -> CoinId:
+        return coin_id(self.key().public)
+
+    def __repr__(self) -> str:
+        return f"CoinRecord(units={self.units}, state={self.state.value})"
+
+
+class Purse:
+    """
+    The store. Every method that writes must be called inside ``with purse.transaction()``; what was written
+    there is on disk when the block ends, all of it or nothing.
+
+    One process at a time: the caller holds the home folder's lock.
+    """
+
+    def __init__(self, path: Path, sealer: Sealer, bank: bytes) -> None:
+        """Open an existing purse. Raises UserError if there is none, FatalError if it doesn't open."""
+        if not path.exists():
+            raise UserError(f"{path} is missing; make a wallet: mixmint wallet init, or restore it")
+        self._sealer = sealer
+        self._connection = open_database(path, SCHEMA)
+        self.bank = bank
+        seed = self.fact("seed")
+        if seed is None:
+            self.close()
+            raise FatalError(f"{path} has no seed; the wallet was never finished: move it away, init again")
+        self._seed = seed
+        self.device = int.from_bytes(self.fact("device") or bytes(2))
+        # A purse belongs to one bank: another one's certificates would never verify against its coins.
+        if self.fact("bank") != bank:
+            self.close()
+            raise UserError("this wallet belongs to another bank than the directory's; use another --home")
+
+    @classmethod
+    def create(cls, path: Path, sealer: Sealer, bank: bytes, seed: bytes | None = None) -> "Purse":
+        """Make a purse with a fresh seed (32 bytes). Raises UserError if one is there."""
+        if path.exists():
+            raise UserError(f"{path} exists already; one home holds one wallet")
+        connection = open_database(path, SCHEMA)
+        connection.execute("BEGIN IMMEDIATE")
+        facts = {"seed": seed or os.urandom(SEED_BYTES), "device": bytes(2), "bank": bank}
+        for name, value in facts.items():
+            sealed = sealer.seal(value, _context("fact", name))
+            connection.execute("INSERT INTO fact VALUES (?, ?)", (name, sealed))
+        connection.execute("COMMIT")
+        connection.close()
+        return cls(path, sealer, bank)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One commit, with an fsync at its end; an exception takes everything back."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise UserError(f"the wallet can't write: {error}; is the disk full?") from None
+
+    # Facts
+
+    def fact(self, name: str) -> bytes | None:
+        """A stored value, or None."""
+        found = self._connection.execute("SELECT sealed FROM fact WHERE name=?", (name,)).fetchone()
+        return None if found is None else self._sealer.open(found[0], _context("fact", name))
+
+    def set_fact(self, name: str, value: bytes) -> None:
+        sealed = self._sealer.seal(value, _context("fact", name))
+        self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, sealed))
+
+    def account(self) -> SigningKey:
+        """The key of the member's account at the bank."""
+        return account_key(self._seed, self.bank)
+
+    # Coins
+
+    def expect(
+        self,
+        purpose: Purpose,
+        exponents: Iterable[int],
+        operation: int,
+        *,
+        exchanges: int = 0,
+        recognisable: bool = False,
+    ) -> tuple[Output, ...]:
+        """Fresh ids with these values, sorted as an order wants them; the secrets are on file first."""
+        outputs = []
+        for exponent in exponents:
+            counter = self._next(purpose)
+            record = CoinRecord(
+                secret=derive(self._seed, self.bank, self.device, purpose, counter),
+                exponent=exponent,
+                state=CoinState.EXPECTED,
+                purpose=purpose,
+                counter=counter,
+                exchanges=exchanges,
+                recognisable=recognisable,
+                operation=operation,
+            )
+            self._add_coin(record)
+            outputs.append(Output(record.id(), exponent))
+        return tuple(sorted(outputs, key=lambda output: output.coin))
+
+    def _next(self, purpose: Purpose) -> int:
+        # In the same transaction as the coin's row: a crash leaves both or neither.
+        (following,) = self._connection.execute(
+            "INSERT INTO counter VALUES (?, 1) ON CONFLICT DO UPDATE SET next=next+1 RETURNING next",
+            (int(purpose),),
+        ).fetchone()
+        return int(following) - 1
+
+    def _add_coin(self, record: CoinRecord) -> None:
+        coin = record.id()
+        cursor = self._connection.execute(
+            "INSERT INTO coin (found, sealed) VALUES (?, ?)", (self.mark_of(coin), b"")
+        )
+        row = cursor.lastrowid
+        self._connection.execute("UPDATE coin SET sealed=? WHERE row=?", (self._seal_coin(row, record), row))
+
+    def _seal_coin(self, row: int | None, record: CoinRecord) -> bytes:
+        return self._sealer.seal(msgspec.msgpack.encode(record), _context("coin", str(row)))
+
+    def marks(self) -> frozenset[bytes]:
+        """``mark_of`` of all our coins, so that whole rounds are matched without a query each."""
+        return frozenset(found for (found,) in self._connection.execute("SELECT found FROM coin"))
+
+    def mark_of(self, coin: bytes) -> bytes:
+        """The keyed hash (16 bytes) by which a coin id's row is found."""
+        return hmac.digest(self._seed, INDEX_LABEL.encode("ascii") + coin, "sha256")[:16]
+
+    def coins(self, *states: CoinState) -> dict[int, CoinRecord]:
+        """All coins in these states (all, when none is named), by row."""
+        rows = self._connection.execute("SELECT row, sealed FROM coin ORDER BY row").fetchall()
+        records = {row: self._open_coin(row, sealed) for row, sealed in rows}
+        return {row: record for row, record in records.items() if not states or record.state in states}
+
+    def coin(self, coin: bytes) -> tuple[int, CoinRecord] | None:
+        """The row and record of a coin id, if it is ours."""
+        found = self._connection.execute(
+            "SELECT row, sealed FROM coin WHERE found=?", (self.mark_of(coin),)
+        ).fetchone()
+        return None if found is None else (found[0], self._open_coin(*found))
+
+    def _open_coin(self, row: int, sealed: bytes) -> CoinRecord:
+        return msgspec.msgpack.decode(self._sealer.open(sealed, _context("coin", str(row))), type=CoinRecord)
+
+    def change_coin(self, row: int, record: CoinRecord, **changes: Any) -> CoinRecord:
+        """Write a coin anew with these fields changed."""
+        changed = msgspec.structs.replace(record, **changes)
+        self._connection.execute("UPDATE coin SET sealed=? WHERE row=?", (self._seal_coin(row, changed), row))
+        return changed
+
+    # Operations
+
+    def next_operation(self) -> int:
+        """The row that the next operation gets; its coins name it."""
+        (newest,) = self._connection.execute("SELECT coalesce(max(row), 0) FROM operation").fetchone()
+        return int(newest) + 1
+
+    def add_operation(self, state: Machine | PlanState, now_s: float) -> int:
+        """Put an operation on file; its row."""
+        row = self.next_operation()
+        self._connection.execute("INSERT INTO operation VALUES (?, 1, ?)", (row, b""))
+        self._write_operation(row, Stored(state, int(now_s) // 3600 * 3600))
+        return row
+
+    def set_operation(self, row: int, state: Machine | PlanState) -> None:
+        self._write_operation(row, Stored(state, self.stored(row).made_s))
+
+    def _write_operation(self, row: int, stored: Stored) -> None:
+        sealed = self._sealer.seal(encode_stored(stored), _context("operation", str(row)))
+        self._connection.execute(
+            "UPDATE operation SET open=?, sealed=? WHERE row=?", (int(stored.is_open), sealed, row)
+        )
+
+    def stored(self, row: int) -> Stored:
+        (sealed,) = self._connection.execute("SELECT sealed FROM operation WHERE row=?", (row,)).fetchone()
+        return self._open_operation(row, sealed)
+
+    def operation(self, row: int) -> Machine | PlanState:
+        return self.stored(row).state
+
+    def operations(self) -> dict[int, Stored]:
+        """All operations by row, the oldest first."""
+        return self._operations("SELECT row, sealed FROM operation ORDER BY row")
+
+    def open_operations(self) -> dict[int, Stored]:
+        """Those that are not over."""
+        return self._operations("SELECT row, sealed FROM operation WHERE open ORDER BY row")
+
+    def _operations(self, query: str) -> dict[int, Stored]:
+        return {row: self._open_operation(row, sealed) for row, sealed in self._connection.execute(query)}
+
+    def _open_operation(self, row: int, sealed: bytes) -> Stored:
+        return decode_stored(self._sealer.open(sealed, _context("operation", str(row))))
+
+    def __repr__(self) -> str:
+        return "Purse()"
+
+
+def _context(table: str, key: str) -> bytes:
+    """A sealed value opens in its own place only."""
+    return f"{table}:{key}".encode()

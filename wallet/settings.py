@@ -1,0 +1,73 @@
+"""``wallet.toml``: how patient the wallet is. Everything has a default; the file is written by init."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from mix.directory import Directory
+from mixmint.settings import Settings, load
+
+FILE_NAME = "wallet.toml"
+_STOCK_TICKS = 4
+
+Wait = Annotated[float, Meta(ge=0, le=7 * 86400)]
+Rounds = Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class WalletSettings(Settings, frozen=True):
+    """``wallet.toml``."""
+
+    stock_wait_s: Annotated[
+        Wait | None,
+        Meta(
+            description="s; a command spreads its standard exchanges over at most this long. Longer hides "
+            "better which of them are one member's. Default: 4 ticks of the network"
+        ),
+    ] = None
+    answer_wait_s: Annotated[
+        Wait, Meta(description="s; how long a command waits for the bank's answer before it says: pending")
+    ] = 120
+    settle_wait_s: Annotated[
+        Wait, Meta(description="s; how long a command waits for the board, after the bank has answered")
+    ] = 120
+    poll_s: Annotated[
+        float, Meta(ge=0.01, le=3600, description="s; pause between two looks at the board while waiting")
+    ] = 0.2
+    order_rounds: Annotated[
+        Rounds,
+        Meta(
+            description="rounds of the board; an order is valid for as many. Fewer: coins are free again "
+            "sooner when a bank doesn't answer. Too few: a slow network makes orders too late"
+        ),
+    ] = 600
+    request_rounds: Annotated[
+        Rounds, Meta(description="rounds of the board; how long a payment request can be paid")
+    ] = 3600
+    grace_rounds: Annotated[
+        Rounds,
+        Meta(
+            description="rounds of the board; how long after its last round a payment request is still "
+            "shown as open. At least the bank's promise_rounds"
+        ),
+    ] = 120
+
+    def stock_wait(self, directory: Directory) -> float:
+        """Seconds."""
+        if self.stock_wait_s is not None:
+            return self.stock_wait_s
+        return _STOCK_TICKS * directory.tick_ms / 1000
+
+
+EXAMPLE = """\
+# How patient this wallet is. Everything here is optional; `mixmint wallet --help` and docs/wallet.md explain.
+# stock_wait_s = 1.0
+# answer_wait_s = 120
+# settle_wait_s = 120
+"""
+
+
+def load_settings(home: Path) -> WalletSettings:
+    """The home's wallet settings; all defaults when there is no file. Raises UserError."""
+    path = home / FILE_NAME
+    return load(path, WalletSettings) if path.exists() else WalletSettings()

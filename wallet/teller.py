@@ -1,0 +1,234 @@
+"""
+Carries operations to their end: asks the bank, reads the board, and books what comes first.
+
+Each operation is driven by a task of its own; one more reads the board for all of them. An operation may end
+through either: an answer that was lost on its way is made up for by the board.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
+from mixmint.keys import Label, labelled_hash
+from wallet.answers import check
+from wallet.books import Books, Outward
+from wallet.lines import BankLine, Board
+from wallet.machines.account import AccountState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import FINAL, Answered, Ask, Begin, Forget, Wrong
+from wallet.operations import Machine, PlanState
+from wallet.settings import WalletSettings
+
+CONVERSATION_LABEL = Label("mixmint/wallet-conversation/v1")
+MOST_ROUNDS_A_PAGE = 100
+PENDING: Final = "the outcome isn't known yet; run: mixmint wallet resume"
+
+
+def never_stops(_: str) -> None:
+    """Production's answer to ``at``: nothing stops at a named step."""
+
+
+class Teller:
+    """Drives operations. One at a time per home; its methods may run concurrently in one event loop."""
+
+    def __init__(
+        self,
+        books: Books,
+        line: BankLine,
+        board: Board,
+        settings: WalletSettings,
+        *,
+        now_s: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        at: Callable[[str], None] = never_stops,
+    ) -> None:
+        """``at`` is called at each named step; tests end the process there."""
+        self.books = books
+        self.purse = books.purse
+        self._line = line
+        self._board = board
+        self._settings = settings
+        self._now_s = now_s
+        self.sleep = sleep
+        self.at = at
+        self._queues: dict[int, asyncio.Queue[Outward]] = {}
+        self._reading = asyncio.Lock()
+
+    # The board
+
+    async def sync(self) -> int:
+        """
+        Read the board up to its newest round; that round's number.
+
+        Raises Unavailable; UserError when the board breaks its own rules (nothing of it is believed then).
+        """
+        async with self._reading:
+            try:
+                cursor = self.books.cursor()
+                if cursor is None:
+                    # A new purse has no past on the board: it begins where the board is now.
+                    cursor = await self._board.head()
+                    with self.purse.transaction():
+                        self.books.set_cursor(cursor)
+                while True:
+                    rounds = await self._board.rounds(cursor, MOST_ROUNDS_A_PAGE)
+                    if not rounds:
+                        return cursor.round
+                    news = self.books.read(rounds)
+                    self.at("board-booked")
+                    cursor = rounds[-1].after
+                    for row, outward in news.outward.items():
+                        self._hand_out(row, outward)
+            except PeerError as error:
+                raise UserError(
+                    f"the board broke its own rules ({error}); nothing of it is believed. Tell its operator"
+                ) from None
+
+    def _hand_out(self, row: int, outward: Outward) -> None:
+        if row in self._queues:
+            self._queues[row].put_nowait(outward)
+        else:
+            self._forget(row, outward)
+
+    # Operations
+
+    async def reach(self) -> None:
+        """Before something new begins. Raises Unavailable: nothing has happened."""
+        await self._line.reach()
+
+    async def finish(self, rows: Sequence[int], delays_s: Sequence[float] = ()) -> None:
+        """
+        Carry these operations to their end, all at once; each may begin after a delay of its own.
+
+        Raises PendingError when one of them isn't over within the settings' patience. The others are carried
+        on all the same.
+        """
+        async with self._watching():
+            delays = delays_s or [0.0] * len(rows)
+            drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
+            outcomes = await asyncio.gather(*drives, return_exceptions=True)
+        # What is no MixmintError (a test's crash, a bug) comes before what is pending.
+        errors = [each for each in outcomes if isinstance(each, BaseException)]
+        for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
+            raise error
+
+    @asynccontextmanager
+    async def _watching(self):  # type: ignore[no-untyped-def]  # a context manager without a value
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Read the board again and again. An error ends the reading only: each drive has its own patience."""
+        while True:
+            with suppress(Unavailable):
+                await self.sync()
+            await self.sleep(self._settings.poll_s)
+
+    async def _drive(self, row: int, delay_s: float) -> None:
+        if delay_s:
+            await self.sleep(delay_s)
+        queue = self._queues[row] = asyncio.Queue()
+        asking: asyncio.Task[Outward] | None = None
+        try:
+            outward = self.books.feed(row, Begin())
+            while True:
+                for ask in self._forget(row, outward):
+                    if asking is not None:
+                        asking.cancel()
+                    asking = asyncio.create_task(self._ask(row, ask))
+                if self._machine(row).phase in FINAL:
+                    return
+                outward = await self._next(row, queue, asking)
+                if asking is not None and asking.done():
+                    asking = None
+        finally:
+            del self._queues[row]
+            if asking is not None:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+
+    async def _next(
+        self, row: int, queue: asyncio.Queue[Outward], asking: asyncio.Task[Outward] | None
+    ) -> Outward:
+        """What happens first: the bank's answer, or news from the board."""
+        news = asyncio.create_task(queue.get())
+        # While the bank is asked, the question has its own patience.
+        patience_s = None if asking is not None else self._settings.settle_wait_s
+        waiting = {news} if asking is None else {news, asking}
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise PendingError(f"{self._stage(row)}; {PENDING}")
+            if asking is not None and asking in done:
+                return asking.result() + (news.result() if news in done else [])
+            return news.result()
+        finally:
+            news.cancel()
+
+    def _stage(self, row: int) -> str:
+        state = self._machine(row)
+        kind = state.purpose if isinstance(state, OrderState) else "account"
+        return f"operation {row} ({kind}) is {state.phase.value}"
+
+    def _machine(self, row: int) -> Machine:
+        state = self.purse.operation(row)
+        if isinstance(state, PlanState):
+            raise FatalError("a plan is not driven as an operation")
+        return state
+
+    async def _ask(self, row: int, ask: Ask) -> Outward:
+        conversation = self._conversation(row, ask.attempt)
+        self.at("before-asking")
+        try:
+            expires_s = int(self._now_s() + self._line.lifetime_s)
+            data = await self._line.ask(conversation, ask.body, expires_s, self._settings.answer_wait_s)
+        except (PendingError, Unavailable) as error:
+            # It was written down before it was asked, so from here on nothing is "nothing happened".
+            raise PendingError(f"{error}; {PENDING}") from None
+        except PeerError as error:
+            # The bank's endpoint refuses this conversation's id; another one asks the same again.
+            self.books.feed(row, Wrong(ask.body, f"conversation-{error.reason}"))
+            raise PendingError(f"the bank refused a conversation; {PENDING}") from None
+        self.at("answered")
+        event = await self._check(row, ask.body, data)
+        outward = self.books.feed(row, event)
+        self.at("answer-booked")
+        if isinstance(event, Wrong):
+            self._forget(row, outward)
+            raise PendingError(
+                f"the bank's answer is wrong ({event.reason}); it is kept in the evidence folder; {PENDING}"
+            )
+        return outward
+
+    async def _check(self, row: int, request: bytes, data: bytes) -> Answered | Wrong:
+        event = check(self.books.bank, request, data, self.books.known(self._machine(row)))
+        if isinstance(event, Wrong) and event.reason == "too-late-too-early":
+            # The bank knows the board's clock first; look again before it is called a liar.
+            await self.sync()
+            event = check(self.books.bank, request, data, self.books.known(self._machine(row)))
+        return event
+
+    def _forget(self, row: int, outward: Outward) -> list[Ask]:
+        """Delete the conversations that are over; of the questions among the effects, return the last."""
+        for effect in outward:
+            if isinstance(effect, Forget):
+                for attempt in range(effect.attempt + 1):
+                    self._line.forget(self._conversation(row, attempt))
+        return [effect for effect in outward if isinstance(effect, Ask)][-1:]
+
+    def _conversation(self, row: int, attempt: int) -> bytes:
+        """The id (16 bytes) of an operation's conversation: the same in every process, and unlinkable."""
+        state = self._machine(row)
+        if isinstance(state, OrderState):
+            seed = state.conversation
+        elif isinstance(state, AccountState):
+            seed = state.request_id
+        else:
+            raise FatalError("a payment request asks the bank nothing")
+        return labelled_hash(CONVERSATION_LABEL, seed, attempt.to_bytes(4))[:16]
