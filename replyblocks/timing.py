@@ -28,7 +28,9 @@ SLACK_S = 1.0
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """``cover_packets``: what each mix adds to its pool per tick; ``tick_s`` 0 means that mixes send at once."""
+    """
+    ``cover_packets``: what each mix adds to its pool per tick; ``tick_s`` 0 means that mixes send at once.
+    """
 
     tick_s: float
     cover_packets: int

@@ -1,0 +1,35 @@
+"""Options that several commands share, and how they print."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from replyblocks.member import DEFAULT_HOME
+
+Command = Callable[..., Any]
+
+
+def home_option(command: Command) -> Command:
+    """``--home DIR``: the member's folder."""
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=DEFAULT_HOME,
+        envvar="MIXMINT_HOME",
+        show_default=True,
+        callback=lambda _context, _parameter, value: value.expanduser(),
+        help="The member's folder.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``: for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document. Everything but ASCII is escaped, so hostile text can't reach the terminal."""
+    click.echo(json.dumps(value, indent=2))

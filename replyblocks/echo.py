@@ -1,0 +1,149 @@
+"""
+The echo service: answers with its clock and the request's body. For `mixmint doctor`, and as the smallest
+example of a service behind the mixes.
+
+    echo.toml       settings
+    identity.key    signs the descriptor
+    endpoint.key    opens packets for the service
+    echo.db         stored answers: the clock must not tick between two answers to one request
+    descriptor      public: hand it to the directory's authorities
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from aiohttp import web
+from msgspec import Meta
+from prometheus_client import CollectorRegistry
+
+from mix.directory import Directory, Service, load_network, sign_descriptor
+from mix.endpoint import GatewayClient
+from mix.packet.geometry import TOKEN_BYTES
+from mixmint.database import Writer
+from mixmint.errors import MalformedMessage, UserError
+from mixmint.keys import (
+    SEED_BYTES,
+    BoxKey,
+    Label,
+    SigningKey,
+    labelled_hash,
+    read_secret,
+    write_new,
+    write_secret,
+)
+from mixmint.settings import Settings, describe, load
+from mixmint.web import Listener, operations_app, run, serve
+from replyblocks.formats import ANSWER_BODY_BYTES
+from replyblocks.remembering import Remembering, open_answers
+from replyblocks.service import Request, ServiceHost
+
+OWNER = Label("mixmint/echo-mailbox-owner/v1")
+CLOCK_BYTES = 8
+
+
+class EchoSettings(Settings, frozen=True):
+    """``echo.toml``."""
+
+    name: Annotated[str, Meta(description="the service's name in the directory")]
+    network: Annotated[Path, Meta(description="the network file: which directory to believe")]
+    operations_port: Annotated[int, Meta(ge=0, le=65535, description="port of /healthz and /metrics")]
+    operations_host: Annotated[str, Meta(description="address of /healthz and /metrics")] = "127.0.0.1"
+    endpoint_key_path: Annotated[Path, Meta(description="the key that opens packets for the service")] = Path(
+        "endpoint.key"
+    )
+    database_path: Annotated[Path, Meta(description="stored answers; losing it costs nothing lasting")] = (
+        Path("echo.db")
+    )
+
+
+def create_echo(folder: Path, name: str, gateway: str, operations_port: int, network: str) -> Path:
+    """
+    Make an echo service's folder; returns the path of its descriptor.
+
+    Raises UserError if the folder exists and isn't empty: no key is ever overwritten.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} isn't empty; choose a new folder for the echo service")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity, endpoint = SigningKey.generate(), BoxKey.generate()
+    service = Service(
+        name=name,
+        kind="echo",
+        identity=identity.public,
+        gateway=gateway,
+        token=os.urandom(TOKEN_BYTES),
+        endpoint_public=endpoint.public,
+        url="",
+    )
+    write_secret(folder / "identity.key", identity.seed)
+    write_secret(folder / "endpoint.key", endpoint.secret)
+    settings = f'name = "{name}"\nnetwork = "{network}"\noperations_port = {operations_port}\n'
+    write_new(folder / "echo.toml", settings.encode())
+    open_answers(folder / "echo.db").close()
+    # Last: a descriptor means that all the rest is there.
+    write_new(folder / "descriptor", sign_descriptor(identity, service))
+    return folder / "descriptor"
+
+
+def echo(_: sqlite3.Connection, request: Request) -> bytes:
+    """Unix seconds (8 bytes, big-endian), then as much of the body as fits."""
+    return int(time.time()).to_bytes(CLOCK_BYTES) + request.body[: ANSWER_BODY_BYTES - CLOCK_BYTES]
+
+
+def read_echo(answer: bytes, body: bytes) -> int:
+    """The service's clock, Unix seconds. Raises MalformedMessage when the answer is no echo of ``body``."""
+    if len(answer) < CLOCK_BYTES or answer[CLOCK_BYTES:] != body:
+        raise MalformedMessage("echo")
+    return int.from_bytes(answer[:CLOCK_BYTES])
+
+
+def check_echo(config: Path) -> str:
+    """What ``--check`` prints; it opens everything but talks to nobody."""
+    settings = load(config, EchoSettings)
+    directory, endpoint = _read_parts(settings)
+    service = directory.service(settings.name)
+    if service.endpoint_public != endpoint.public:
+        raise UserError(f"the directory lists another key for {settings.name}; hand in this descriptor")
+    return f"{describe(settings)}\nbehind gateway {service.gateway}\nok"
+
+
+def run_echo(config: Path) -> None:
+    """Run until SIGTERM. Raises UserError before it starts."""
+    settings = load(config, EchoSettings)
+    directory, endpoint = _read_parts(settings)
+    registry = CollectorRegistry()
+
+    async def main() -> None:
+        app = operations_app(registry, dict)
+
+        async def hosting(_: web.Application) -> AsyncIterator[None]:
+            writer = Writer(open_answers(settings.database_path))
+            gateway = directory.gateway(directory.service(settings.name).gateway)
+            owner = SigningKey(labelled_hash(OWNER, endpoint.secret))
+            handler = Remembering(writer, echo)
+            async with GatewayClient(gateway, owner) as link:
+                host = ServiceHost(directory, settings.name, link, endpoint, handler, registry=registry)
+                task = asyncio.create_task(host.run())
+                yield
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await writer.close()
+
+        app.cleanup_ctx.append(hosting)
+        await serve([Listener(app, settings.operations_host, settings.operations_port)], name="echo")
+
+    run(main)
+
+
+def _read_parts(settings: EchoSettings) -> tuple[Directory, BoxKey]:
+    if not settings.database_path.exists():
+        raise UserError(f"{settings.database_path} is missing; make the service with: mixmint echo init")
+    return (
+        load_network(settings.network, time.time()),
+        BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES)),
+    )
