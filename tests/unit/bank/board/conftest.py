@@ -48,6 +48,7 @@ class Mint:
 class Running:
     """A started board: its parts, and clients that talk to it over HTTP."""
 
+    app: web.Application
     board: Board
     url: str
     session: aiohttp.ClientSession
@@ -91,6 +92,7 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             return Running(
+                app,
                 app[BOARD],
                 url,
                 session,
