@@ -70,7 +70,7 @@ class Pages:
         )
         self._templates.globals["name"] = name
         self._templates.filters["number"] = lambda number: f"{number:,}"
-        self._templates.filters["clock"] = lambda s: f"{_utc(s):%-d %b %Y, %H:%M:%S} UTC"
+        self._templates.filters["clock"] = lambda s: f"{_utc(s):%-d %b %Y, %H:%M:%S}"
         self._templates.filters["iso"] = lambda s: f"{_utc(s):%Y-%m-%dT%H:%M:%SZ}"
 
     def endpoints(self) -> list[Endpoint]:
