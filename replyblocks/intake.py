@@ -78,7 +78,7 @@ class Intake:
         if message[:1] == Format.LOOP.to_bytes(1) and len(message) == 1 + LOOP_NONCE_BYTES:
             report.loops.append(message[1:])
         else:
-            report.messages += self._messages.take_fragment(message, None, now_s)
+            report.messages += self._messages.inbox.take_fragment(message, None, now_s)
 
     def _take_reply(self, item: Item, now_s: float, report: Report) -> None:
         unwrapped = unwrap(self._member.replies.endpoint.secret, item.packet)
@@ -92,7 +92,7 @@ class Intake:
         # again through the same block, since the mixes have seen its header.
         message = open_reply(BlockSecrets.decode(row.secrets), unwrapped)
         if row.kind is Kind.OUTBOX:
-            report.messages += self._messages.take_fragment(message, row.owner, now_s)
+            report.messages += self._messages.inbox.take_fragment(message, row.owner, now_s)
             return
         state = self._store.conversation(row.owner)
         if state is None:

@@ -7,15 +7,15 @@ both. Here is only the wiring to the gateway and the clock.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from random import Random, SystemRandom
 from types import TracebackType
 
 from mix.endpoint import GatewayClient
 from mix.packet.build import build_forward, build_reply_block
 from mix.packet.geometry import Addressed
-from mixmint.errors import MalformedMessage, PeerError, PendingError, Unavailable, UserError
+from mixmint.errors import PeerError, PendingError, Unavailable, UserError
 from replyblocks.conversation import Asked, Clock, Conversation, NotTaken, ask, step
 from replyblocks.formats import (
     ANSWER_BODY_BYTES,
@@ -25,18 +25,19 @@ from replyblocks.formats import (
     RequestMessage,
 )
 from replyblocks.intake import Intake, Report
-from replyblocks.link import Link
+from replyblocks.link import Item, Link
 from replyblocks.member import Member, lock_home
-from replyblocks.messages import KEEP_DAYS, Messages
+from replyblocks.messages import Messages
+from replyblocks.polling import Polling
 from replyblocks.store import DAY_S, Kind, Store
 from replyblocks.timing import RoundTrip
 
 __all__ = ["ANSWER_BODY_BYTES", "REQUEST_BODY_BYTES", "ExpiredError", "Post"]
 
-LONGEST_WAIT_S = 30.0
 PAUSE_S = 0.5
-LAST_ACKNOWLEDGE_S = 2.0
 REGISTERED = "registered"
+KEEP_DAYS = 7
+"""How long a message with missing fragments waits for them."""
 
 
 class ExpiredError(PendingError):
@@ -71,13 +72,6 @@ class Post:
         self._rng = rng or SystemRandom()
         self._trip = RoundTrip.of(member.directory)
         self._exit = AsyncExitStack()
-        self._fetching = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._done: list[int] = []
-        self._listeners = 0
-        self._poller: asyncio.Task[None] | None = None
-        self._trouble: UserError | None = None
-        self._looked = False
         self.loops: set[bytes] = set()
         """Nonces of our own loop packets that came back (for `mixmint doctor`)."""
 
@@ -96,6 +90,7 @@ class Post:
                 self._link: Link = await opening.enter_async_context(client)
             else:
                 self._link = self._given_link
+            self._polling = Polling(self._link, self._take, self._register)
             self._exit = opening.pop_all()
         return self
 
@@ -103,12 +98,7 @@ class Post:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._stop_polling()
-            if self._done:
-                # Not needed for safety: what isn't acknowledged comes again and is dropped then.
-                with suppress(UserError, PeerError, TimeoutError):
-                    async with asyncio.timeout(LAST_ACKNOWLEDGE_S):
-                        await self._link.fetch(0, self._done)
+            await self._polling.close()
         finally:
             await self._exit.aclose()
 
@@ -129,7 +119,7 @@ class Post:
         Call it before a new operation is written to disk. Raises Unavailable: nothing has happened.
         """
         if not await self._register():
-            await self._fetch(0)
+            await self._polling.fetch(0)
 
     async def ask(
         self, service: str, request_id: bytes, body: bytes, expires_s: int, timeout_s: float
@@ -158,13 +148,13 @@ class Post:
             state = ask(before, request_id, Asked(service, body, expires_s), self._now_s())
             if state != before:
                 self._store.put_conversation(state)
-        if state.answer is None and before is not None and not self._looked:
+        if state.answer is None and before is not None and not self._polling.has_looked:
             # It was asked in an earlier process: its answer may wait already, so look before sending again.
             with suppress(Unavailable):
-                await self._fetch(0)
-        async with self._listening():
+                await self._polling.fetch(0)
+        async with self._polling.listening():
             while True:
-                news = self._news
+                news = self._polling.news
                 state = await self._send_if_due(request_id, give_up)
                 if state.answer is not None:
                     break
@@ -175,7 +165,7 @@ class Post:
                 if left_s <= 0:
                     raise PendingError(self._pending(service))
                 wait_s = min(left_s, state.expires_s - now_s, max(state.next_s - now_s, 0.0))
-                await self._wait(news, wait_s)
+                await self._polling.wait(news, wait_s)
         if state.answer == b"":
             raise PeerError("refused", f"{service} knows another request of this id")
         return state.answer
@@ -192,12 +182,12 @@ class Post:
         Raises Unavailable, or UserError when the gateway refuses.
         """
         whole = Report()
-        if self._listeners:
+        if self._polling.is_listening:
             # Somebody asks, so the mailbox is being fetched already; what it brings isn't counted here.
-            await self._wait(self._news, wait_s)
+            await self._polling.wait(self._polling.news, wait_s)
             return whole
         while True:
-            report = await self._fetch(wait_s)
+            report = await self._polling.fetch(wait_s)
             if report is None:
                 return whole
             whole.loops += report.loops
@@ -213,10 +203,13 @@ class Post:
         Raises Unavailable or UserError; what wasn't sent stays queued for the next command.
         """
         sent = []
-        for number in self.messages.queued():
-            await self._submit(self.messages.packets(number, self._now_s()))
+        for number in self.messages.outbox.queued():
+            packets = self.messages.outbox.packets(number, self._now_s())
+            if not packets:
+                continue
+            await self._submit(packets)
             # Killed before this commit, it is sent again, and its receiver drops the second copy.
-            self.messages.sent(number)
+            self.messages.outbox.sent(number)
             sent.append(number)
         return sent
 
@@ -228,8 +221,6 @@ class Post:
             self.member.settings.gateway, mailbox.token, mailbox.endpoint.public, now_s, self._rng
         )
         await self._submit([build_forward(route, Format.LOOP.to_bytes(1) + nonce)])
-
-    # Sending
 
     def _draw_wait_s(self, attempt: int) -> float:
         return self._trip.wait_s(attempt, self._rng)
@@ -279,7 +270,7 @@ class Post:
             try:
                 await self._submit([packet])
             except Unavailable as error:
-                self._trouble = error
+                self._polling.trouble = error
                 if asyncio.get_running_loop().time() + PAUSE_S > give_up:
                     return False
                 await asyncio.sleep(PAUSE_S)
@@ -300,71 +291,13 @@ class Post:
             self._store.put_note(REGISTERED, mark)
         return True
 
-    # Receiving
-
-    async def _fetch(self, wait_s: float) -> Report | None:
-        """One fetch, stored and to be acknowledged with the next; None when nothing came."""
-        await self._register()
-        async with self._fetching:
-            done = list(self._done)
-            items = await self._link.fetch(wait_s, done)
-            del self._done[: len(done)]
-            self._trouble = None
-            self._looked = True
-            if not items:
-                return None
-            report = self.intake.take(items, self._now_s())
-            # Committed: from here on the gateway may delete them.
-            self._done += [item.number for item in items]
-            self.loops.update(report.loops)
-        self._wake()
+    def _take(self, items: Sequence[Item]) -> Report:
+        report = self.intake.take(items, self._now_s())
+        self.loops.update(report.loops)
         return report
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def _wait(self, news: asyncio.Event, wait_s: float) -> None:
-        """Until something arrives, or ``wait_s`` is over. Raises what ended the polling, if it has ended."""
-        if self._poller is not None and self._poller.done():
-            self._poller.result()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await news.wait()
-
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        """While anyone is inside, the mailbox is polled."""
-        self._listeners += 1
-        if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll_on())
-        try:
-            yield
-        finally:
-            self._listeners -= 1
-            if self._listeners == 0:
-                await self._stop_polling()
-
-    async def _poll_on(self) -> None:
-        try:
-            while True:
-                try:
-                    await self._fetch(LONGEST_WAIT_S)
-                except (UserError, MalformedMessage) as error:
-                    # Kept for whoever gives up waiting: it says why nothing comes.
-                    self._trouble = error if isinstance(error, UserError) else None
-                    await asyncio.sleep(PAUSE_S)
-        finally:
-            self._wake()
-
-    async def _stop_polling(self) -> None:
-        poller, self._poller = self._poller, None
-        if poller is not None and not poller.done():
-            poller.cancel()
-            await asyncio.wait([poller])
-
     def _pending(self, service: str) -> str:
-        why = f": {self._trouble}" if self._trouble else ""
+        why = f": {self._polling.trouble}" if self._polling.trouble else ""
         return (
             f"no answer from {service} yet{why}; whether it was done isn't known: run mixmint wallet resume"
         )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mixmint.database import Writer, open_database
 from mixmint.keys import Label, labelled_hash
-from replyblocks.service import SKEW_S, Request
+from replyblocks.blocks import SKEW_S
+from replyblocks.service import Request
 
 REQUEST_DIGEST = Label("mixmint/request-digest/v1")
 REFUSED = b""

@@ -20,10 +20,11 @@ from prometheus_client import CollectorRegistry, Counter
 from mix.directory import Directory
 from mix.packet.build import ReplyBlock, open_forward, use_reply_block
 from mix.packet.command import Command, CommandType
-from mix.packet.geometry import KEY_ID_BYTES, REPLY_BLOCK_BYTES, Addressed, Token
+from mix.packet.geometry import Addressed, Token
 from mix.packet.unwrap import unwrap
 from mixmint.errors import FatalError, MalformedMessage, MalformedPacket, PeerError, Unavailable, UserError
 from mixmint.keys import BoxKey
+from replyblocks.blocks import SKEW_S, first_mix_keys, is_usable
 from replyblocks.formats import RequestMessage, decode_request, encode_answer
 from replyblocks.link import Item, Link
 
@@ -32,9 +33,6 @@ LONGEST_WAIT_S = 30.0
 
 MOST_LIFETIME_S = 7 * 86400
 """A request that wants to live longer is dropped: its answer would have to be kept for as long."""
-
-SKEW_S = 300
-"""How far a member's clock may be behind or ahead."""
 
 MOST_PER_BATCH = 256
 PAUSE_S = 1.0
@@ -189,7 +187,7 @@ class ServiceHost:
         return Token(self._service.token)
 
     def _decode(self, items: Sequence[Item], now_s: float) -> list[Decoded]:
-        first_mixes = self._first_mix_keys(now_s)
+        first_mixes = first_mix_keys(self._directory, now_s)
         decoded: list[Decoded] = []
         seen: set[bytes] = set()
         for item in items:
@@ -215,15 +213,6 @@ class ServiceHost:
             raise MalformedPacket("command")
         return decode_request(open_forward(unwrapped))
 
-    def _first_mix_keys(self, now_s: float) -> frozenset[bytes]:
-        """Where an answer may begin its way, also by the clock of a gateway that is SKEW_S off."""
-        return frozenset(
-            key.key_id
-            for cascade in self._directory.cascades
-            for key in self._directory.node(cascade[0]).sphinx_keys
-            if key.is_accepted(now_s - SKEW_S) and key.is_accepted(now_s + SKEW_S)
-        )
-
     def _pack(
         self, batch: Sequence[Decoded], requests: dict[bytes, Request], answers: dict[bytes, bytes]
     ) -> list[Addressed]:
@@ -245,17 +234,12 @@ def _usable(message: RequestMessage, first_mixes: frozenset[bytes], now_s: float
     The blocks that this sending is answered by: one, or both when it is a resend.
 
     A resend shows that a packet was lost or late, so its answer goes two ways; otherwise the second block
-    stays unused. A block is bytes that a stranger chose: one that doesn't begin at a first mix would make the
-    gateway refuse everybody's answers with it.
+    stays unused.
 
     Raises MalformedMessage (``block``).
     """
     wanted = message.blocks if message.attempt else message.blocks[:1]
-    usable = tuple(
-        block
-        for block in wanted
-        if block[:KEY_ID_BYTES] in first_mixes and int.from_bytes(block[REPLY_BLOCK_BYTES - 4 :]) > now_s
-    )
+    usable = tuple(block for block in wanted if is_usable(block, first_mixes, now_s))
     if not usable:
         raise MalformedMessage("block")
     return usable

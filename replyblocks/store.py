@@ -22,6 +22,7 @@ from replyblocks.conversation import NEVER, Conversation
 
 ROW_NAME = Label("mixmint/post-row/v1")
 DAY_S = 86400
+HOUR_S = 3600
 MOST_CONVERSATIONS = 4096
 MOST_ROW_BYTES = 1 << 20
 
@@ -216,3 +217,8 @@ class Store:
 
     def put_note(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO note (name, value) VALUES (?, ?)", (name, value))
+
+
+def to_hour(now_s: float) -> int:
+    """Times are kept to the hour: when exactly a person was here is nobody's business later."""
+    return int(now_s) // HOUR_S * HOUR_S

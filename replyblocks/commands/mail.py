@@ -17,8 +17,9 @@ from mixmint.errors import PendingError, Unavailable, UserError
 from replyblocks.address import MOST_CHARACTERS, Address, address_of, decode_address
 from replyblocks.commands.options import home_option, json_option, print_json
 from replyblocks.envelope import MOST_TEXT_BYTES, longest_text
+from replyblocks.inbox import InboxRow
 from replyblocks.member import Member, create_member, open_member
-from replyblocks.messages import DEFAULT_BLOCKS, InboxRow, OutboxRow
+from replyblocks.outbox import DEFAULT_BLOCKS, OutboxRow
 from replyblocks.post import Post
 from replyblocks.terminal import preview, printable
 
@@ -87,7 +88,7 @@ def send(
     if again is not None:
 
         async def send_again(post: Post) -> int:
-            post.messages.send_again(again)
+            post.messages.outbox.send_again(again)
             return again
 
         number = _write(member, send_again)
@@ -98,7 +99,7 @@ def send(
         text = _read_text(text_file)
 
         async def queue(post: Post) -> int:
-            return post.messages.queue(to, text, time.time(), blocks)
+            return post.messages.outbox.queue(to, text, time.time(), blocks)
 
         number = _write(member, queue)
     _say_sent(number, as_json)
@@ -122,7 +123,7 @@ def reply(number: int, text_file: Any, home: Path, as_json: bool) -> None:
     text = _read_text(text_file)
 
     async def queue(post: Post) -> int:
-        return post.messages.queue_answer(number, text, time.time())
+        return post.messages.answer(number, text, time.time())
 
     _say_sent(_write(member, queue), as_json)
 
@@ -147,13 +148,14 @@ def inbox(context: click.Context, home: Path, as_json: bool, wait_s: float, offl
         if not offline:
             await post.send_queued()
             await _fetch_messages(post, wait_s)
-        return post.messages.inbox()
+        return post.messages.inbox.all()
 
-    rows = _with_post(open_member(home), listing)
+    member = open_member(home)
+    rows = _with_post(member, listing)
     if as_json:
-        print_json({"messages": [_inbox_json(number, row) for number, row in rows]})
+        print_json({"messages": [_inbox_json(member, number, row) for number, row in rows]})
     else:
-        Console().print(_inbox_table(rows) if rows else "no messages")
+        Console().print(_inbox_table(member, rows) if rows else "no messages")
 
 
 @inbox.command()
@@ -168,17 +170,18 @@ def read(common: tuple[Path, bool], number: int) -> None:
     home, as_json = common
 
     async def reading(post: Post) -> InboxRow:
-        row = post.messages.message(number)
-        post.messages.mark_read(number)
+        row = post.messages.inbox.get(number)
+        post.messages.inbox.mark_read(number)
         return row
 
-    row = _with_post(open_member(home), reading)
+    member = open_member(home)
+    row = _with_post(member, reading)
     if as_json:
-        print_json({**_inbox_json(number, row), "text": row.text})
+        print_json({**_inbox_json(member, number, row), "text": row.text})
         return
     console = Console()
     about = f", answers your message {row.answer_to}" if row.answer_to else ""
-    console.print(Text(f"message {number}, {_date(row.hour)}{about}; {_answerable(row)}", "dim"))
+    console.print(Text(f"message {number}, {_date(row.hour)}{about}; {_answerable(member, row)}", "dim"))
     click.echo(printable(row.text))
 
 
@@ -194,7 +197,7 @@ def delete(common: tuple[Path, bool], number: int) -> None:
     home, as_json = common
 
     async def deleting(post: Post) -> None:
-        post.messages.delete(number)
+        post.messages.inbox.delete(number)
 
     _with_post(open_member(home), deleting)
     if as_json:
@@ -212,7 +215,7 @@ def sent(common: tuple[Path, bool]) -> None:
     home, as_json = common
 
     async def listing(post: Post) -> list[tuple[int, OutboxRow]]:
-        return post.messages.outbox()
+        return post.messages.outbox.all()
 
     rows = _with_post(open_member(home), listing)
     if as_json:
@@ -282,35 +285,35 @@ def _say_sent(number: int, as_json: bool) -> None:
         click.echo(f"message {number} is on its way; an answer will be in `mixmint inbox`")
 
 
-def _inbox_json(number: int, row: InboxRow) -> dict[str, Any]:
+def _inbox_json(member: Member, number: int, row: InboxRow) -> dict[str, Any]:
     return {
         "number": number,
         "date": _date(row.hour),
         "read": row.is_read,
         "answered": row.is_answered,
         "answer_to": row.answer_to,
-        "longest_answer": _longest_answer(row),
+        "longest_answer": _longest_answer(member, row),
         "text": row.text,
     }
 
 
-def _inbox_table(rows: list[tuple[int, InboxRow]]) -> Table:
+def _inbox_table(member: Member, rows: list[tuple[int, InboxRow]]) -> Table:
     table = Table("no.", "date", "text", "answer", box=None)
     for number, row in rows:
         about = f"(answers {row.answer_to}) " if row.answer_to else ""
         text = Text(about + preview(row.text, PREVIEW_CHARACTERS), "" if row.is_read else "bold")
-        table.add_row(str(number), _date(row.hour), text, _answerable(row))
+        table.add_row(str(number), _date(row.hour), text, _answerable(member, row))
     return table
 
 
-def _longest_answer(row: InboxRow) -> int:
+def _longest_answer(member: Member, row: InboxRow) -> int:
     """How many bytes an answer may have now."""
-    usable = len(row.usable_blocks(time.time()))
+    usable = len(row.usable_blocks(member.directory, time.time()))
     return longest_text(usable, 0) if usable else 0
 
 
-def _answerable(row: InboxRow) -> str:
-    longest = _longest_answer(row)
+def _answerable(member: Member, row: InboxRow) -> str:
+    longest = _longest_answer(member, row)
     done = "answered" if row.is_answered else ""
     if longest == 0:
         return done or "can't be answered"
