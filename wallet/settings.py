@@ -10,6 +10,8 @@ from mixmint.settings import Settings, load
 
 FILE_NAME = "wallet.toml"
 _STOCK_TICKS = 4
+_LEAST_ANSWER_WAIT_S = 60.0
+_USUAL_WAITS = 4
 
 Wait = Annotated[float, Meta(ge=0, le=7 * 86400)]
 Rounds = Annotated[int, Meta(ge=1, le=2**31)]
@@ -26,8 +28,12 @@ class WalletSettings(Settings, frozen=True):
         ),
     ] = None
     answer_wait_s: Annotated[
-        Wait, Meta(description="s; how long a command waits for the bank's answer before it says: pending")
-    ] = 120
+        Wait | None,
+        Meta(
+            description="s; how long a command waits for the bank's answer before it says: pending. Default: "
+            "4 times what nearly every answer takes on this network, and at least 60"
+        ),
+    ] = None
     settle_wait_s: Annotated[
         Wait, Meta(description="s; how long a command waits for the board, after the bank has answered")
     ] = 120
@@ -51,6 +57,12 @@ class WalletSettings(Settings, frozen=True):
             "shown as open. At least the bank's promise_rounds"
         ),
     ] = 120
+
+    def answer_wait(self, usual_wait_s: float) -> float:
+        """Seconds; ``usual_wait_s``: what nearly every answer takes."""
+        if self.answer_wait_s is not None:
+            return self.answer_wait_s
+        return max(_LEAST_ANSWER_WAIT_S, _USUAL_WAITS * usual_wait_s)
 
     def stock_wait(self, directory: Directory) -> float:
         """Seconds."""

@@ -40,16 +40,21 @@ class Teller:
         board: Board,
         settings: WalletSettings,
         *,
+        answer_wait_s: float,
         now_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         at: Callable[[str], None] = never_stops,
     ) -> None:
-        """``at`` is called at each named step; tests end the process there."""
+        """
+        ``answer_wait_s``: how long an answer is waited for. ``at`` is called at each named step; tests end
+        the process there.
+        """
         self.books = books
         self.purse = books.purse
         self._line = line
         self._board = board
         self._settings = settings
+        self._answer_wait_s = answer_wait_s
         self._now_s = now_s
         self.sleep = sleep
         self.at = at
@@ -187,9 +192,9 @@ class Teller:
         self.at("before-asking")
         try:
             expires_s = int(self._now_s() + self._line.lifetime_s)
-            data = await self._line.ask(conversation, ask.body, expires_s, self._settings.answer_wait_s)
-        except (PendingError, Unavailable) as error:
-            # It was written down before it was asked, so from here on nothing is "nothing happened".
+            data = await self._line.ask(conversation, ask.body, expires_s, self._answer_wait_s)
+        except UserError as error:
+            # Also when nobody could be reached: it is on disk, so the outcome is unknown, never "failed".
             raise PendingError(f"{error}; {PENDING}") from None
         except PeerError as error:
             # The bank's endpoint refuses this conversation's id; another one asks the same again.

@@ -1,0 +1,142 @@
+"""``mixmint wallet balance``, ``coins`` and ``history``."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from replyblocks.commands.options import home_option, json_option
+from replyblocks.terminal import preview
+from wallet.cashier import Cashier, Outcome
+from wallet.commands.running import NOTE_CHARACTERS, run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@click.command()
+@home_option
+@json_option
+def balance(home: Path, as_json: bool) -> None:
+    """
+    Show how many units there are, and where.
+
+    free: yours, on the board. pending: under way, outcome not known yet. incoming: asked for by open payment
+    requests. handed over: in bearer files that nobody has exchanged yet. account: at the bank, by its last
+    statement that this wallet has read and verified.
+
+    Example: mixmint wallet balance
+    """
+
+    async def work(cashier: Cashier) -> None:
+        from wallet import views
+
+        view = views.balance(cashier.books)
+        if as_json:
+            click.echo(json.dumps(view, indent=2))
+            return
+        table = _table("", "units", "")
+        for name in ("free", "pending", "incoming", "handed_over", "lost", "disputed"):
+            if view[name] or name in ("free", "pending", "incoming"):
+                table.add_row(name.replace("_", " "), f"{view[name]:,}", "")
+        account = view["account"]
+        known = account["balance"] is not None
+        text = f"as of statement {account['statement']}" if known else "not read yet: withdraw reads it"
+        table.add_row("account", f"{account['balance']:,}" if known else "?", text)
+        _print(table)
+
+    run(home, work, offline_is_fine=True)
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also coins that are spent or never came.")
+@home_option
+@json_option
+def coins(everything: bool, home: Path, as_json: bool) -> None:
+    """
+    Show each coin: its value, its state, and how many exchanges you made yourself since you got it.
+
+    A coin marked "recognised" came by a payment request: its payer would know it again. It is exchanged
+    before it is used, unless you pay with --now.
+
+    Example: mixmint wallet coins
+    """
+
+    async def work(cashier: Cashier) -> None:
+        from wallet import views
+
+        rows = views.coin_rows(cashier.purse, everything=everything)
+        if as_json:
+            click.echo(json.dumps({"coins": rows}, indent=2))
+            return
+        table = _table("coin", "units", "state", "own exchanges", "", right=(1, 3))
+        for row in rows:
+            mark = "recognised" if row["recognisable"] else ""
+            table.add_row(row["coin"][:16], f"{row['units']:,}", row["state"], str(row["exchanges"]), mark)
+        _print(table)
+
+    run(home, work, offline_is_fine=True)
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also the single orders of each operation.")
+@home_option
+@json_option
+def history(everything: bool, home: Path, as_json: bool) -> None:
+    """
+    Show what was done, the oldest first. With --json, each payment with its receipt.
+
+    The receipt is the opening of the order: with it you can show anyone what you paid, and the board shows
+    that it was done. It also shows your coins, so keep it to yourself until you need it.
+
+    Example: mixmint wallet history
+    """
+
+    async def work(cashier: Cashier) -> None:
+        rows = _history(cashier, everything=everything)
+        if as_json:
+            click.echo(json.dumps({"operations": rows}, indent=2))
+            return
+        table = _table("#", "when", "what", "units", "state", "round", "note", right=(0, 3, 5))
+        for row in rows:
+            table.add_row(
+                str(row["operation"]),
+                row["made"][:10],
+                row["kind"],
+                f"{row['amount']:,}",
+                row["state"],
+                str(row["round"] or ""),
+                preview(row.get("note") or row.get("meaning", ""), NOTE_CHARACTERS),
+            )
+        _print(table)
+
+    run(home, work, offline_is_fine=True)
+
+
+def _history(cashier: Cashier, *, everything: bool) -> list[dict[str, Any]]:
+    from wallet import views
+
+    rows = []
+    for row, stored in cashier.purse.operations().items():
+        if everything or not getattr(stored.state, "parent", 0):
+            view = views.outcome(cashier.books, Outcome(row, stored.state, cashier.proofs(row)))
+            made = datetime.fromtimestamp(stored.made_s, UTC).isoformat()
+            rows.append(view | {"made": made})
+    return rows
+
+
+def _table(*columns: str, right: tuple[int, ...] = (1,)) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    return table
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,138 @@
+"""How a command runs: open the wallet, go on with what was unfinished, do the work, say what came of it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mixmint.errors import Unavailable, UserError
+from replyblocks.terminal import preview
+
+if TYPE_CHECKING:
+    from wallet.cashier import Cashier, Outcome
+
+T = TypeVar("T")
+
+NOTE_CHARACTERS = 60
+
+
+def run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, offline_is_fine: bool = False) -> T:
+    """
+    Open the wallet in ``home``, resume, then do ``work``.
+
+    ``offline_is_fine``: the work needs no network, so it is done even when there is none.
+    """
+    return asyncio.run(_run(home, work, offline_is_fine=offline_is_fine))
+
+
+def run_plain(home: Path, work: "Callable[[Cashier], Awaitable[T]]") -> T:
+    """Open the wallet and do ``work``, which resumes by itself."""
+
+    async def plain() -> T:
+        from wallet.session import open_wallet
+
+        async with open_wallet(home) as cashier:
+            return await work(cashier)
+
+    return asyncio.run(plain())
+
+
+async def _run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, offline_is_fine: bool) -> T:
+    from wallet.session import open_wallet  # the network's libraries, loaded only when something runs
+
+    async with open_wallet(home) as cashier:
+        try:
+            await resume_first(cashier)
+        except Unavailable as error:
+            if not offline_is_fine:
+                raise
+            say(f"not up to date: {error}")
+        return await work(cashier)
+
+
+async def resume_first(cashier: "Cashier") -> None:
+    """Go on with what is open; what stays pending is said, and holds up nothing else."""
+    from wallet.cashier import Unfinished
+
+    try:
+        over = await cashier.resume()
+    except Unfinished as error:
+        over = error.over
+        say(f"an earlier operation is still pending: {error}")
+    for outcome in over:
+        say(f"resumed: {sentence(cashier, outcome)}")
+
+
+def say(text: str) -> None:
+    """A line for the person, beside the command's own output."""
+    click.echo(f"mixmint: {text}", err=True)
+
+
+def sentence(cashier: "Cashier", outcome: "Outcome") -> str:
+    """One operation's outcome, in a line."""
+    from wallet import views
+
+    view = views.outcome(cashier.books, outcome)
+    note = f" ({preview(view['note'], NOTE_CHARACTERS)})" if view.get("note") else ""
+    where = f", settled in round {view['round']}" if view["round"] else ""
+    why = f": {view['meaning']}" if "meaning" in view else ""
+    units = view.get("units", view["amount"]) or view["amount"]
+    return f"{view['kind']} of {units} units {view['state']}{note}{where}{why}"
+
+
+def finish(
+    cashier: "Cashier",
+    outcome: "Outcome",
+    text: Callable[[dict[str, Any]], str],
+    *,
+    as_json: bool,
+    **more: Any,
+) -> int:
+    """Print what came of it; the exit code. ``text`` makes the line for success from the view."""
+    from wallet import views
+
+    view = views.outcome(cashier.books, outcome) | more
+    failed = view["state"] == "refused"
+    if as_json:
+        click.echo(json.dumps(view, indent=2))
+    elif not failed:
+        click.echo(text(view))
+    if "proofs" in view and not as_json:
+        _print_proofs(view["proofs"])
+    if "meaning" in view:
+        say(view["meaning"])
+    return 1 if failed else 0
+
+
+def _print_proofs(proofs: list[dict[str, Any]]) -> None:
+    for proof in proofs:
+        verdict = "holds" if proof["holds"] else "DOES NOT HOLD"
+        click.echo(f"coin      {proof['coin']} was spent before; the proof {verdict}:")
+        click.echo(f"coin key  {proof['coin_key']}")
+        click.echo(f"seal      {proof['seal']}")
+        click.echo(f"signature {proof['signature']}")
+
+
+def amount_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """AMOUNT, a whole number of units."""
+    return click.argument("amount", type=click.IntRange(min=1))(command)
+
+
+def read_text(path: Path | None, what: str) -> str:
+    """A file's text, or standard input's. Raises UserError."""
+    try:
+        if path is not None:
+            return path.read_text("utf-8")
+        if sys.stdin.isatty():
+            say(f"paste {what}, then press Enter and Ctrl-D")
+        return sys.stdin.read()
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"this is not {what}") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from None

@@ -1,0 +1,147 @@
+"""What the wallet shows, as plain data: tables for people and JSON for programs are made from the same."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bank.formats.account import Operation
+from bank.formats.coin import total_units
+from wallet.books import Books
+from wallet.cashier import Outcome
+from wallet.machines.account import AccountState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import Phase
+from wallet.operations import Machine, PlanState, Want
+from wallet.payment_request import PaymentRequest
+from wallet.proof import SpentProof
+from wallet.purse import CoinRecord, CoinState, Purse
+from wallet.words import meaning
+
+
+def balance(books: Books) -> dict[str, Any]:
+    """Units by what they are, and the account as its last verified statement shows it."""
+    purse = books.purse
+    coins = purse.coins().values()
+    head, cursor = books.head(), books.cursor()
+    return {
+        "free": _units(coins, CoinState.FREE),
+        "pending": _units(coins, CoinState.PENDING, CoinState.RESERVED),
+        "incoming": incoming(purse),
+        "handed_over": _units(coins, CoinState.HANDED),
+        "lost": _units(coins, CoinState.LOST),
+        "disputed": _units(coins, CoinState.DISPUTED),
+        "account": {
+            "key": purse.account().public.hex(),
+            "balance": None if head is None else head.balance,
+            "statement": 0 if head is None else head.sequence,
+        },
+        "round": 0 if cursor is None else cursor.round,
+    }
+
+
+def _units(coins: Iterable[CoinRecord], *states: CoinState) -> int:
+    return sum(coin.units for coin in coins if coin.state in states)
+
+
+def incoming(purse: Purse) -> int:
+    """What open payment requests still wait for, in units."""
+    states = [stored.state for stored in purse.open_operations().values()]
+    return sum(
+        state.opened().units - state.arrived_units() for state in states if isinstance(state, InvoiceState)
+    )
+
+
+def coin_rows(purse: Purse, *, everything: bool = False) -> list[dict[str, Any]]:
+    """The coins in hand (or all that ever were), the largest first."""
+    shown = tuple(CoinState) if everything else _IN_HAND
+    rows = [
+        {
+            "coin": record.id().hex(),
+            "units": record.units,
+            "state": record.state.value,
+            "epoch": record.epoch,
+            "exchanges": record.exchanges,
+            "recognisable": record.recognisable,
+            "round": record.round,
+        }
+        for record in purse.coins(*shown).values()
+    ]
+    return sorted(rows, key=lambda row: (-int(row["units"]), str(row["state"]), str(row["coin"])))
+
+
+_IN_HAND = (CoinState.FREE, CoinState.PENDING, CoinState.RESERVED, CoinState.HANDED, CoinState.DISPUTED)
+
+
+def kind_of(state: Machine | PlanState) -> str:
+    """What an operation is, in a word."""
+    if isinstance(state, PlanState):
+        return state.want.value
+    if isinstance(state, AccountState):
+        return Operation(state.operation).name.lower()
+    return "request" if isinstance(state, InvoiceState) else state.purpose
+
+
+def amount_of(state: Machine | PlanState) -> int:
+    """Units that it is about."""
+    if isinstance(state, PlanState):
+        return state.amount
+    if isinstance(state, InvoiceState):
+        return state.opened().units
+    if isinstance(state, AccountState):
+        return total_units(exponent for _, exponent in state.outputs)
+    return total_units(output.exponent for output in state.order.outputs)
+
+
+def outcome(books: Books, result: Outcome) -> dict[str, Any]:
+    """One operation, for people and programs."""
+    state = result.state
+    view: dict[str, Any] = {
+        "operation": result.row,
+        "kind": kind_of(state),
+        "state": _state_word(state),
+        "amount": amount_of(state),
+        "round": round_of(books.purse, state),
+    }
+    if isinstance(state, PlanState):
+        view["units"] = state.units
+        if state.want is Want.PAY:
+            view["note"] = PaymentRequest.decode(state.request).note
+            view["receipt"] = receipt(books.purse, state)
+    if isinstance(state, InvoiceState):
+        view["note"] = state.opened().note
+        view["arrived"] = state.arrived_units()
+        view["last_round"] = state.opened().last_round
+    reason = getattr(state, "reason", "")
+    if reason:
+        view["reason"] = reason
+        view["meaning"] = meaning(reason)
+    if result.proofs:
+        view["proofs"] = [SpentProof.of(proof).view() for proof in result.proofs]
+    return view
+
+
+def _state_word(state: Machine | PlanState) -> str:
+    if isinstance(state, InvoiceState):
+        return {Phase.SETTLED: "paid", Phase.EXPIRED: "expired"}.get(state.phase, "waiting")
+    return state.phase.value
+
+
+def round_of(purse: Purse, state: Machine | PlanState) -> int:
+    """The round of the board in which it was settled; 0 before, and where there is no single one."""
+    if isinstance(state, PlanState):
+        return round_of(purse, purse.operation(state.last)) if state.last else 0
+    return state.round if state.phase is Phase.SETTLED else 0
+
+
+def receipt(purse: Purse, plan: PlanState) -> dict[str, Any] | None:
+    """The payer's receipt: the opening of his order. None before there is one."""
+    order = purse.operation(plan.last) if plan.last else None
+    if not isinstance(order, OrderState):
+        return None
+    opened = order.opened
+    return {
+        "seal": opened.seal.hex(),
+        "salt": opened.salt.hex(),
+        "order": opened.order_bytes.hex(),
+        "signatures": [signature.hex() for signature in opened.signatures],
+    }
