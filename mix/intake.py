@@ -153,6 +153,7 @@ class Intake:
     def _insert(self, group: Sequence[_Waiting]) -> list[Fresh]:
         now_s = self._clock()
         accepted, epoch = self._keys.accepted(now_s), self._keys.newest_epoch(now_s)
+        all_accepted = accepted.issuperset(self._keys.secrets)
         result = []
         replayed = late = 0
         for one in group:
@@ -160,7 +161,7 @@ class Intake:
                 continue
             names, packets = one.batch.names, one.batch.packets
             places: Sequence[int] = range(len(names))
-            if any(key_id not in accepted for key_id, _ in names):
+            if not all_accepted:
                 places = [place for place in places if names[place][0] in accepted]
                 late += len(names) - len(places)
                 names = tuple(names[place] for place in places)

@@ -109,8 +109,14 @@ class Mix:
 
     def release(self) -> None:
         """A tick: the pool lets some packets go, each to its link."""
-        for slot in self._pool.tick():
-            self._released[self._next_hops[self._file.hop(slot)]].append(slot)
+        leaving = self._pool.tick()
+        if len(self._released) == 1:
+            # The first and second of a cascade have one successor: no need to look each packet up.
+            (only,) = self._released.values()
+            only.extend(leaving)
+        else:
+            for slot in leaving:
+                self._released[self._next_hops[self._file.hop(slot)]].append(slot)
         for peer, waiting in self._released.items():
             # A peer away for so long must not stop the others: what is over half of all room is dropped.
             while len(waiting) > self._capacity // 2:
