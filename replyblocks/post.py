@@ -240,7 +240,7 @@ class Post:
         if not await self._submit_until(packet, give_up):
             with self._store.transaction():
                 now = self._store.conversation(request_id)
-                if now is not None and now == state:
+                if now is not None and now.sendings == state.sendings:
                     state, _ = step(now, NotTaken(), self._now_s(), self._draw_wait_s)
                     self._store.put_conversation(state)
         return self._store.conversation(request_id) or state

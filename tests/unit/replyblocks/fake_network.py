@@ -49,6 +49,7 @@ class Box:
     items: dict[int, FakeItem] = field(default_factory=dict)
     last: int = 0
     filled: asyncio.Event = field(default_factory=asyncio.Event)
+    registered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class FakeNetwork:
@@ -201,6 +202,7 @@ class FakeLink:
     async def register(self, tokens: Sequence[Token]) -> None:
         self._check()
         self._box.tokens.update(tokens)
+        self._box.registered.set()
 
     async def submit(self, packets: Sequence[Addressed]) -> None:
         self._check()
