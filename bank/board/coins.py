@@ -1,8 +1,11 @@
 """
 The coin index: where each coin was certified and where it was spent; and the totals that follow from it.
 
-One row per coin. The database finds a repeat (primary key, ``spent IS NULL``) while it writes, so an honest
-round costs one statement per entry and no look-up of its own.
+Coin ids are random, so a round of 1,000 entries touches 1,000 places of the table, and writing them at once
+would write nearly a page for each: twenty times the entries themselves. So changed rows wait in memory, in 32
+slices by the first bits of the id, and each round writes the one slice whose turn it is: as many rows, but
+close together. After 32 rounds everything is written. The rounds themselves are the truth: what waits is read
+from the last 32 again after a restart, or after a transaction that failed.
 
 The board is a witness, not a judge. A coin certified twice, spent twice, or spent without ever being
 certified goes on record like everything else, and is counted where everyone sees it: the two entries carry
@@ -13,9 +16,10 @@ Source: docs/spec/board.md, section 5.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bank.board.rounds import unpack
 from bank.board.totals import Totals
 from bank.formats.coin import coin_id
 from bank.formats.entry import Kind
@@ -34,110 +38,164 @@ CREATE TABLE repeats (
 ) WITHOUT ROWID;
 """
 
-_CERTIFY = "INSERT OR IGNORE INTO coins (certified, exponent, coin) VALUES (?, ?, ?)"
-_SPEND = "UPDATE coins SET spent = ? WHERE coin = ? AND spent IS NULL RETURNING exponent"
+SLICES = 32
+_SHIFT = 3
+"""Of an id's first byte: 256 values, 32 slices."""
+
+_FIND = "SELECT certified, exponent, spent FROM coins WHERE coin = ?"
 
 
-@dataclass
+@dataclass(slots=True)
+class _Coin:
+    """One coin's row: indexes of its first entries, None where there is none."""
+
+    certified: int | None = None
+    exponent: int = 0
+    spent: int | None = None
+
+
+@dataclass(slots=True)
 class _Change:
-    """What one round adds to the totals."""
+    """What one round adds."""
 
     certified_units: int = 0
     spent_units: int = 0
     coins: int = 0
     spent_coins: int = 0
+    accounts: int = 0
     unknown: int = 0
     repeats: list[tuple[bytes, int]] = field(default_factory=list)
 
-
-def index_round(connection: sqlite3.Connection, first: int, entries: Sequence[bytes]) -> Totals:
-    """
-    Put a round's entries, sorted, into the index, inside the transaction that closes the round.
-
-    Returns what the round adds to the totals. In sorted order a coin's certificate comes before its
-    spending, so a coin made and spent within one round counts as both.
-    """
-    certified: list[tuple[int, int, bytes]] = []
-    spent: list[tuple[int, bytes]] = []
-    accounts = 0
-    for index, entry in enumerate(entries, start=first):
-        kind = entry[0]
-        if kind == Kind.CERTIFIED:
-            certified.append((index, entry[33], entry[1:33]))
-        elif kind == Kind.SPENT:
-            spent.append((index, coin_id(entry[1:33])))
-        elif kind == Kind.ACCOUNT:
-            accounts += 1
-    # By coin id, as the table is: neighbours share a page. (Spent entries come sorted by key, not by id.)
-    spent.sort(key=_by_coin)
-    change = _Change()
-    _certify(connection, certified, change)
-    _spend(connection, spent, change)
-    if change.repeats:
-        connection.executemany("INSERT INTO repeats (coin, entry) VALUES (?, ?)", change.repeats)
-    return Totals(
-        change.certified_units,
-        change.spent_units,
-        change.coins,
-        change.spent_coins,
-        accounts,
-        len(change.repeats),
-        change.unknown,
-    )
+    def totals(self) -> Totals:
+        return Totals(
+            self.certified_units,
+            self.spent_units,
+            self.coins,
+            self.spent_coins,
+            self.accounts,
+            len(self.repeats),
+            self.unknown,
+        )
 
 
-def _by_coin(row: tuple[int, bytes]) -> bytes:
-    return row[1]
+class CoinIndex:
+    """Used by the thread that writes, inside the transaction that closes a round."""
 
+    def __init__(self) -> None:
+        self._waiting: list[dict[bytes, _Coin]] = [{} for _ in range(SLICES)]
+        self._round: int | None = None
+        """What waits belongs to a log that ends with this round; None: unknown, read it again."""
 
-def _certify(connection: sqlite3.Connection, rows: list[tuple[int, int, bytes]], change: _Change) -> None:
-    added = connection.executemany(_CERTIFY, rows).rowcount if rows else 0
-    change.coins += len(rows)
-    change.certified_units += sum([1 << exponent for _, exponent, _ in rows])
-    if added == len(rows):
-        return
-    # Somebody cheats: find out which rows the database ignored. Only their round pays for it.
-    for index, exponent, coin in rows:
-        (before,) = connection.execute("SELECT certified FROM coins WHERE coin = ?", (coin,)).fetchone()
-        if before == index:
-            continue
-        if before is None:
-            # It was spent first, as unknown; now its value is known.
-            connection.execute(
-                "UPDATE coins SET certified = ?, exponent = ? WHERE coin = ?", (index, exponent, coin)
-            )
+    def add_round(
+        self, connection: sqlite3.Connection, number: int, first: int, entries: Sequence[bytes]
+    ) -> Totals:
+        """
+        Put a round's entries, sorted, into the index; ``first`` is the index of the first of them.
+
+        Returns what the round adds to the totals. In sorted order a coin's certificate comes before its
+        spending, so a coin made and spent within one round counts as both.
+        """
+        if self._round != number - 1:
+            self._read_again(connection, number - 1)
+        self._round = None
+        change = _Change()
+        for index, entry in enumerate(entries, start=first):
+            kind = entry[0]
+            if kind == Kind.CERTIFIED:
+                self._certify(connection, index, entry[1:33], entry[33], change)
+            elif kind == Kind.SPENT:
+                self._spend(connection, index, coin_id(entry[1:33]), change)
+            elif kind == Kind.ACCOUNT:
+                change.accounts += 1
+        if change.repeats:
+            connection.executemany("INSERT INTO repeats (coin, entry) VALUES (?, ?)", change.repeats)
+        self._write_slice(connection, number % SLICES)
+        self._round = number
+        return change.totals()
+
+    def _certify(
+        self, connection: sqlite3.Connection, index: int, coin: bytes, exponent: int, change: _Change
+    ) -> None:
+        row = self._row(connection, coin)
+        if row.certified is not None:
+            change.repeats.append((coin, index))
+            return
+        row.certified, row.exponent = index, exponent
+        change.coins += 1
+        change.certified_units += 1 << exponent
+        if row.spent is not None:
+            # It was spent before, as unknown; now its value is known.
+            change.spent_coins += 1
             change.spent_units += 1 << exponent
-            change.spent_coins += 1
-            continue
-        change.coins -= 1
-        change.certified_units -= 1 << exponent
-        change.repeats.append((coin, index))
 
-
-def _spend(connection: sqlite3.Connection, rows: list[tuple[int, bytes]], change: _Change) -> None:
-    execute = connection.execute
-    for row in rows:
-        found = execute(_SPEND, row).fetchone()
-        if found is None or found[0] is None:
-            _spend_oddly(connection, row, change)
+    def _spend(self, connection: sqlite3.Connection, index: int, coin: bytes, change: _Change) -> None:
+        row = self._row(connection, coin)
+        if row.spent is not None:
+            change.repeats.append((coin, index))
+            return
+        row.spent = index
+        if row.certified is None:
+            change.unknown += 1
         else:
-            change.spent_units += 1 << found[0]
             change.spent_coins += 1
+            change.spent_units += 1 << row.exponent
+
+    def _row(self, connection: sqlite3.Connection, coin: bytes) -> _Coin:
+        """The coin's row, to be changed: from now on it waits to be written."""
+        waiting = self._waiting[coin[0] >> _SHIFT]
+        row = waiting.get(coin)
+        if row is None:
+            found = connection.execute(_FIND, (coin,)).fetchone()
+            row = waiting[coin] = _Coin(*found) if found else _Coin()
+        return row
+
+    def _write_slice(self, connection: sqlite3.Connection, number: int) -> None:
+        waiting = self._waiting[number]
+        if waiting:
+            rows = [(coin, row.certified, row.exponent, row.spent) for coin, row in sorted(waiting.items())]
+            connection.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?)", rows)
+            self._waiting[number] = {}
+
+    def _read_again(self, connection: sqlite3.Connection, newest: int) -> None:
+        """Rows that may wait: those of the last rounds. Writing one that isn't new changes nothing."""
+        self._waiting = [{} for _ in range(SLICES)]
+        for index, coin, exponent in _recent(connection, newest):
+            row = self._row(connection, coin)
+            if exponent is None:
+                row.spent = index if row.spent is None else row.spent
+            elif row.certified is None:
+                row.certified, row.exponent = index, exponent
 
 
-def _spend_oddly(connection: sqlite3.Connection, row: tuple[int, bytes], change: _Change) -> None:
-    """A coin that was spent already, or that was never certified."""
-    index, coin = row
-    added = connection.execute("INSERT OR IGNORE INTO coins (spent, coin) VALUES (?, ?)", row).rowcount
-    if added:
-        change.unknown += 1
-    else:
-        change.repeats.append((coin, index))
+def _recent(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[int, bytes, int | None]]:
+    """Of the last rounds, ascending: index, coin, and the exponent of those certified (None: spent)."""
+    bundles = connection.execute(
+        "SELECT first, entries FROM bundles"
+        " WHERE first >= coalesce((SELECT first FROM rounds WHERE round = ?), 0) ORDER BY first",
+        (newest - SLICES + 1,),
+    )
+    for first, bundle in bundles:
+        for index, entry in enumerate(unpack(bundle), start=first):
+            if entry[0] == Kind.CERTIFIED:
+                yield index, entry[1:33], entry[33]
+            elif entry[0] == Kind.SPENT:
+                yield index, coin_id(entry[1:33]), None
 
 
 def find_coin(connection: sqlite3.Connection, coin: bytes) -> list[int]:
-    """The indexes of all entries about a coin, ascending; empty when the board has none."""
-    row = connection.execute("SELECT certified, spent FROM coins WHERE coin = ?", (coin,)).fetchone()
-    found = [index for index in row or () if index is not None]
-    repeats = connection.execute("SELECT entry FROM repeats WHERE coin = ?", (coin,))
-    return sorted(found + [index for (index,) in repeats])
+    """
+    The indexes of all entries about a coin, ascending; empty when no closed round has one.
+
+    Reads the database only (two reads of one transaction), so it may run beside the writer.
+    """
+    connection.execute("BEGIN")
+    try:
+        row = connection.execute("SELECT certified, spent FROM coins WHERE coin = ?", (coin,)).fetchone()
+        found = {index for index in row or () if index is not None}
+        repeats = connection.execute("SELECT entry FROM repeats WHERE coin = ?", (coin,))
+        found.update(index for (index,) in repeats)
+        (newest,) = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()
+        found.update(index for index, recent, _ in _recent(connection, newest) if recent == coin)
+    finally:
+        connection.execute("COMMIT")
+    return sorted(found)

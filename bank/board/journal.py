@@ -1,7 +1,8 @@
 """
 What the board writes: groups taken from the feed, rounds closed. Each function runs inside one transaction.
 
-State is read from the database at the start of each, never kept beside it. So a transaction that is rolled
+State is read from the database at the start of each, never kept beside it (the coin index keeps a copy, which
+it checks against the newest round). So a transaction that is rolled
 back (a killed process, a full disk) leaves nothing to repair, and the path after a crash is the usual path.
 
     groups and the next expected number    one transaction: a group is in once or not at all
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bank.board import coins
+from bank.board.coins import CoinIndex
 from bank.board.feed import Batch, FeedReceipt, sign_receipt
 from bank.board.rounds import NO_DIGEST, Round, pack, sign_round, unpack
 from bank.board.totals import Totals
@@ -94,6 +96,7 @@ def newest_round(connection: sqlite3.Connection) -> ClosedRound:
 def take_batch(
     connection: sqlite3.Connection,
     key: SigningKey,
+    index: CoinIndex,
     encoded: bytes,
     batch: Batch,
     round_entries: int,
@@ -115,7 +118,7 @@ def take_batch(
     for group in batch.groups:
         fresh += group
         if held + len(fresh) >= round_entries:
-            head = _close(connection, key, head, [*_take_waiting(connection, held), *fresh], now_s)
+            head = _close(connection, key, index, head, [*_take_waiting(connection, held), *fresh], now_s)
             closed.append(head)
             held, fresh = 0, []
     if fresh:
@@ -126,11 +129,13 @@ def take_batch(
     return Taken(True, _receipt(key, encoded, batch.next, held, head), tuple(closed))
 
 
-def close_round(connection: sqlite3.Connection, key: SigningKey, now_s: float) -> ClosedRound:
+def close_round(
+    connection: sqlite3.Connection, key: SigningKey, index: CoinIndex, now_s: float
+) -> ClosedRound:
     """Close the open round with whatever waits, even with nothing: rounds are the network's clock."""
     head = newest_round(connection)
     (held,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
-    return _close(connection, key, head, _take_waiting(connection, held), now_s)
+    return _close(connection, key, index, head, _take_waiting(connection, held), now_s)
 
 
 def _take_waiting(connection: sqlite3.Connection, held: int) -> list[bytes]:
@@ -144,14 +149,17 @@ def _take_waiting(connection: sqlite3.Connection, held: int) -> list[bytes]:
 
 
 def _close(
-    connection: sqlite3.Connection, key: SigningKey, head: ClosedRound, entries: list[bytes], now_s: float
+    connection: sqlite3.Connection,
+    key: SigningKey,
+    index: CoinIndex,
+    head: ClosedRound,
+    entries: list[bytes],
+    now_s: float,
 ) -> ClosedRound:
     entries.sort()
     before = head.round
     round_, bundle = sign_round(key, before.number + 1, before.next, before.digest, entries)
-    totals = (
-        head.totals.plus(coins.index_round(connection, round_.first, entries)) if entries else head.totals
-    )
+    totals = head.totals.plus(index.add_round(connection, round_.number, round_.first, entries))
     # A clock set back doesn't make the log go backwards.
     closed_at = max(int(now_s), head.closed_at_s)
     connection.execute(

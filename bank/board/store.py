@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from bank.board import journal
 from bank.board.checkpoints import Checkpointer
-from bank.board.coins import find_coin
+from bank.board.coins import CoinIndex, find_coin
 from bank.board.feed import Batch
 from bank.board.journal import GENESIS, ClosedRound, Taken
 from bank.board.rounds import unpack
@@ -50,6 +50,7 @@ class BoardStore:
         self._path = path
         self._key = key
         self._round_entries = round_entries
+        self._index = CoinIndex()
         self.newest = GENESIS
         """The newest closed round, as of the last commit that this process made."""
 
@@ -81,7 +82,9 @@ class BoardStore:
 
         def work(connection: sqlite3.Connection) -> Taken:
             batch = Batch.decode(encoded)
-            return journal.take_batch(connection, self._key, encoded, batch, self._round_entries, now_s)
+            return journal.take_batch(
+                connection, self._key, self._index, encoded, batch, self._round_entries, now_s
+            )
 
         taken = await self._writer.run(work)
         if taken.closed:
@@ -90,7 +93,9 @@ class BoardStore:
 
     async def close_round(self, now_s: float) -> ClosedRound:
         """Close the open round. Raises UserError when the store can't write; then it stays open."""
-        closed = await self._writer.run(lambda connection: journal.close_round(connection, self._key, now_s))
+        closed = await self._writer.run(
+            lambda connection: journal.close_round(connection, self._key, self._index, now_s)
+        )
         self._note(closed)
         return closed
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bank.board.coins import find_coin
+from bank.board.coins import SLICES, CoinIndex, find_coin
 from bank.board.feed import Batch
 from bank.board.journal import GENESIS, MIGRATIONS, Taken, close_round, newest_round, read_round, take_batch
 from bank.board.rounds import check_round, unpack
@@ -26,15 +26,24 @@ class Journal:
     def __init__(self, path: Path, round_entries: int = 1000) -> None:
         self.connection = open_database(path, MIGRATIONS, durable=False)
         self.round_entries = round_entries
+        self.index = CoinIndex()
 
     def take(self, first: int, groups: Sequence[Sequence[bytes]]) -> Taken:
         batch = Batch(first, groups)
         return self._run(
-            lambda connection: take_batch(connection, KEY, batch.encode(), batch, self.round_entries, 100.5)
+            lambda connection: take_batch(
+                connection, KEY, self.index, batch.encode(), batch, self.round_entries, 100.5
+            )
         )
 
     def close_round(self, now_s: float = 200.0) -> None:
-        self._run(lambda connection: close_round(connection, KEY, now_s))
+        self._run(lambda connection: close_round(connection, KEY, self.index, now_s))
+
+    def fail_to_close(self) -> None:
+        """As when the disk is full at COMMIT: all was done, and nothing of it lasts."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        close_round(self.connection, KEY, self.index, 300.0)
+        self.connection.execute("ROLLBACK")
 
     def _run(self, work: Callable[[sqlite3.Connection], object]) -> Taken:
         self.connection.execute("BEGIN IMMEDIATE")
@@ -191,35 +200,41 @@ def test_a_cheating_bank_is_recorded_and_counted(journal: Journal, mint) -> None
     assert sum(len(entries) for entries in journal.rounds()) == 6
 
 
-events = st.lists(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("certified"), st.integers(1, MAKERS), st.integers(0, 3)),
-            st.tuples(st.just("spent"), st.integers(1, MAKERS), st.integers(0, 1)),
+rounds_of_events = st.lists(
+    st.tuples(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("certified"), st.integers(1, MAKERS), st.integers(0, 3)),
+                st.tuples(st.just("spent"), st.integers(1, MAKERS), st.integers(0, 1)),
+            ),
+            max_size=6,
         ),
-        max_size=6,
+        st.sampled_from((0, 0, 1, SLICES - 1, SLICES, 40)),
+        st.sampled_from(("go on", "restart", "fail")),
     ),
     max_size=5,
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rounds=events)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=rounds_of_events)
 def test_the_index_agrees_with_a_plain_model(
-    tmp_path_factory: pytest.TempPathFactory, mint, rounds: list[list[tuple[str, int, int]]]
+    tmp_path_factory: pytest.TempPathFactory, mint, rounds: list[tuple[list[tuple[str, int, int]], int, str]]
 ) -> None:
-    """Whatever a bank publishes, honest or not, totals and coin search are what a dictionary says."""
-    journal = Journal(tmp_path_factory.mktemp("model") / "board.db")
+    """Whatever a bank publishes, over restarts, quiet times and failed commits: as a dictionary says."""
+    path = tmp_path_factory.mktemp("model") / "board.db"
+    journal = Journal(path)
     value: dict[int, int] = {}
     spent: set[int] = set()
     places: dict[int, list[int]] = {}
     repeats = unknown = index = 0
-    for number, round_ in enumerate(rounds):
-        groups = [[_entry(mint, event)] for event in round_]
-        journal.take(sum(map(len, rounds[:number])) + 1, groups)
+    for events, quiet, then in rounds:
+        groups = [[_entry(mint, event)] for event in events]
+        assert journal.take(index + 1, groups).taken
+        if then == "fail":
+            journal.fail_to_close()
         journal.close_round()
-        for entry, (kind, coin, extra) in sorted(zip([g[0] for g in groups], round_, strict=True)):
-            assert entry
+        for _, (kind, coin, extra) in sorted(zip([group[0] for group in groups], events, strict=True)):
             places.setdefault(coin, []).append(index)
             index += 1
             if kind == "certified":
@@ -229,6 +244,11 @@ def test_the_index_agrees_with_a_plain_model(
                 repeats += coin in spent
                 unknown += coin not in spent and coin not in value
                 spent.add(coin)
+        for _ in range(quiet):
+            journal.close_round()
+        if then == "restart":
+            journal.connection.close()
+            journal = Journal(path)
     known = spent & value.keys()
     assert journal.totals == Totals(
         sum(value.values()), sum(value[c] for c in known), len(value), len(known), 0, repeats, unknown
@@ -236,6 +256,14 @@ def test_the_index_agrees_with_a_plain_model(
     for coin in range(1, MAKERS + 1):
         assert find_coin(journal.connection, mint.coin(coin)) == places.get(coin, [])
     journal.connection.close()
+
+
+def test_after_as_many_rounds_as_slices_every_row_is_in_the_table(journal: Journal, mint) -> None:
+    """What waits in memory never waits longer, so a restart has only that much to read again."""
+    journal.take(1, [[mint.certified(n)] for n in range(1, 200)])
+    for _ in range(SLICES):
+        journal.close_round()
+    assert journal.connection.execute("SELECT count(*) FROM coins").fetchone() == (199,)
 
 
 def _entry(mint, event: tuple[str, int, int]) -> bytes:
