@@ -15,7 +15,7 @@ Source: docs/spec/order.md, docs/spec/account.md.
 
 from dataclasses import dataclass
 
-from bank.formats.account import SignedStatement
+from bank.formats.account import SignedStatement, Statement
 from bank.formats.answer import (
     Answer,
     Body,
@@ -180,12 +180,25 @@ def _statement(bank: Bank, asked: Withdraw | Deposit, signed: SignedStatement, h
 def _statements(bank: Bank, asked: ReadAccount, body: Body, head: Head) -> str:
     if not isinstance(body, Statements):
         return "another-kind"
-    earlier = head
+    # The head may have moved on since it was asked (two operations at once, an answer that lay in the post):
+    # then the first ones are known already, and the rest must go on from the head.
+    earlier: Head = None
     for signed in body.statements:
         statement = signed.statement
         if not signed.holds(bank.key) or statement.bank != bank.id or statement.account != asked.account:
             return "false-statement"
-        if not statement.follows(earlier):
+        if statement.sequence != asked.sequence if earlier is None else not statement.follows(earlier):
             return "broken-chain"
+        if not _agrees(statement, head):
+            return "forked-chain"
         earlier = statement
     return ""
+
+
+def _agrees(statement: Statement, head: Head) -> bool:
+    """Whether a statement and the chain that is known so far can be one chain."""
+    if head is None:
+        return statement.sequence > 1 or statement.follows(None)
+    if statement.sequence == head.sequence + 1:
+        return statement.follows(head)
+    return statement.sequence != head.sequence or statement == head

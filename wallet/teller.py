@@ -7,8 +7,8 @@ through either: an answer that was lost on its way is made up for by the board.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
 from mixmint.keys import Label, labelled_hash
@@ -110,26 +110,26 @@ class Teller:
         Raises PendingError when one of them isn't over within the settings' patience. The others are carried
         on all the same.
         """
-        async with self._watching():
-            delays = delays_s or [0.0] * len(rows)
-            drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
-            outcomes = await asyncio.gather(*drives, return_exceptions=True)
-        # What is no MixmintError (a test's crash, a bug) comes before what is pending.
-        errors = [each for each in outcomes if isinstance(each, BaseException)]
-        for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
-            raise error
-
-    @asynccontextmanager
-    async def _watching(self):  # type: ignore[no-untyped-def]  # a context manager without a value
+        delays = delays_s or [0.0] * len(rows)
+        drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
+        driving = asyncio.gather(*drives, return_exceptions=True)
         watching = asyncio.create_task(self._watch())
         try:
-            yield
+            futures: set[asyncio.Future[Any]] = {driving, watching}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                raise _ended(watching)
+            # What is no UserError (a bug, a test's crash) comes before what is only pending.
+            errors = [each for each in driving.result() if isinstance(each, BaseException)]
+            for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
+                raise error
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in (driving, watching):
+                task.cancel()
+            await asyncio.gather(driving, watching, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Read the board again and again. An error ends the reading only: each drive has its own patience."""
+        """Read the board again and again, while it is away too: each drive has its own patience."""
         while True:
             with suppress(Unavailable):
                 await self.sync()
@@ -237,3 +237,11 @@ class Teller:
         else:
             raise FatalError("a payment request asks the bank nothing")
         return labelled_hash(CONVERSATION_LABEL, seed, attempt.to_bytes(4))[:16]
+
+
+def _ended(watching: "asyncio.Task[None]") -> BaseException:
+    """Why the board isn't read any more, while operations are under way."""
+    error = watching.exception()
+    if isinstance(error, UserError):
+        return PendingError(f"{error}; {PENDING}")
+    return error or FatalError("the board's reader ended by itself")

@@ -81,14 +81,15 @@ def kind_of(state: Machine | PlanState) -> str:
     return "request" if isinstance(state, InvoiceState) else state.purpose
 
 
-def amount_of(state: Machine | PlanState) -> int:
+def amount_of(books: Books, state: Machine | PlanState) -> int:
     """Units that it is about."""
     if isinstance(state, PlanState):
         return state.amount
     if isinstance(state, InvoiceState):
         return state.opened().units
     if isinstance(state, AccountState):
-        return total_units(exponent for _, exponent in state.outputs)
+        deposited = sum(books.worth(state.inputs()).values())
+        return deposited + total_units(exponent for _, exponent in state.outputs)
     return total_units(output.exponent for output in state.order.outputs)
 
 
@@ -99,7 +100,7 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
         "operation": result.row,
         "kind": kind_of(state),
         "state": _state_word(state),
-        "amount": amount_of(state),
+        "amount": amount_of(books, state),
         "round": round_of(books.purse, state),
     }
     if isinstance(state, PlanState):

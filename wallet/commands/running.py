@@ -64,7 +64,7 @@ async def resume_first(cashier: "Cashier") -> None:
         over = error.over
         say(f"an earlier operation is still pending: {error}")
     for outcome in over:
-        say(f"resumed: {sentence(cashier, outcome)}")
+        say(f"meanwhile: {sentence(cashier, outcome)}")
 
 
 def say(text: str) -> None:

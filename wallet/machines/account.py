@@ -12,7 +12,9 @@ A withdrawal or a deposit, along the account's chain of statements.
     asked      taken                              asked     MakeOutputs; then Renewed: Ask with a new request
     asked      spent / held / unknown coin        refused   as for an order
     asked      refused: balance, too late, ...    refused   Void outputs / Free inputs
-    any        Seen, everything in one round      settled   Forget
+    asked      Seen, everything in one round      asked     Spend inputs; the statement is still wanted
+    answered   Seen, everything in one round      settled   Forget
+    refused    Seen, everything in one round      settled   the board overrules a refusal
 
 Never twice: a request names the sequence of the statement it wants. Once the chain has that statement, the
 request was executed (the statement carries its digest) or it is dead. So a new request is signed only after
@@ -83,7 +85,8 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     A withdrawal (``outputs``: coin id and exponent each) or a deposit (``order``: the signed order).
 
     ``requests``: every account request that was ever signed for it, the newest last. ``current``: the one
-    that is asked. ``round``: promised when answered, the board's when settled.
+    that is asked. ``round``: promised when answered, the board's when settled. ``shown``: the round in which
+    the board showed it, before the bank's answer came.
     """
 
     operation: int
@@ -98,6 +101,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     current: int = 0
     attempt: int = 0
     round: int = 0
+    shown: int = 0
     overdue: bool = False
     reason: str = ""
     proof: bytes = b""
@@ -235,8 +239,10 @@ def _caught_up(
     state: AccountState, body: Statements, head: Head, key: SigningKey
 ) -> tuple[AccountState, list[Effect]]:
     """The chain's new statements, verified: what they say about the requests that were signed so far."""
-    effects: list[Effect] = [Extend(each.encode()) for each in body.statements]
-    newest = body.statements[-1].statement if body.statements else head
+    known = 0 if head is None else head.sequence
+    new = [each for each in body.statements if each.statement.sequence > known]
+    effects: list[Effect] = [Extend(each.encode()) for each in new]
+    newest = new[-1].statement if new else head
     executed = _executed(state, [each.statement for each in body.statements])
     if executed is not None:
         asked = _next(state, Phase.ASKED, current=executed)
@@ -278,6 +284,12 @@ def _booked(state: AccountState, body: Withdrawn | Credited, head: Head) -> tupl
         )
     else:
         effects.append(Spend(state.inputs()))
+    if state.shown:
+        # The board was faster than the answer.
+        effects.append(Forget(state.attempt))
+        return msgspec.structs.replace(
+            state, phase=Phase.SETTLED, round=state.shown, outputs=outputs
+        ), effects
     answered = msgspec.structs.replace(
         state, phase=Phase.ANSWERED, round=signed.statement.round, outputs=outputs
     )
@@ -320,8 +332,11 @@ def _seen(state: AccountState, event: Seen) -> tuple[AccountState, list[Effect]]
     else:
         done = bool(event.certified) and event.certified >= state.wanted()
     if done:
-        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round)
         spent: list[Effect] = [Spend(state.inputs())] if state.is_deposit else []
+        if state.phase in (Phase.ASKED, Phase.READING):
+            # The coins are where they belong. The bank gives its answer, with the statement, at any time.
+            return msgspec.structs.replace(state, shown=event.round), spent
+        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round)
         return settled, [*spent, Forget(state.attempt)]
     if event.spent or event.certified:
         return state, [Keep("split-order", state.order or state.requests[state.current])]

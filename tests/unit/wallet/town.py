@@ -192,19 +192,21 @@ class Wallet:
         path = home / "wallet.db"
         make = Purse if path.exists() else Purse.create
         self.purse = make(path, sealer, town.names.id)
-        chosen = {"poll_s": 0.01, "settle_wait_s": 5.0, "answer_wait_s": 5.0} | settings
+        chosen = {"poll_s": 0.01, "settle_wait_s": 5.0} | settings
         self.settings = WalletSettings(**chosen)
         self.books = Books(self.purse, town.names, home / "evidence")
+        self.rng = Random(1)  # noqa: S311 - the same chance in every run of a test
         self.teller = Teller(
             self.books,
             wire,
             town.board,
             self.settings,
+            answer_wait_s=5.0,
             now_s=lambda: NOW_S,
             sleep=town.tick,
             at=at,
         )
-        self.cashier = Cashier(self.teller, self.settings, stock_wait_s=0, now_s=lambda: NOW_S, rng=Random(1))
+        self.cashier = Cashier(self.teller, self.settings, stock_wait_s=0, now_s=lambda: NOW_S, rng=self.rng)
 
     def units(self, *states: CoinState) -> int:
         """What this wallet has in these states (free, unless named)."""
