@@ -224,6 +224,7 @@ def check_gateway(config: Path, now_s: float) -> str:
     settings = load(config, GatewaySettings)
     daemon = GatewayDaemon(settings, now_s)
     ReplayFilter(filter_path(settings.state_folder), daemon.keys.secrets).close()
+    link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
     database_path(settings)
     name, directory = daemon.node.name, daemon.directory
     return (

@@ -195,7 +195,7 @@ class MixDaemon:
             fraction = FRACTION if tick_s else 1.0
             pool: TimedPool[Slot] = TimedPool(rng, minimum=directory.pool_minimum, fraction=fraction)
             ticker = Ticker(tick_s)
-            mix = Mix(file, pool, _next_hops(after), settings.capacity_packets, metrics, ticker.poke)
+            mix = Mix(file, pool, next_hops(after), settings.capacity_packets, metrics, ticker.poke)
             workers = await stack.enter_async_context(
                 Workers(self.keys.secrets, CommandType.RELAY, settings.workers)
             )
@@ -229,7 +229,8 @@ class MixDaemon:
             waiting = await cover.packets(time.time())
 
 
-def _next_hops(peers: Sequence[Node]) -> dict[bytes, str]:
+def next_hops(peers: Sequence[Node]) -> dict[bytes, str]:
+    """The key ids of these nodes, each to the node's name."""
     return {key.key_id: peer.name for peer in peers for key in peer.sphinx_keys}
 
 
@@ -250,6 +251,7 @@ def check_mix(config: Path, now_s: float) -> str:
     settings = load(config, MixSettings)
     daemon = MixDaemon(settings, now_s)
     ReplayFilter(filter_path(settings.state_folder), daemon.keys.secrets).close()
+    link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
     return f"{describe(settings)}\n{_summary(daemon.directory, daemon.node)}"
 
 

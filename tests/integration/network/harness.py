@@ -7,13 +7,12 @@ Used by every integration test that needs a cascade. Pool files, databases and l
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,20 +21,11 @@ from mix.endpoint import GatewayClient
 from mix.packet.build import Route
 from mix.packet.geometry import Packet, Token
 from mix.packet.unwrap import Unwrapped, unwrap
+from mixmint.demo.network import HOST, free_ports, run_command
 from mixmint.demo.processes import is_healthy
 from mixmint.keys import BoxKey, SigningKey
 
 START_WITHIN_S = 20.0
-HOST = "127.0.0.1"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def mixmint(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -164,19 +154,20 @@ def make_network(
     Tests' ticks are 0.05 s. ``extra``: further words for ``directory build``, such as service descriptors.
     """
     network = Network(folder)
-    ports: Iterator[int] = iter(free_ports(2 * len(mixes) + 3 * len(gateways)))
+    with free_ports(2 * len(mixes) + 3 * len(gateways)) as found:
+        ports = iter(found)
     for name in (*mixes, *gateways):
         group = "mix" if name in mixes else "gateway"
         daemon = Daemon(name, group, folder / name / f"{group}.toml", next(ports), next(ports))
-        words: list[object] = [group, "init", folder / name, "--name", name, "--host", HOST]
+        words: list[str | int | Path] = [group, "init", folder / name, "--name", name, "--host", HOST]
         words += ["--link-port", daemon.link_port, "--operations-port", daemon.operations_port]
         words += ["--listen-host", HOST]
         if group == "gateway":
             daemon.client_port = next(ports)
             words += ["--client-port", daemon.client_port]
-        mixmint(*words)
+        run_command(*words)
         network.daemons[name] = daemon
-    mixmint("directory", "authority", folder / "authority.key")
+    run_command("directory", "authority", folder / "authority.key")
     build_directory(network, mixes, tick_ms, cover_packets, extra)
     return network
 
@@ -190,14 +181,14 @@ def build_directory(
 ) -> None:
     """Sign a directory of all the network's nodes, and write the network file if there is none."""
     folder = network.folder
-    words: list[object] = ["directory", "build", "--out", folder / "directory", "--name", "test"]
+    words: list[str | int | Path] = ["directory", "build", "--out", folder / "directory", "--name", "test"]
     words += ["--cascade", ",".join(cascade), "--authority-key", folder / "authority.key"]
     words += ["--tick-ms", tick_ms, "--cover-packets", cover_packets, "--pool-minimum", 4]
     if tick_ms == 0:
         words.append("--unsafe-send-at-once")
     if not network.network_file.exists():
         words += ["--network-file", network.network_file]
-    mixmint(*words, *(folder / name / "descriptor" for name in network.daemons), *extra)
+    run_command(*words, *(folder / name / "descriptor" for name in network.daemons), *extra)
 
 
 @asynccontextmanager
