@@ -22,7 +22,8 @@ LONG = "a long story. " * 400
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Network]:
     """The cascade and an echo service behind g2."""
-    (port,) = free_ports(1)
+    with free_ports(1) as ports:
+        port = ports[0]
     mixmint("echo", "init", folder / "echo", "--gateway", "g2", "--operations-port", port)
     network = make_network(folder, extra=[folder / "echo" / "descriptor"])
     network.daemons["echo"] = Daemon("echo", "echo", folder / "echo" / "echo.toml", port, 0)
