@@ -33,7 +33,7 @@ from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash
 from replyblocks.formats import ANSWER_BODY_BYTES
 from replyblocks.service import Request, ServiceHost
 
-OWNER_LABEL = Label("mixmint/board-owner/v1")
+OWNER_LABEL = Label("mixmint/board-mailbox-owner/v1")
 
 READ = 1
 MALFORMED = b"\0"
@@ -123,6 +123,7 @@ async def answer_over_mixes(
     async with GatewayClient(directory.gateway(service.gateway), owner) as link:
         host = ServiceHost(directory, name, link, endpoint_key, ReadHandler(board.store), registry=registry)
         task = asyncio.create_task(host.run())
+        task.add_done_callback(board.note_end)
         try:
             yield
         finally:

@@ -47,6 +47,8 @@ class Board:
         self.metrics = metrics or BoardMetrics()
         self.writes = True
         """Whether the last attempt to write succeeded."""
+        self.stopped = ""
+        """Why a part of the board runs no more; empty as long as all do."""
         self._key = key
         self._bank_key = bank_key
         self._bank = bank_id(bank_key)
@@ -104,15 +106,21 @@ class Board:
     async def check_samples(self) -> None:
         """Check a few signatures of each round; runs until cancelled."""
         while True:
-            closed = await self._unchecked.get()
-            round_ = closed.round
-            for index in choose(round_.first, round_.count, self._check_entries, self._rng):
-                (placed,) = await self.store.entries(index, 1)
-                if await asyncio.to_thread(is_true, placed.entry, self._bank, self._bank_key):
-                    self.metrics.checked.labels("true").inc()
-                else:
-                    self.metrics.checked.labels("false").inc()
-                    _log.error("entry %d, fed by the bank, has a false signature", index)
+            await self.check_sample(await self._unchecked.get())
+
+    async def check_sample(self, closed: ClosedRound) -> int:
+        """Check a few signatures of one round; how many were false."""
+        false = 0
+        round_ = closed.round
+        for index in choose(round_.first, round_.count, self._check_entries, self._rng):
+            (placed,) = await self.store.entries(index, 1)
+            if await asyncio.to_thread(is_true, placed.entry, self._bank, self._bank_key):
+                self.metrics.checked.labels("true").inc()
+            else:
+                false += 1
+                self.metrics.checked.labels("false").inc()
+                _log.error("entry %d, fed by the bank, has a false signature", index)
+        return false
 
     def _announce(self, rounds: tuple[ClosedRound, ...]) -> None:
         for closed in rounds:
@@ -137,6 +145,15 @@ class Board:
         if not self.writes:
             _log.info("the store can write again")
         self.writes = True
+
+    def note_end(self, task: "asyncio.Task[None]") -> None:
+        """
+        For the tasks that end by cancellation only: another end leaves the board in doubt, so the health
+        check turns red.
+        """
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("a part of the board stopped; restart it", exc_info=error)
+            self.stopped = "a part of the board stopped; see its log, then restart it"
 
     def note_refusal(self, error: PeerError) -> None:
         """Count a request that broke the rules."""

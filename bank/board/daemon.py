@@ -89,17 +89,11 @@ def _description(endpoints: list[Endpoint]) -> Endpoint:
 
 
 def _work(board: Board, alongside: Alongside | None) -> Callable[[web.Application], AsyncIterator[None]]:
-    def stopped(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # These loops end by cancellation only; without rounds the health check must turn red.
-            _log.critical("the board stopped working", exc_info=error)
-            board.writes = False
-
     async def work(_: web.Application) -> AsyncIterator[None]:
         board.store.open()
         tasks = [asyncio.create_task(board.close_rounds()), asyncio.create_task(board.check_samples())]
         for task in tasks:
-            task.add_done_callback(stopped)
+            task.add_done_callback(board.note_end)
         try:
             if alongside is None:
                 yield
@@ -165,10 +159,11 @@ def _refusals(board: Board, pages: Pages) -> Callable[..., Awaitable[web.StreamR
 
 
 def health(board: Board) -> dict[str, object]:
-    """For /healthz: not ok while the store can't write."""
+    """For /healthz: not ok while the store can't write, and once a part of the board has stopped."""
     newest = board.store.newest
+    status = "ok" if board.writes else "the store can't write; is the disk full?"
     return {
-        "status": "ok" if board.writes else "the store can't write; is the disk full?",
+        "status": board.stopped or status,
         "round": newest.round.number,
         "entries": newest.round.next,
     }

@@ -1,0 +1,149 @@
+"""The board at work: its clock, its spot checks, and its answers over the mixes."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from bank.board.anonymous import MALFORMED, ROUND_BYTES, ReadHandler, encode_read, read_round
+from bank.board.client import Cursor
+from bank.board.feed import Batch
+from bank.board.rounds import check_round, unpack
+from bank.board.sampling import choose, is_true
+from bank.formats.coin import bank_id
+from bank.formats.entry import AccountEntry, CertifiedEntry, make_key_entry
+from bank.formats.fields import Reader
+from mixmint.keys import SigningKey
+from replyblocks.formats import ANSWER_BODY_BYTES
+from replyblocks.service import Request
+
+BANK = SigningKey(b"b" * 32)
+KEY = SigningKey(b"k" * 32)
+
+
+async def test_the_clock_closes_rounds_by_itself(start_board) -> None:
+    """Empty ones too, numbered without gaps."""
+    board = await start_board(round_ms=20)
+    numbers = []
+    async with asyncio.timeout(10):
+        async for round_ in board.reader.follow(Cursor(), poll_s=0.01):
+            numbers.append(round_.number)
+            if len(numbers) == 4:
+                break
+    assert numbers == [1, 2, 3, 4]
+
+
+async def test_a_stand_still_costs_one_round_not_hundreds(start_board) -> None:
+    """After an hour without the daemon, or a suspended machine, the count goes on by one."""
+    board = await start_board()
+    board.board._closed_s -= 10 * 3600
+    task = asyncio.create_task(board.board.close_rounds())
+    rounds = board.board.hub.subscribe()
+    await anext(rounds)
+    async with asyncio.timeout(10):
+        assert b"id: 1\n" in await anext(rounds)
+    await rounds.aclose()
+    # Time enough for hundreds, had each missed round been due.
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert board.board.store.newest.round.number == 1
+
+
+async def test_a_full_round_puts_the_clock_back(start_board, mint) -> None:
+    """A round that closed by its entries isn't followed by an empty one at once."""
+    board = await start_board(round_entries=1)
+    before = board.board._closed_s
+    await board.feed.feed(Batch(1, [[mint.certified(1)]]))
+    assert board.board._closed_s > before
+
+
+async def test_a_restart_goes_on_with_waiting_groups_and_the_number_expected(start_board, mint) -> None:
+    """What was acknowledged is durable, and what comes again isn't taken again."""
+    first = await start_board()
+    receipt = await first.feed.feed(Batch(1, [[mint.certified(1)], [mint.spent(1)]]))
+    await first.board.store.close()
+    second = await start_board()
+    again = await second.feed.feed(Batch(1, [[mint.certified(1)], [mint.spent(1)]]))
+    assert (again.next_group, again.round) == (3, receipt.round)
+    await second.close_round()
+    (one,) = await second.reader.rounds(Cursor())
+    assert (one.number, len(one.entries)) == (receipt.round, 2)
+    first.board.store.open()
+
+
+def test_entries_prove_themselves_or_are_found_false(mint) -> None:
+    """Each kind by the key that it needs."""
+    bank = bank_id(BANK.public)
+    key = make_key_entry(BANK, bank).encode()
+    for entry in (mint.certified(1, 3), mint.spent(1), key, AccountEntry(b"a" * 32).encode()):
+        assert is_true(entry, bank, BANK.public)
+    for entry in (mint.certified(1, 3), mint.spent(1), key):
+        assert not is_true(entry[:-1] + bytes([entry[-1] ^ 1]), bank, BANK.public)
+    assert not is_true(mint.certified(1), bank, KEY.public)
+
+
+def test_what_is_checked_is_drawn_from_the_whole_round() -> None:
+    """No place is safe for a lie."""
+    rngs = [Random(seed) for seed in range(200)]  # noqa: S311 - a seeded test
+    drawn = {index for rng in rngs for index in choose(10, 5, 2, rng)}
+    assert drawn == {10, 11, 12, 13, 14}
+    assert choose(10, 2, 16, rngs[0]) == [10, 11]
+
+
+async def test_a_false_entry_is_counted_and_logged(
+    start_board, mint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The board shows it all the same: it is evidence."""
+    board = await start_board(check_entries=16)
+    false = CertifiedEntry(mint.coin(1), 3, 1, bytes(64)).encode()
+    await board.feed.feed(Batch(1, [[false, mint.certified(2)]]))
+    # Closed behind the back of the background task, so that only this test checks it.
+    closed = await board.board.store.close_round(0)
+    assert await board.board.check_sample(closed) == 1
+    value = board.board.metrics.registry.get_sample_value
+    assert value("mixmint_board_checked_total", {"result": "false"}) == 1
+    assert "has a false signature" in caplog.text
+    (one,) = await board.reader.rounds(Cursor())
+    assert len(one.entries) == 2
+
+
+async def test_the_log_can_be_read_over_the_mixes_and_verified(start_board, mint) -> None:
+    """One packet at a time, whole entries only, each round checked as if it came over HTTP."""
+    board = await start_board()
+    handler = ReadHandler(board.board.store)
+    entries = sorted(mint.certified(n) for n in range(1, 60))
+    await board.feed.feed(Batch(1, [[entry] for entry in entries]))
+    await board.close_round()
+    await board.feed.feed(Batch(60, [[mint.spent(1)]]))
+    await board.close_round()
+    cursor, read, asked = 0, [], 0
+    while True:
+        (answer,) = await handler.handle([Request(b"r" * 16, encode_read(cursor))])
+        assert len(answer) <= ANSWER_BODY_BYTES
+        asked += 1
+        reader = Reader(answer)
+        assert reader.number(1) == 1
+        newest, here = read_round(reader), read_round(reader)
+        assert newest.holds(KEY.public)
+        more = unpack(reader.rest())
+        if not more:
+            assert here.number == 0
+            break
+        read += more
+        cursor += len(more)
+        if cursor == here.next:
+            check_round(here, read[here.first :], KEY.public)
+    assert read == [*entries, mint.spent(1)]
+    assert asked < 8
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\1", b"\1" + bytes(7), b"\1" + bytes(9), b"\2" + bytes(8), b"\1" + b"\xff" * 8]
+)
+async def test_any_other_request_over_the_mixes_gets_one_answer(start_board, body: bytes) -> None:
+    """Malformed requests look alike, and the batch they came in goes on."""
+    board = await start_board()
+    handler = ReadHandler(board.board.store)
+    bad, good = await handler.handle([Request(b"r" * 16, body), Request(b"s" * 16, encode_read(0))])
+    assert bad == MALFORMED
+    assert good == b"\1" + bytes(2 * ROUND_BYTES)
