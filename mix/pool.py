@@ -107,9 +107,9 @@ def tail_ticks(
     """
     Within how many ticks a packet has left ``pools`` pools in a row, with probability ``quantile``.
 
-    The sum of as many geometric waits (a negative binomial), counted in whole ticks per pool; at least one
-    tick is spent in each. Conversations send again only after this: earlier would cost packets and tell that
-    two of them belong together.
+    The sum of as many geometric waits (a negative binomial), in ticks; at least one is spent in each pool.
+    Conversations send again only after this: earlier would cost packets, and tell that two of them belong
+    together.
 
     Raises ValueError if nothing comes (then there is no such number), or for a quantile outside 0 to 1.
     """
@@ -120,7 +120,8 @@ def tail_ticks(
         raise ValueError("packets never leave a pool where none come")
     ticks, inside = pools, leaves**pools
     term = inside
-    while inside < quantile:
+    # The second condition: a quantile so close to 1 that rounding would never let the sum reach it.
+    while inside < quantile and inside + term != inside:
         # P(t + 1) / P(t) of the negative binomial: no factorials, no overflow.
         term *= ticks / (ticks + 1 - pools) * (1 - leaves)
         ticks += 1

@@ -14,10 +14,6 @@ from functools import cache, reduce
 from hmac import compare_digest
 from typing import NewType
 
-from sphinxmix import SphinxException
-from sphinxmix.SphinxClient import create_header, package_surb, pad_body, receive_surb
-from sphinxmix.SphinxParams import SphinxParams
-
 from mix.packet import lioness
 from mix.packet.command import NO_ID, Command, CommandType
 from mix.packet.geometry import (
@@ -34,6 +30,14 @@ from mix.packet.geometry import (
     Token,
 )
 from mix.packet.group import X25519Group
+from mix.packet.sphinx import (
+    SphinxException,
+    SphinxParams,
+    create_header,
+    package_surb,
+    pad_body,
+    receive_surb,
+)
 from mix.packet.unwrap import Unwrapped
 from mixmint.errors import MalformedPacket
 from mixmint.keys import Label, labelled_hash

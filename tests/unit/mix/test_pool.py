@@ -114,6 +114,11 @@ def test_the_tail_of_several_pools_is_that_of_the_sum() -> None:
     assert tail_ticks(0.99, 8, pools=3) > tail_ticks(0.99, 8, pools=2) > tail_ticks(0.9, 8, pools=2)
 
 
+def test_a_quantile_next_to_one_still_ends() -> None:
+    """Rounding must not keep the sum below it for ever."""
+    assert tail_ticks(1 - 2**-53, 8) < 100
+
+
 def test_there_is_no_tail_without_traffic() -> None:
     """Nothing comes, nothing leaves; and a quantile of 1 is never reached."""
     with pytest.raises(ValueError, match="never leave"):

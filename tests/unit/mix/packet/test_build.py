@@ -31,8 +31,9 @@ def keys() -> Keys:
 
 
 def with_changed_body(unwrapped: Unwrapped) -> Unwrapped:
+    """After the last layer is off, and in the message, not the padding: only the MAC can tell."""
     changed = bytearray(unwrapped.packet)
-    changed[-1] ^= 1
+    changed[HEADER_BYTES + 16] ^= 1
     return unwrapped._replace(packet=bytes(changed))  # type: ignore[arg-type]  # NewType
 
 
@@ -109,6 +110,13 @@ def test_a_changed_body_is_never_opened(keys: Keys) -> None:
     reply = keys.walk(use_reply_block(block, b"hello"))[-1]
     with pytest.raises(MalformedPacket, match="body"):
         open_reply(secrets, with_changed_body(reply))
+
+
+def test_padding_of_another_form_is_refused(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the sender can make it, with a valid MAC; a message still has one form."""
+    monkeypatch.setattr("mix.packet.build.pad_body", lambda size, message: message.ljust(size, b"\0"))
+    with pytest.raises(MalformedPacket, match="body"):
+        open_forward(keys.walk(build_forward(keys.route, b"hello"))[-1])
 
 
 def test_a_reply_opens_with_its_own_secrets_only(keys: Keys) -> None:
