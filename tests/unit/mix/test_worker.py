@@ -147,6 +147,8 @@ def test_a_worker_ends_with_its_parent_and_shows_no_secret() -> None:
         worker = os.pidfd_open(pid)
         parent.kill()
     ended, _, _ = select.select([worker], [], [], 10)
+    if not ended:
+        signal.pidfd_send_signal(worker, signal.SIGKILL)
     os.close(worker)
     assert ended, "the worker outlives its parent"
 
