@@ -1,8 +1,8 @@
 """The bank at work: batches, many at once, a full disk, no board."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -129,19 +129,23 @@ async def test_the_operator_books_while_the_bank_is_busy(desk: Desk, bank: Bank)
     assert desk.count("spent") == 640
 
 
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
 async def test_checkpoints_keep_the_log_short(
     desk: Desk, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log begins anew; it doesn't grow with the number of orders."""
     monkeypatch.setattr("bank.store.CHECKPOINT_COMMITS", 4)
-    wal = f"{desk.path}-wal"
+    wal = Path(f"{desk.path}-wal")
     sizes = []
     for _ in range(12):
         orders = [encode_request(desk.order([desk.coin(3)], [fresh(3)[1]])) for _ in range(16)]
         for order in orders:
             await bank.answer([order])
         await bank.store.checkpoint()  # type: ignore[attr-defined]
-        sizes.append(os.path.getsize(wal))  # noqa: PTH202 - a pathlib call is not for async code
+        sizes.append(size_of(wal))
     assert sizes[-1] <= 2 * sizes[0]
 
 
