@@ -132,9 +132,14 @@ class Inbox:
             raise UserError(f"there is no message {number}; run: mixmint inbox")
         return self._store.open(found[0], _inbox_context(number), InboxRow)
 
-    def mark_read(self, number: int) -> None:
+    def has_unread(self) -> bool:
+        return any(not row.is_read for _, row in self.all())
+
+    def mark_read(self, *numbers: int) -> None:
+        """Raises UserError when there is none of a number."""
         with self._store.transaction():
-            self._put(number, replace(self.get(number), is_read=True))
+            for number in numbers:
+                self._put(number, replace(self.get(number), is_read=True))
 
     def delete(self, number: int) -> None:
         """Raises UserError when there is none of this number."""

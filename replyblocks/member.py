@@ -41,8 +41,6 @@ ADDRESS_SEALING = Label("mixmint/member-address-sealing/v1")
 REPLY_TOKEN = Label("mixmint/member-reply-token/v1")
 REPLY_ENDPOINT = Label("mixmint/member-reply-endpoint/v1")
 
-DEFAULT_HOME = Path("~/.mixmint")
-
 
 class MemberSettings(Settings, frozen=True):
     """``member.toml``."""

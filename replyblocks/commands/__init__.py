@@ -1,7 +1,23 @@
-"""The commands of this floor: address, send, inbox, reply, doctor, echo."""
+"""
+The commands of this floor: address, send, inbox, reply, doctor, echo.
 
-from replyblocks.commands.doctor import doctor
-from replyblocks.commands.echo import echo
-from replyblocks.commands.mail import address, inbox, reply, send
+Each is imported when it is asked for: other floors use only `options`, and shouldn't wait for the rest.
+"""
 
-__all__ = ["address", "doctor", "echo", "inbox", "reply", "send"]
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "address": "mail",
+    "send": "mail",
+    "inbox": "inbox",
+    "reply": "mail",
+    "doctor": "doctor",
+    "echo": "echo",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,31 +1,20 @@
-"""``mixmint address``, ``send``, ``inbox`` and ``reply``: messages between people."""
+"""``mixmint address``, ``send`` and ``reply``: writing to people."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from mixmint.errors import PendingError, Unavailable, UserError
 from replyblocks.address import MOST_CHARACTERS, Address, address_of, decode_address
-from replyblocks.commands.options import home_option, json_option, print_json
-from replyblocks.envelope import MOST_TEXT_BYTES, longest_text
-from replyblocks.inbox import InboxRow
+from replyblocks.commands.options import home_option, json_option, print_json, with_post
+from replyblocks.envelope import MOST_TEXT_BYTES
 from replyblocks.member import Member, create_member, open_member
-from replyblocks.outbox import DEFAULT_BLOCKS, OutboxRow
+from replyblocks.outbox import DEFAULT_BLOCKS
 from replyblocks.post import Post
-from replyblocks.terminal import preview, printable
-
-T = TypeVar("T")
-
-PREVIEW_CHARACTERS = 48
 
 file_option = click.option(
     "--file", "text_file", type=click.File("rb"), help="Read the text from a file, not from standard input."
@@ -56,7 +45,7 @@ def address(home: Path, as_json: bool, create: bool, network: Path | None, gatew
     else:
         click.echo(text)
     try:
-        _with_post(member, Post.reach)
+        with_post(member, Post.reach)
     except Unavailable as error:
         click.echo(f"mixmint: the address isn't open yet: {error}; run this command again", err=True)
 
@@ -128,117 +117,6 @@ def reply(number: int, text_file: Any, home: Path, as_json: bool) -> None:
     _say_sent(_write(member, queue), as_json)
 
 
-@click.group(invoke_without_command=True)
-@home_option
-@json_option
-@click.option("--wait", "wait_s", type=float, default=0.0, help="Wait so many seconds for a new message.")
-@click.option("--offline", is_flag=True, help="Don't ask the gateway.")
-@click.pass_context
-def inbox(context: click.Context, home: Path, as_json: bool, wait_s: float, offline: bool) -> None:
-    """
-    Fetch messages and list them.
-
-    Examples: mixmint inbox --wait 60; mixmint inbox read 1
-    """
-    context.obj = (home, as_json)
-    if context.invoked_subcommand is not None:
-        return
-
-    async def listing(post: Post) -> list[tuple[int, InboxRow]]:
-        if not offline:
-            await post.send_queued()
-            await _fetch_messages(post, wait_s)
-        return post.messages.inbox.all()
-
-    member = open_member(home)
-    rows = _with_post(member, listing)
-    if as_json:
-        print_json({"messages": [_inbox_json(member, number, row) for number, row in rows]})
-    else:
-        Console().print(_inbox_table(member, rows) if rows else "no messages")
-
-
-@inbox.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def read(common: tuple[Path, bool], number: int) -> None:
-    """
-    Show message NUMBER.
-
-    Example: mixmint inbox read 1
-    """
-    home, as_json = common
-
-    async def reading(post: Post) -> InboxRow:
-        row = post.messages.inbox.get(number)
-        post.messages.inbox.mark_read(number)
-        return row
-
-    member = open_member(home)
-    row = _with_post(member, reading)
-    if as_json:
-        print_json({**_inbox_json(member, number, row), "text": row.text})
-        return
-    console = Console()
-    about = f", answers your message {row.answer_to}" if row.answer_to else ""
-    console.print(Text(f"message {number}, {_date(row.hour)}{about}; {_answerable(member, row)}", "dim"))
-    click.echo(printable(row.text))
-
-
-@inbox.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def delete(common: tuple[Path, bool], number: int) -> None:
-    """
-    Delete message NUMBER for ever.
-
-    Example: mixmint inbox delete 1
-    """
-    home, as_json = common
-
-    async def deleting(post: Post) -> None:
-        post.messages.inbox.delete(number)
-
-    _with_post(open_member(home), deleting)
-    if as_json:
-        print_json({"deleted": number})
-
-
-@inbox.command()
-@click.pass_obj
-def sent(common: tuple[Path, bool]) -> None:
-    """
-    List what was sent, and what became of it: queued, sent, answered.
-
-    Example: mixmint inbox sent
-    """
-    home, as_json = common
-
-    async def listing(post: Post) -> list[tuple[int, OutboxRow]]:
-        return post.messages.outbox.all()
-
-    rows = _with_post(open_member(home), listing)
-    if as_json:
-        messages = [
-            {"number": number, "state": row.state, "date": _date(row.hour), "answers": row.answers}
-            for number, row in rows
-        ]
-        print_json({"messages": messages})
-        return
-    table = Table("no.", "state", "date", "text", box=None)
-    for number, row in rows:
-        table.add_row(str(number), row.state, _date(row.hour), Text(preview(row.text, PREVIEW_CHARACTERS)))
-    Console().print(table if rows else "nothing was sent")
-
-
-def _with_post(member: Member, work: Callable[[Post], Awaitable[T]]) -> T:
-    async def whole() -> T:
-        async with Post(member) as post:
-            return await work(post)
-
-    return asyncio.run(whole())
-
-
 def _write(member: Member, queue: Callable[[Post], Awaitable[int]]) -> int:
     """Queue a message and send what is queued. Raises PendingError when it is queued but not sent."""
 
@@ -252,15 +130,7 @@ def _write(member: Member, queue: Callable[[Post], Awaitable[int]]) -> int:
             ) from None
         return number
 
-    return _with_post(member, work)
-
-
-async def _fetch_messages(post: Post, wait_s: float) -> None:
-    """Fetch what waits; if there is no complete message in it, go on for ``wait_s``."""
-    give_up = time.monotonic() + wait_s
-    report = await post.poll(0)
-    while not report.messages and (left_s := give_up - time.monotonic()) > 0:
-        report = await post.poll(left_s)
+    return with_post(member, work)
 
 
 def _read_address(file: Any) -> Address:
@@ -283,43 +153,3 @@ def _say_sent(number: int, as_json: bool) -> None:
         print_json({"number": number, "state": "sent"})
     else:
         click.echo(f"message {number} is on its way; an answer will be in `mixmint inbox`")
-
-
-def _inbox_json(member: Member, number: int, row: InboxRow) -> dict[str, Any]:
-    return {
-        "number": number,
-        "date": _date(row.hour),
-        "read": row.is_read,
-        "answered": row.is_answered,
-        "answer_to": row.answer_to,
-        "longest_answer": _longest_answer(member, row),
-        "text": row.text,
-    }
-
-
-def _inbox_table(member: Member, rows: list[tuple[int, InboxRow]]) -> Table:
-    table = Table("no.", "date", "text", "answer", box=None)
-    for number, row in rows:
-        about = f"(answers {row.answer_to}) " if row.answer_to else ""
-        text = Text(about + preview(row.text, PREVIEW_CHARACTERS), "" if row.is_read else "bold")
-        table.add_row(str(number), _date(row.hour), text, _answerable(member, row))
-    return table
-
-
-def _longest_answer(member: Member, row: InboxRow) -> int:
-    """How many bytes an answer may have now."""
-    usable = len(row.usable_blocks(member.directory, time.time()))
-    return longest_text(usable, 0) if usable else 0
-
-
-def _answerable(member: Member, row: InboxRow) -> str:
-    longest = _longest_answer(member, row)
-    done = "answered" if row.is_answered else ""
-    if longest == 0:
-        return done or "can't be answered"
-    return f"{done + ', ' if done else ''}answer up to {longest} bytes"
-
-
-def _date(hour: int) -> str:
-    """In UTC, to the hour."""
-    return datetime.fromtimestamp(hour, UTC).strftime("%Y-%m-%d %H:00 UTC")

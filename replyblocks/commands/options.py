@@ -1,13 +1,20 @@
 """Options that several commands share, and how they print."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replyblocks.member import DEFAULT_HOME
+if TYPE_CHECKING:
+    from replyblocks.member import Member
+    from replyblocks.post import Post
+
+T = TypeVar("T")
+
+DEFAULT_HOME = Path("~/.mixmint")
 
 Command = Callable[..., Any]
 
@@ -33,3 +40,15 @@ def json_option(command: Command) -> Command:
 def print_json(value: Any) -> None:
     """One JSON document. Everything but ASCII is escaped, so hostile text can't reach the terminal."""
     click.echo(json.dumps(value, indent=2))
+
+
+def with_post(member: "Member", work: "Callable[[Post], Awaitable[T]]") -> T:
+    """Open the member's post, do the work, close it."""
+
+    async def whole() -> T:
+        from replyblocks.post import Post  # the network's libraries, loaded only when something runs
+
+        async with Post(member) as post:
+            return await work(post)
+
+    return asyncio.run(whole())
