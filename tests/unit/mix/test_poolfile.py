@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from mix.frame import FrameId
-from mix.packet.geometry import ADDRESSED_BYTES
+from mix.packet.geometry import ADDRESSED_BYTES, KeyId, Tag
 from mix.poolfile import PACKETS_SUFFIX, PoolFile, Slot
+from mix.replay import ReplayFilter, create_filter
 from mixmint.errors import FatalError
 
 Open = Callable[..., PoolFile]
@@ -206,6 +207,47 @@ def test_a_long_random_history_with_restarts_loses_and_doubles_nothing(opened: O
     left += content(file, file.held())
     assert sorted(left) == sorted(put)
     assert len(put) > 100
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
+def test_a_frame_killed_at_any_step_and_sent_again_is_in_the_pool_once(tmp_path: Path, steps: int) -> None:
+    """
+    The table at the head of mix/replay.py, line by line, with both stores.
+
+    Wherever the process dies: after the frame came again, its packets are held once, and a third sending
+    finds it known.
+    """
+    key, frame, ours = KeyId(b"k" * 16), frame_id(), packets(3)
+    names = [(key, Tag(os.urandom(16))) for _ in ours]
+    create_filter(tmp_path / "replay.db", [key])
+
+    def start() -> tuple[ReplayFilter, PoolFile]:
+        replay = ReplayFilter(tmp_path / "replay.db", [key])
+        return replay, PoolFile(tmp_path / "pool.db", replay.knows_frame)
+
+    def take_in(replay: ReplayFilter, file: PoolFile, last_step: int) -> None:
+        fresh = replay.fresh(names, frame, 1) if last_step >= 1 else []
+        if last_step >= 2:
+            file.put(
+                frame, b"".join(packet for packet, is_fresh in zip(ours, fresh, strict=True) if is_fresh)
+            )
+        if last_step >= 3:
+            replay.commit()
+
+    replay, file = start()
+    take_in(replay, file, steps)
+    # Closing writes nothing, so it is the same as being killed here; and the lock goes with the process.
+    replay.close()
+    file.close()
+    replay, file = start()
+    assert replay.knows_frame(frame) == (steps >= 3)
+    if not replay.knows_frame(frame):
+        take_in(replay, file, 3)
+    assert replay.knows_frame(frame)
+    assert content(file, file.held()) == ours
+    assert replay.fresh(names, frame_id(), 1) == [False, False, False]
+    replay.close()
+    file.close()
 
 
 def test_the_file_is_for_its_owner_only(opened: Open, tmp_path: Path) -> None:
