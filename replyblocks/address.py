@@ -42,6 +42,17 @@ class Address:
     endpoint: bytes = field(repr=False)
     sealing: bytes = field(repr=False)
 
+    @classmethod
+    def of(cls, member: Member) -> "Address":
+        """The member's own."""
+        return cls(
+            member.directory.network,
+            member.settings.gateway,
+            member.address.token,
+            member.address.endpoint.public,
+            member.sealing.public,
+        )
+
     def encode(self) -> str:
         network = self.network.encode("ascii")
         payload = b"".join(
@@ -92,17 +103,6 @@ def decode_address(text: str) -> Address:
     if address is None or address.encode() != compact:
         raise _mistyped()
     return address
-
-
-def address_of(member: Member) -> Address:
-    """The member's own."""
-    return Address(
-        member.directory.network,
-        member.settings.gateway,
-        member.address.token,
-        member.address.endpoint.public,
-        member.sealing.public,
-    )
 
 
 def _read(payload: bytes) -> Address | None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mixmint.errors import PendingError, Unavailable, UserError
-from replyblocks.address import MOST_CHARACTERS, Address, address_of, decode_address
+from replyblocks.address import MOST_CHARACTERS, Address, decode_address
 from replyblocks.commands.options import home_option, json_option, print_json, with_post
 from replyblocks.envelope import MOST_TEXT_BYTES
 from replyblocks.member import Member, create_member, open_member
@@ -39,7 +39,7 @@ def address(home: Path, as_json: bool, create: bool, network: Path | None, gatew
         member = create_member(home, network, gateway)
     else:
         member = open_member(home)
-    text = address_of(member).encode()
+    text = Address.of(member).encode()
     if as_json:
         print_json({"address": text, "gateway": member.settings.gateway})
     else:

@@ -9,7 +9,7 @@ import pytest
 
 from mix.packet.build import build_forward
 from mixmint.errors import Unavailable, UserError
-from replyblocks.address import Address, address_of
+from replyblocks.address import Address
 from replyblocks.envelope import MOST_TEXT_BYTES, Envelope, longest_text, seal_envelope
 from replyblocks.fragments import DATA_BYTES, split
 from replyblocks.inbox import MOST_FRAGMENTS
@@ -38,7 +38,7 @@ class People:
         return Post(member, self.network.link(member.owner))
 
     def address(self, name: str) -> Address:
-        return address_of(getattr(self, name))
+        return Address.of(getattr(self, name))
 
     async def send(self, name: str, to: str, text: str, blocks: int = 4) -> int:
         async with self.post(name) as post:
@@ -106,7 +106,7 @@ async def test_every_packet_of_a_message_can_come_twice(people: People) -> None:
 
 async def test_a_message_sent_again_fills_the_gaps(tmp_path: Path) -> None:
     """Lost fragments of the first sending come with the second; the message is delivered once."""
-    chance = Random(3)  # noqa: S311 - weather that can be repeated
+    chance = Random(3)
     people = People(tmp_path, lambda _: chance.choice((0, 1, 2)))
     async with people.post("bob") as post:
         await post.reach()
@@ -265,6 +265,6 @@ async def test_the_files_hold_no_text_no_address_no_token(people: People, tmp_pa
     files = read_databases(tmp_path)
     assert len(files) > 10_000
     for member in (people.alice, people.bob):
-        for secret in (member.address.token, member.replies.token, address_of(member).encode().encode()):
+        for secret in (member.address.token, member.replies.token, Address.of(member).encode().encode()):
             assert secret not in files
     assert b"nobody may find" not in files

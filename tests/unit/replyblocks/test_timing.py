@@ -25,7 +25,7 @@ def simulate(rng: Random, cover: int) -> int:
 
 def test_the_tail_is_that_of_real_pools() -> None:
     """At most 1 % of simulated trips are longer than the computed 99 %."""
-    rng = Random(1)  # noqa: S311 - a simulation that can be repeated
+    rng = Random(1)
     trip = RoundTrip(1.0, 8, 8)
     limit = trip.quantile_s(0.99) - SLACK_S - GATEWAY_TICKS
     late = sum(simulate(rng, 8) > limit for _ in range(1000))
@@ -34,7 +34,7 @@ def test_the_tail_is_that_of_real_pools() -> None:
 
 def test_waits_are_drawn_beyond_the_tail_and_double() -> None:
     """No two alike, each at least the 99 % trip, each attempt twice as long."""
-    rng = Random(2)  # noqa: S311 - draws that can be repeated
+    rng = Random(2)
     trip = RoundTrip(0.25, 8, 8)
     for attempt in range(4):
         waits = [trip.wait_s(attempt, rng) for _ in range(50)]
@@ -45,7 +45,7 @@ def test_waits_are_drawn_beyond_the_tail_and_double() -> None:
 
 def test_a_lifetime_covers_all_resends() -> None:
     """The last resend's answer still finds the request alive."""
-    rng = Random(3)  # noqa: S311 - draws that can be repeated
+    rng = Random(3)
     trip = RoundTrip(0.25, 8, 8)
     for _ in range(50):
         assert sum(trip.wait_s(attempt, rng) for attempt in range(4)) < trip.lifetime_s()
