@@ -37,7 +37,7 @@ async def test_killed_at_random_moments_the_log_is_whole_rounds_without_loss_or_
     make_board, clients, seed: int
 ) -> None:
     """kill -9 during feeds and closings; readers that followed all along never see a rewritten past."""
-    rng = Random(seed)  # noqa: S311 - a seeded test
+    rng = Random(seed)
     board = make_board(round_ms=10, round_entries=30)
     board.start()
     feed, reader = clients.feed(board), clients.reader(board)

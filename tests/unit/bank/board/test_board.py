@@ -1,8 +1,11 @@
 """The board at work: its clock, its spot checks, and its answers over the mixes."""
 
 import asyncio
+import tomllib
+from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from bank.board.anonymous import MALFORMED, ROUND_BYTES, ReadHandler, encode_read, read_round
@@ -10,10 +13,12 @@ from bank.board.client import Cursor
 from bank.board.feed import Batch
 from bank.board.rounds import check_round, unpack
 from bank.board.sampling import choose, is_true
+from bank.board.settings import BoardSettings
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, CertifiedEntry, make_key_entry
 from bank.formats.fields import Reader
 from mixmint.keys import SigningKey
+from mixmint.settings import load
 from replyblocks.formats import ANSWER_BODY_BYTES
 from replyblocks.service import Request
 
@@ -84,7 +89,7 @@ def test_entries_prove_themselves_or_are_found_false(mint) -> None:
 
 def test_what_is_checked_is_drawn_from_the_whole_round() -> None:
     """No place is safe for a lie."""
-    rngs = [Random(seed) for seed in range(200)]  # noqa: S311 - a seeded test
+    rngs = [Random(seed) for seed in range(200)]
     drawn = {index for rng in rngs for index in choose(10, 5, 2, rng)}
     assert drawn == {10, 11, 12, 13, 14}
     assert choose(10, 2, 16, rngs[0]) == [10, 11]
@@ -147,3 +152,17 @@ async def test_any_other_request_over_the_mixes_gets_one_answer(start_board, bod
     bad, good = await handler.handle([Request(b"r" * 16, body), Request(b"s" * 16, encode_read(0))])
     assert bad == MALFORMED
     assert good == b"\1" + bytes(2 * ROUND_BYTES)
+
+
+def test_the_example_settings_name_every_setting_with_its_default() -> None:
+    """configs/example/board.toml is documentation that can't go stale."""
+    path = Path(__file__).parents[4] / "configs" / "example" / "board.toml"
+    example = load(path, BoardSettings)
+    shown = set(tomllib.loads(path.read_text()))
+    fields = {field.name: field for field in msgspec.structs.fields(BoardSettings)}
+    assert shown == set(fields) - {"bank_key"}
+    for name, field in fields.items():
+        value = getattr(example, name)
+        if isinstance(value, Path):
+            value = value.relative_to(path.parent)
+        assert field.default in (value, msgspec.NODEFAULT) or name == "network"
