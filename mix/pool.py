@@ -11,13 +11,19 @@ Source: docs/spec/mixing.md, section 2 (Mixmaster's timed dynamic pool; Serjanto
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from random import Random
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
 MINIMUM = 8
 FRACTION = 0.65
+
+
+class Randomness(Protocol):
+    """The part of `random.Random` that pools need; outside tests a `SystemRandom`."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """n random bytes."""
 
 
 class Strategy(Protocol[T]):
@@ -43,7 +49,7 @@ class TimedPool(Generic[T]):
     own (and then waits for one of ours to come out among them) can never be sure to have flushed it.
     """
 
-    rng: Random
+    rng: Randomness
     minimum: int = MINIMUM
     fraction: float = FRACTION
     _held: list[T] = field(default_factory=list, repr=False)
@@ -65,7 +71,7 @@ class TimedPool(Generic[T]):
         return len(self._held)
 
 
-def shuffled(packets: list[T], rng: Random) -> None:
+def shuffled(packets: list[T], rng: Randomness) -> None:
     """Bring ``packets`` into a random order, in place, with one call for randomness."""
     numbers = rng.randbytes(8 * len(packets))
     order = sorted(range(len(packets)), key=lambda place: numbers[8 * place : 8 * place + 8])

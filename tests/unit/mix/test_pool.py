@@ -10,7 +10,7 @@ from mix.pool import TimedPool, chance, expected_ticks, released, shuffled, tail
 
 
 def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 - a test must come out the same each time
+    return Random(seed)
 
 
 def pool_of(count: int, seed: int = 1) -> TimedPool[int]:

@@ -179,7 +179,7 @@ def test_a_full_storage_stops_the_process_and_the_next_start_is_sound(
 
 def test_a_long_random_history_with_restarts_loses_and_doubles_nothing(opened: Open) -> None:
     """Puts, sends, acknowledgements and restarts in any order: every packet leaves exactly once."""
-    rng = Random(7)  # noqa: S311 - a test must come out the same each time
+    rng = Random(7)
     file = opened()
     put: list[bytes] = []
     left: list[bytes] = []
