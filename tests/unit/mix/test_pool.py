@@ -9,12 +9,8 @@ import pytest
 from mix.pool import TimedPool, chance, expected_ticks, released, shuffled, tail_ticks
 
 
-def seeded(seed: int) -> Random:
-    return Random(seed)
-
-
 def pool_of(count: int, seed: int = 1) -> TimedPool[int]:
-    pool: TimedPool[int] = TimedPool(seeded(seed))
+    pool: TimedPool[int] = TimedPool(Random(seed))
     pool.add(range(count))
     return pool
 
@@ -50,7 +46,7 @@ def test_the_choice_is_the_generators_alone() -> None:
 def test_who_came_first_does_not_leave_first() -> None:
     """Every place of arrival leaves with the same chance, and at every place of the order."""
     leaves, leads = Counter[int](), Counter[int]()
-    rng = seeded(3)
+    rng = Random(3)
     for _ in range(4000):
         pool: TimedPool[int] = TimedPool(rng)
         pool.add(range(16))
@@ -74,12 +70,12 @@ def test_an_attacker_cannot_flush_the_pool() -> None:
 @pytest.mark.parametrize(("minimum", "fraction"), [(-1, 0.5), (8, 0.0), (8, 1.01)])
 def test_pools_that_make_no_sense_are_refused(minimum: int, fraction: float) -> None:
     with pytest.raises(ValueError, match="a pool has"):
-        TimedPool[int](seeded(1), minimum=minimum, fraction=fraction)
+        TimedPool[int](Random(1), minimum=minimum, fraction=fraction)
 
 
 def test_shuffling_keeps_every_packet() -> None:
     packets = list(range(100))
-    shuffled(packets, seeded(1))
+    shuffled(packets, Random(1))
     assert packets != sorted(packets) == list(range(100))
 
 
@@ -94,7 +90,7 @@ def test_chance_is_bounded_by_minimum_or_fraction() -> None:
 
 def test_computed_waits_are_those_of_a_simulated_pool() -> None:
     """Mean and 99 % tail over 20,000 packets, with 10 arriving per tick."""
-    pool: TimedPool[int] = TimedPool(seeded(5))
+    pool: TimedPool[int] = TimedPool(Random(5))
     waits = []
     for tick in range(2000):
         pool.add([tick] * 10)
