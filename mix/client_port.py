@@ -29,6 +29,9 @@ from mixmint.errors import MalformedMessage
 from mixmint.wire import decode, encode
 
 DAY_S = 86400
+LARGE_BYTES = 65_536
+MOST_LARGE = 64
+"""Bodies over LARGE_BYTES that are read at a time: what strangers can make us hold in memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -161,16 +164,16 @@ class ClientPort:
         self._refused = refused
         self._submitted = submitted
         self._clock = clock
+        self._large = 0
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer 200, 503 (no room now), 507 (quota), or raise PeerError (400)."""
         label = messages.PATHS.get(request.path)
         if label is None:
             raise MalformedMessage("path")
-        most = messages.MOST_REQUEST_BYTES[label]
-        data = await read_body(request, lambda size: 0 < size <= most)
-        signed = messages.read_request(label, data, self._identity, self._clock())
         try:
+            data = await self._read(request, messages.MOST_REQUEST_BYTES[label])
+            signed = messages.read_request(label, data, self._identity, self._clock())
             if label == REGISTER:
                 return await self._register(signed)
             if label == SUBMIT:
@@ -179,6 +182,16 @@ class ClientPort:
         except QuotaError as error:
             self._refused(error.reason)
             return answer(503 if error.reason == "waiting" else 507)
+
+    async def _read(self, request: web.BaseRequest, most: int) -> bytes:
+        large = (request.content_length or 0) > LARGE_BYTES
+        if large and self._large >= MOST_LARGE:
+            raise QuotaError("waiting")
+        self._large += large
+        try:
+            return await read_body(request, lambda size: 0 < size <= most)
+        finally:
+            self._large -= large
 
     async def _register(self, signed: SignedRequest) -> web.Response:
         body = decode(signed.body, RegisterBody, messages.MOST_REQUEST_BYTES[REGISTER])

@@ -136,7 +136,8 @@ class GatewayDaemon:
             links = await stack.enter_async_context(Links(senders, store, tick_s, metrics.count_sent))
             await stack.enter_async_context(self._background)
             ticker = Ticker(tick_s)
-            self._background.start(intake.run())
+            for loop in (intake.run(), *links.loops()):
+                self._background.start(loop)
             self._background.start(self._tick(ticker, links, store))
 
             def submitted(count: int) -> None:
@@ -190,9 +191,16 @@ class GatewayDaemon:
             now_s = time.time()
             if now_s >= expire_at:
                 expire_at = now_s + EXPIRE_EVERY_S
-                expired = await store.expire(int(now_s) // DAY_S, self.settings.idle_days)
-                if expired:
-                    _log.info("%d mailboxes idle for %d days expired", expired, self.settings.idle_days)
+                await self._expire(store, int(now_s) // DAY_S)
+
+    async def _expire(self, store: GatewayStore, day: int) -> None:
+        try:
+            expired = await store.expire(day, self.settings.idle_days)
+        except UserError as error:
+            _log.error("can't forget idle mailboxes: %s", error)
+            return
+        if expired:
+            _log.info("%d mailboxes idle for %d days expired", expired, self.settings.idle_days)
 
 
 def database_path(settings: GatewaySettings) -> Path:

@@ -126,15 +126,18 @@ class Intake:
             await self._arrived.wait()
             self._arrived.clear()
             group, self._waiting = self._waiting, []
+            taken = False
+            write = asyncio.create_task(self._write(group))
             try:
-                taken = await self._write(group)
-            except BaseException:
-                # The senders keep their frames; they hear nothing, or 503, from a node that stops.
-                for one in group:
-                    one.taken.set_result(False)
+                taken = await asyncio.shield(write)
+            except asyncio.CancelledError:
+                # We are stopping. A write that has begun is finished: its thread can't be called back.
+                taken = await write
                 raise
-            for one in group:
-                one.taken.set_result(taken)
+            finally:
+                # False after an error: the senders keep their frames, for the next start.
+                for one in group:
+                    one.taken.set_result(taken)
 
     async def _write(self, group: Sequence[_Waiting]) -> bool:
         fresh = await asyncio.to_thread(self._insert, group)

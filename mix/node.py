@@ -205,7 +205,8 @@ class MixDaemon:
             ]
             links = await stack.enter_async_context(Links(senders, mix, tick_s, metrics.count_sent))
             await stack.enter_async_context(self._background)
-            self._background.start(intake.run())
+            for loop in (intake.run(), *links.loops()):
+                self._background.start(loop)
             cover = CoverSource(directory, self.node.name, rng)
             self._background.start(self._tick(ticker, mix, links, cover))
             server = LinkServer(intake, before, tick_s, metrics.refused("link"))

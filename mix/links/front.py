@@ -36,6 +36,13 @@ def answer(status: int = 200, body: bytes = b"") -> web.Response:
     return web.Response(status=status, body=body, headers={"Server": "mixmint"})
 
 
+def _refusal() -> web.Response:
+    response = answer(400)
+    # What is left of the body would be read as the next request.
+    response.force_close()
+    return response
+
+
 async def read_body(request: web.BaseRequest, is_good_size: Callable[[int], bool]) -> bytes:
     """
     The request's body, its announced length checked first.
@@ -104,10 +111,12 @@ class Front:
             return await self._handle(request)
         except PeerError as error:
             self._refused(error.reason)
-            response = answer(400)
-            # What is left of the body would be read as the next request.
-            response.force_close()
-            return response
+            return _refusal()
+        except UserError as error:
+            # Our own disk, as a rule. The other side may try again when the operator has seen to it.
+            _log.error("can't take a request: %s", error)
+            self._refused("store")
+            return answer(503)
 
 
 class _Server(web.Server):
@@ -159,6 +168,4 @@ class _Protocol(web.RequestHandler):
             self._count_refusal("fault")
         else:
             self._count_refusal("http")
-        response = answer(400)
-        response.force_close()
-        return response
+        return _refusal()

@@ -10,9 +10,9 @@ in between.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -20,6 +20,7 @@ from mix.directory import Node
 from mix.frame import FRAME_ID_BYTES, Frame, FrameId, encode_frame
 from mix.links.server import FRAME_PATH
 from mix.links.tls import link_client_context
+from mixmint.errors import UserError
 
 MOST_SKIPPED = 16
 """A peer that can't take more is left alone for 1, 3, 7 and then 15 ticks."""
@@ -42,7 +43,7 @@ class Outbox(Protocol):
         """
 
     async def acknowledged(self, peer: str, frame: Frame) -> None:
-        """The peer has the frame; forget it."""
+        """The peer has the frame; forget it. Both may raise UserError (no disk): the link tries again."""
 
 
 class LinkSender:
@@ -77,7 +78,11 @@ class LinkSender:
 
 
 class Links:
-    """All of a node's outgoing links; an async context manager. ``count(peer, outcome)`` counts sendings."""
+    """
+    All of a node's outgoing links; an async context manager.
+
+    `loops` are for the daemon to run. ``count(peer, outcome)`` counts sendings.
+    """
 
     def __init__(
         self, senders: Sequence[LinkSender], outbox: Outbox, tick_s: float, count: Callable[[str, str], None]
@@ -87,18 +92,17 @@ class Links:
         self._count = count
         self._due: Mapping[str, asyncio.Event] = {sender.peer: asyncio.Event() for sender in senders}
         self._senders = senders
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Links":
-        self._tasks = [asyncio.create_task(self._run(sender)) for sender in self._senders]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         for sender in self._senders:
             await sender.close()
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """One for each link; they end by cancellation only, or by the outbox's FatalError."""
+        return [self._run(sender) for sender in self._senders]
 
     def tick(self) -> None:
         """Let every link send its frame."""
@@ -130,15 +134,20 @@ class Links:
             skip = min(2**failures - 1, MOST_SKIPPED - 1) if outcome != "unreachable" else 0
 
     async def _send_one(self, sender: LinkSender) -> str:
-        frame = await self._outbox.next_frame(sender.peer)
-        if frame is None and self._at_once:
-            return "idle"
-        # Nothing to lose in an empty frame, so it has no record and is not resent.
-        sent = frame or Frame(FrameId(os.urandom(FRAME_ID_BYTES)), b"")
-        outcome = await sender.send(sent)
+        try:
+            frame = await self._outbox.next_frame(sender.peer)
+            if frame is None and self._at_once:
+                return "idle"
+            # Nothing to lose in an empty frame, so it has no record and is not resent.
+            sent = frame or Frame(FrameId(os.urandom(FRAME_ID_BYTES)), b"")
+            outcome = await sender.send(sent)
+            if outcome == "acknowledged" and frame is not None:
+                # If this fails, the frame is sent again, and acknowledged by its id.
+                await self._outbox.acknowledged(sender.peer, frame)
+        except UserError as error:
+            _log.error("%s", error)
+            outcome = "store"
         self._count(sender.peer, outcome)
-        if outcome == "acknowledged" and frame is not None:
-            await self._outbox.acknowledged(sender.peer, frame)
         return outcome
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from mix.client_port import ClientPort, GatewayStore, Limits
 from mix.directory import Node
 from mix.endpoint import GatewayClient
 from mix.frame import FrameId
+from mix.links import front as front_module
 from mix.links.front import Front
 from mix.links.tls import client_port_context, pinned_context
 from mix.mailbox import Quota
@@ -301,6 +303,38 @@ async def test_who_says_nothing_is_hung_up_on(sent: bytes, tmp_path: Path) -> No
         writer.write(sent)
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
+
+
+async def test_a_slow_body_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends a byte now and then gets the same empty refusal."""
+    monkeypatch.setattr(front_module, "BODY_S", 0.2)
+    async with running(tmp_path) as gateway:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", gateway.node.client_port, ssl=pinned_context(gateway.node)
+        )
+        writer.write(b"POST /v1/fetch HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\nslow")
+        answered = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        assert answered.split(b" ", 2)[1] == b"400"
+        assert gateway.refused == ["slow"]
+
+
+async def test_a_full_disk_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client may try again; the operator gets one line; nothing was accepted."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with running(tmp_path) as gateway, gateway.client(SigningKey.generate()) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(submissions, "take", full)
+            with pytest.raises(Unavailable, match="busy"):
+                await client.submit([gateway.packet()])
+        assert "disk full" in caplog.text
+        assert gateway.store.waiting == 0
+        await client.submit([gateway.packet()])
 
 
 async def test_who_speaks_no_tls_is_counted(tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ class Hop:
         return LinkSender(self.m2, self.folder / f"{name}.crt", self.folder / f"{name}.key", TICK_S)
 
 
+@asynccontextmanager
+async def running(links: Links) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(loop) for loop in links.loops()]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def frame(count: int = 1) -> Frame:
     return Frame(FrameId(os.urandom(16)), os.urandom(count * ADDRESSED_BYTES))
 
@@ -195,7 +204,7 @@ async def test_each_tick_carries_one_frame_empty_or_not(tmp_path: Path) -> None:
         sent: list[str] = []
         box = Box([os.urandom(ADDRESSED_BYTES) for _ in range(300)])
         links = Links([link.sender()], box, TICK_S, lambda peer, outcome: sent.append(outcome))
-        async with links:
+        async with links, running(links):
             for number in range(1, 5):
                 links.tick()
                 await until(lambda number=number: len(sent) == number)
@@ -210,7 +219,7 @@ async def test_a_frame_is_resent_under_its_id_until_acknowledged(tmp_path: Path)
         box = Box([os.urandom(ADDRESSED_BYTES)])
         links = Links([link.sender()], box, TICK_S, lambda peer, outcome: sent.append(outcome))
         link.sink.room = False
-        async with links:
+        async with links, running(links):
             ticks = 0
             while len(sent) < 3:
                 links.tick()
