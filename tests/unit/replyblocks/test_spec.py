@@ -1,0 +1,44 @@
+"""What the spec pages say is what the code does."""
+
+from pathlib import Path
+
+from mix.packet.geometry import MESSAGE_BYTES
+from replyblocks.envelope import MOST_BLOCKS, MOST_TEXT_BYTES, longest_text
+from replyblocks.formats import ANSWER_BODY_BYTES, REQUEST_BODY_BYTES
+from replyblocks.fragments import DATA_BYTES, MOST_PARTS
+from replyblocks.inbox import MOST_FRAGMENTS
+from replyblocks.timing import RoundTrip
+from tests.unit.replyblocks.test_address import ADDRESS
+
+SPEC = Path(__file__).parents[3] / "docs" / "spec"
+
+
+def read_page(name: str) -> str:
+    """Without line breaks."""
+    return " ".join((SPEC / name).read_text().split())
+
+
+def test_the_address_vector() -> None:
+    """docs/spec/message.md, section 1."""
+    assert f" {ADDRESS.encode()} " in read_page("message.md")
+
+
+def test_numbers_of_the_message_page() -> None:
+    """Sections 2 to 4."""
+    page = read_page("message.md")
+    without, within = longest_text(4, 0), longest_text(4, 4)
+    for number in (MOST_TEXT_BYTES, DATA_BYTES, MOST_FRAGMENTS, without, within):
+        assert f"{number:,}" in page
+    assert f"at most {MOST_PARTS}. " in page
+    assert f"at most {MOST_BLOCKS} |" in page
+
+
+def test_numbers_of_the_conversation_page() -> None:
+    """Sections 1, 2 and 4."""
+    page = read_page("conversation.md")
+    for number in (MESSAGE_BYTES, REQUEST_BODY_BYTES, ANSWER_BODY_BYTES):
+        assert f"{number:,}" in page
+    demo = RoundTrip(0.25, 8, 8)
+    assert f"take less than {demo.quantile_s(0.5):.1f} s" in page
+    assert f"99 % less than {demo.quantile_s(0.99):.1f} s" in page
+    assert f"`Post.lifetime_s`, {demo.lifetime_s():.0f} s in the demo" in page
