@@ -43,8 +43,9 @@ class Board:
         rng: Random | None = None,
     ) -> None:
         self.store = store
-        self.hub = Hub(subscribers)
         self.metrics = metrics or BoardMetrics()
+        self.hub = Hub(subscribers, self.metrics.evicted.inc)
+        self.metrics.subscribers.set_function(lambda: len(self.hub))
         self.writes = True
         """Whether the last attempt to write succeeded."""
         self.stopped = ""

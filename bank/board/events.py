@@ -6,7 +6,7 @@ in ``/api/v1/rounds``.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from mixmint.errors import Unavailable
 
@@ -16,13 +16,13 @@ _COMMENT = b": still here\n\n"
 
 
 class Hub:
-    """Hands each event to every subscriber. ``most``: subscribers at a time."""
+    """Hands each event to every subscriber. ``most``: subscribers at a time; ``evicted`` counts the slow."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, evicted: Callable[[], None] = lambda: None) -> None:
         self._most = most
+        self._evicted = evicted
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._closed = False
-        self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -33,7 +33,7 @@ class Hub:
         for queue in list(self._queues):
             if queue.full():
                 self._queues.discard(queue)
-                self.evicted += 1
+                self._evicted()
                 # His turn comes at the next event, which is the last that he gets.
                 queue.get_nowait()
                 queue.put_nowait(None)

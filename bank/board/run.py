@@ -47,8 +47,7 @@ def prepare(config: Path) -> Prepared:
             f"the directory lists another key for {settings.name}; hand in this folder's descriptor, "
             "or use the folder that belongs to it"
         )
-    listed = directory.service(settings.bank).identity
-    bank_key = bytes.fromhex(settings.bank_key) if settings.bank_key else listed
+    bank_key = bytes.fromhex(settings.bank_key) or directory.service(settings.bank).identity
     return Prepared(settings, key, endpoint_key, bank_key, directory)
 
 

@@ -25,14 +25,15 @@ async def test_each_subscriber_gets_each_event() -> None:
 
 async def test_a_slow_subscriber_is_dropped_and_the_others_are_not() -> None:
     """Nobody waits for him, and what he holds is bounded."""
-    hub = Hub(2)
+    evicted: list[int] = []
+    hub = Hub(2, lambda: evicted.append(1))
     slow, quick = hub.subscribe(), hub.subscribe()
     await anext(slow)
     await anext(quick)
     for number in range(QUEUE_ROUNDS + 1):
         hub.publish(number, b"{}")
         await anext(quick)
-    assert (len(hub), hub.evicted) == (1, 1)
+    assert (len(hub), evicted) == (1, [1])
     assert len([event async for event in slow]) == QUEUE_ROUNDS - 1
     hub.publish(99, b"{}")
     assert b"id: 99" in await anext(quick)
@@ -61,6 +62,8 @@ async def test_over_http_a_closed_round_is_told_at_once(start_board, mint) -> No
     async with board.session.get(board.url + "/events") as response:
         assert response.content_type == "text/event-stream"
         await response.content.readuntil(b"\n\n")
+        value = board.board.metrics.registry.get_sample_value
+        assert value("mixmint_board_subscribers") == 1
         async with board.session.get(board.url + "/events") as refused:
             assert refused.status == 503
             assert (await refused.json())["error"] == "unavailable"

@@ -1,0 +1,57 @@
+"""The board read over a real cascade, by a member who is nobody to it."""
+
+import os
+import time
+from pathlib import Path
+
+import aiohttp
+
+from bank.board.anonymous import encode_read, read_round
+from bank.board.client import BoardReader, Cursor
+from bank.board.feed import Batch, FeedClient
+from bank.board.rounds import check_round, unpack
+from bank.formats.entry import AccountEntry
+from bank.formats.fields import Reader
+from mixmint.keys import SigningKey
+from replyblocks.member import create_member
+from replyblocks.post import Post
+from tests.integration.network.harness import Daemon, Network, free_ports, make_network, mixmint
+
+BANK = SigningKey(b"b" * 32)
+
+
+def make(folder: Path) -> tuple[Network, str]:
+    """A cascade, and a board behind g2 that takes the test's feed; its address."""
+    with free_ports(2) as (port, operations):
+        words = ("--gateway", "g2", "--host", "127.0.0.1", "--port", port, "--operations-port", operations)
+        mixmint("board", "init", folder / "board", *words, "--round-ms", 100, "--bank-key", BANK.public.hex())
+    network = make_network(folder, extra=[folder / "board" / "descriptor"])
+    network.daemons["board"] = Daemon("board", "board", folder / "board" / "board.toml", operations, 0)
+    return network, f"http://127.0.0.1:{port}"
+
+
+async def test_a_round_read_over_the_mixes_passes_every_check(tmp_path: Path) -> None:
+    """What comes by packets is what comes by HTTP, signed by the key that the directory lists."""
+    network, url = make(tmp_path)
+    try:
+        await network.start()
+        member = create_member(tmp_path / "member", network.network_file, "g1")
+        key = member.directory.service("board").identity
+        entries = [AccountEntry(bytes([n]) * 32).encode() for n in range(3)]
+        async with aiohttp.ClientSession() as session:
+            receipt = await FeedClient(url, key, BANK, session).feed(Batch(1, [entries]))
+            async for round_ in BoardReader(url, key, session).follow(Cursor(), poll_s=0.05):
+                if round_.number == receipt.round:
+                    break
+        async with Post(member) as post:
+            expires_s = int(time.time()) + 3600
+            answer = await post.ask("board", os.urandom(16), encode_read(0), expires_s, timeout_s=30)
+        reader = Reader(answer)
+        assert reader.number(1) == 1
+        newest, here = read_round(reader), read_round(reader)
+        assert newest.holds(key)
+        assert newest.number >= here.number == receipt.round
+        check_round(here, unpack(reader.rest()), key)
+        assert unpack(answer[-3 * 35 :]) == entries
+    finally:
+        network.kill()
