@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixmint.errors import PeerError, UserError
+from mixmint.errors import PeerError, PendingError, UserError
 from replyblocks.echo import read_echo
 from replyblocks.member import Member, open_member
 from replyblocks.post import Post
@@ -96,9 +96,15 @@ async def _loop(post: Post, patience_s: float) -> Finding:
 async def _echo(post: Post, name: str, patience_s: float) -> Finding:
     request_id, body = os.urandom(16), os.urandom(NONCE_BYTES)
     began, asked_s = time.monotonic(), time.time()
-    answer = await post.ask(name, request_id, body, int(asked_s + post.lifetime_s), patience_s)
+    try:
+        answer = await post.ask(name, request_id, body, int(asked_s + post.lifetime_s), patience_s)
+    except PendingError:
+        text = f"the mixes work, but {name} didn't answer within {patience_s:.0f} s: tell its operator"
+        return Finding("echo", False, text)
+    finally:
+        # Only this one answer was wanted; nobody asks for it again.
+        post.forget(request_id)
     took_s = time.monotonic() - began
-    post.forget(request_id)
     clock_s = read_echo(answer, body)
     # It looked at its clock some time between our asking and its answer's coming.
     off_s = max(asked_s - clock_s - 1, clock_s - asked_s - took_s, 0.0)

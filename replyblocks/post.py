@@ -72,6 +72,7 @@ class Post:
         self._rng = rng or SystemRandom()
         self._trip = RoundTrip.of(member.directory)
         self._exit = AsyncExitStack()
+        self._loops_out: set[bytes] = set()
         self.loops: set[bytes] = set()
         """Nonces of our own loop packets that came back (for `mixmint doctor`)."""
 
@@ -220,6 +221,7 @@ class Post:
         route = self.member.directory.route(
             self.member.settings.gateway, mailbox.token, mailbox.endpoint.public, now_s, self._rng
         )
+        self._loops_out.add(nonce)
         await self._submit([build_forward(route, Format.LOOP.to_bytes(1) + nonce)])
 
     def _draw_wait_s(self, attempt: int) -> float:
@@ -293,7 +295,8 @@ class Post:
 
     def _take(self, items: Sequence[Item]) -> Report:
         report = self.intake.take(items, self._now_s())
-        self.loops.update(report.loops)
+        # Anyone can send us loops; only ours mean something.
+        self.loops |= self._loops_out.intersection(report.loops)
         return report
 
     def _pending(self, service: str) -> str:

@@ -137,6 +137,9 @@ class ServiceHost:
                 # The gateway is away, or the store is full: nothing is lost, the mailbox keeps it.
                 _log.warning("%s; trying again", error)
                 await asyncio.sleep(PAUSE_S)
+            except PeerError as error:
+                _log.warning("our gateway's answer makes no sense (%s); trying again", error.reason)
+                await asyncio.sleep(PAUSE_S)
 
     async def work_on(self, items: Sequence[Item]) -> list[int]:
         """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mix.packet.build import build_forward, build_reply_block, use_reply_block
 from mixmint.errors import PeerError, PendingError, Unavailable, UserError
 from replyblocks.member import create_member, open_member
 from replyblocks.post import ExpiredError, Post
@@ -160,6 +161,62 @@ async def test_killed_between_storing_and_acknowledging(tmp_path: Path) -> None:
             await post.poll(0)
             assert post.intake.dropped["block"] == 1
             assert await post.ask("echo", request_id, b"hello", expiry(), 0) == b"HELLO"
+
+
+async def test_a_crash_before_the_commit_uses_no_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer can't be stored: its block isn't used, nothing is acknowledged; the next process gets it."""
+    network, request_id = make_network(), os.urandom(16)
+    async with hosted(network, Upper()):
+        async with make_post(tmp_path, network) as post:
+            with monkeypatch.context() as patch:
+                patch.setattr(post._store, "forget_blocks", lambda *_: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    await post.ask("echo", request_id, b"hello", expiry(), 5)
+            kept = post._store.conversation(request_id)
+            assert kept is not None
+            assert kept.answer is None
+        async with make_post(tmp_path, network) as post:
+            assert (await post.poll(0)).answers == 1
+            assert not post.intake.dropped
+            assert await post.ask("echo", request_id, b"hello", expiry(), 0) == b"HELLO"
+
+
+async def test_a_changed_answer_is_dropped_and_a_resend_brings_another(tmp_path: Path) -> None:
+    """A body that was changed on the way uses up its block; the resend's blocks are others."""
+    network = make_network(tick_ms=0)
+    async with hosted(network, Upper()), make_post(tmp_path, network) as post:
+        honest, changed = network.put, []
+
+        def change_first(token: bytes, packet: bytes) -> None:
+            if token == post.member.replies.token and not changed:
+                changed.append(packet)
+                packet = packet[:-1] + bytes([packet[-1] ^ 1])
+            honest(token, packet)
+
+        network.put = change_first
+        assert await post.ask("echo", os.urandom(16), b"hello", expiry(), 5) == b"HELLO"
+        assert post.intake.dropped["body"] == 1
+        network.put(post.member.replies.token, changed[0])
+        await post.poll(0)
+        assert post.intake.dropped["block"] >= 1
+
+
+async def test_answers_to_the_address_and_letters_to_the_blocks_are_dropped(tmp_path: Path) -> None:
+    """Each mailbox takes its own kind only: nobody can test whether two of them are one person's."""
+    network = make_network()
+    async with make_post(tmp_path, network) as post:
+        await post.reach()
+        member, now_s = post.member, time.time()
+        for mailbox in (member.address, member.replies):
+            route = network.directory.route("g2", mailbox.token, mailbox.endpoint.public, now_s)
+            block, _ = build_reply_block(route, int(now_s) + 3600)
+            network.accept([use_reply_block(block, b"hello"), build_forward(route, b"\x04" + bytes(16))])
+        await post.poll(0)
+        # The stranger's block is none of ours; a loop to the address is a stranger's, and means nothing.
+        assert post.intake.dropped == {"command": 2, "block": 1}
+        assert not post.loops
 
 
 async def test_a_gateway_that_is_away_leaves_the_request_on_disk(tmp_path: Path) -> None:
