@@ -8,7 +8,6 @@ forget) is returned, and done after the commit; a crash between forgets it, and 
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,6 @@ _OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
 _IN_HAND = (CoinState.FREE, CoinState.RESERVED, CoinState.PENDING, CoinState.DISPUTED)
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a page of rounds changed: questions to ask by operation row, and lines for the member."""
-
-    outward: dict[int, Outward]
-    round: int
-
-
 class Books:
     """Everything that changes coins and operations goes through here."""
 
@@ -103,21 +94,23 @@ class Books:
     def feed(self, row: int, event: Event) -> Outward:
         """One event to one operation, in a transaction of its own; what is to be done outside."""
         with self.purse.transaction():
-            return self._feed(row, event)
+            return self._feed(row, event) or []
 
-    def _feed(self, row: int, event: Event) -> Outward:
+    def _feed(self, row: int, event: Event) -> Outward | None:
+        """None when the event changed nothing."""
         before = self.purse.operation(row)
         if isinstance(before, PlanState):
-            return []
+            return None
         after, effects = advance(before, event, self.head(), self.purse.account())
-        if after is not before:
-            self.purse.set_operation(row, after)
+        if after is before and not effects:
+            return None
+        self.purse.set_operation(row, after)
         outward: Outward = []
         for effect in effects:
             if isinstance(effect, Ask | Forget):
                 outward.append(effect)
             elif isinstance(effect, MakeOutputs):
-                outward += self._feed(row, self._renew(row, after, effect.exponents))
+                outward += self._feed(row, self._renew(row, after, effect.exponents)) or []
             else:
                 self._apply(row, effect)
         return outward
@@ -229,24 +222,30 @@ class Books:
 
     # The board
 
-    def read(self, rounds: Sequence[VerifiedRound]) -> News:
+    def read(self, rounds: Sequence[VerifiedRound]) -> dict[int, Outward]:
         """
-        Book a page of rounds and the cursor after it, in one transaction.
+        Book a page of rounds (at least one) and the cursor after it, in one transaction. Returns the
+        operations that it changed, by row, with what is to be done outside.
 
         The board comes before every answer: a coin of ours that it shows is ours, in whatever state the
         operation was, and a coin that it shows as spent is spent.
         """
-        outward: dict[int, Outward] = {}
+        changed: dict[int, Outward] = {}
+
+        def feed(row: int, event: Event) -> None:
+            outward = self._feed(row, event)
+            if outward is not None:
+                changed.setdefault(row, []).extend(outward)
+
         with self.purse.transaction():
             watch = _Watch(self.purse)
             for round_ in rounds:
                 for row, seen in self._match(round_, watch).items():
-                    outward.setdefault(row, []).extend(self._feed(row, seen))
-            if rounds:
-                self.set_cursor(rounds[-1].after)
-                for row in self.purse.open_operations():
-                    outward.setdefault(row, []).extend(self._feed(row, Clock(rounds[-1].number)))
-        return News(outward, rounds[-1].number if rounds else 0)
+                    feed(row, seen)
+            self.set_cursor(rounds[-1].after)
+            for row in self.purse.open_operations():
+                feed(row, Clock(rounds[-1].number))
+        return changed
 
     def _match(self, round_: VerifiedRound, watch: "_Watch") -> dict[int, Seen]:
         """What a round shows of our coins and operations; coins are booked on the way."""

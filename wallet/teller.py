@@ -81,10 +81,10 @@ class Teller:
                     rounds = await self._board.rounds(cursor, MOST_ROUNDS_A_PAGE)
                     if not rounds:
                         return cursor.round
-                    news = self.books.read(rounds)
+                    changed = self.books.read(rounds)
                     self.at("board-booked")
                     cursor = rounds[-1].after
-                    for row, outward in news.outward.items():
+                    for row, outward in changed.items():
                         self._hand_out(row, outward)
             except PeerError as error:
                 raise UserError(

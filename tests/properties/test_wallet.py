@@ -156,7 +156,7 @@ class Trouble:
     """Decides by its seed what goes wrong, and how often."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = Random(seed)  # noqa: S311 - a test's chance
+        self.rng = Random(seed)
         self.on = True
 
     def fate(self) -> str:

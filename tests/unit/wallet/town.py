@@ -192,10 +192,10 @@ class Wallet:
         path = home / "wallet.db"
         make = Purse if path.exists() else Purse.create
         self.purse = make(path, sealer, town.names.id)
-        chosen = {"poll_s": 0.01, "settle_wait_s": 5.0} | settings
+        chosen = {"poll_s": 0.01, "settle_wait_s": 0.5} | settings
         self.settings = WalletSettings(**chosen)
         self.books = Books(self.purse, town.names, home / "evidence")
-        self.rng = Random(1)  # noqa: S311 - the same chance in every run of a test
+        self.rng = Random(1)
         self.teller = Teller(
             self.books,
             wire,

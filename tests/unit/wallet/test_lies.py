@@ -1,0 +1,150 @@
+"""A bank that lies, a board that bends: nothing wrong is believed, everything wrong is kept."""
+
+from collections.abc import Callable
+
+import pytest
+
+from bank.formats.answer import Answer, Body, Certificates, Refusal, Refused, Spent, sign_answer
+from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.request import decode_request
+from mixmint.errors import PendingError
+from mixmint.keys import SigningKey
+from tests.unit.wallet.town import Town, Wallet
+from wallet.machines.steps import Phase
+from wallet.purse import CoinState
+
+Lie = Callable[[Town, Answer], bytes]
+
+
+def signed(town: Town, answer: Answer, body: Body) -> bytes:
+    """The bank's own hand."""
+    return sign_answer(town.key, town.signer.bank, answer.subject, body)
+
+
+def another_certificate(town: Town, answer: Answer) -> bytes:
+    assert isinstance(answer.body, Certificates)
+    wrong = sign_certificate(town.key, town.signer.bank, 0, answer.body.epoch, bytes(32))
+    return signed(town, answer, Certificates(answer.body.round, answer.body.epoch, (wrong,)))
+
+
+def invented_proof(town: Town, answer: Answer) -> bytes:
+    """ "Spent", of a coin whose secret the bank never had."""
+    key = SigningKey.generate()
+    return signed(town, answer, Spent(0, key.public, bytes(32), bytes(64)))
+
+
+LIES: dict[str, Lie] = {
+    "unreadable-kind": lambda town, answer: bytes(200),
+    "another-subject": lambda town, answer: sign_answer(town.key, town.signer.bank, bytes(32), answer.body),
+    "not-signed": lambda town, answer: answer.encode()[:-1] + bytes([answer.encode()[-1] ^ 1]),
+    "false-certificate": another_certificate,
+    "count-of-certificates": lambda town, answer: signed(
+        town, answer, Certificates(9, 0, answer.body.certificates * 2)
+    ),
+    "proof-of-another-coin": invented_proof,
+    "false-refusal": lambda town, answer: signed(town, answer, Refused(Refusal.SUMS)),
+    "too-late-too-early": lambda town, answer: signed(town, answer, Refused(Refusal.TOO_LATE)),
+}
+
+
+async def funded(town: Town, units: int = 8) -> Wallet:
+    ann = town.wallet("ann")
+    await town.fund(ann, units)
+    await ann.cashier.withdraw(units)
+    return ann
+
+
+@pytest.mark.parametrize("reason", LIES)
+async def test_wrong_answer_decides_nothing_and_is_kept(town: Town, reason: str) -> None:
+    """The coin stays reserved, the bytes become a file, and an honest answer ends it later."""
+    ann = await funded(town)
+    town.board.is_down = True
+    ann.wire.bends = lambda answer: LIES[reason](town, Answer.decode(answer))
+    # The board is away, so the answer is all there is; but orders need its clock, so only the check needs it.
+    town.board.is_down = False
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError, match="evidence"):
+        await ann.cashier.exchange(None)
+    assert ann.units(CoinState.RESERVED) == 8
+    (kept,) = ann.books.evidence()
+    assert kept.name.startswith(reason)
+    ann.wire.bends = lambda answer: answer
+    with pytest.raises(PendingError):
+        await ann.cashier.resume()
+    assert ann.units(CoinState.PENDING) == 8
+
+
+async def test_invented_proof_of_the_right_coin_is_refused_too(town: Town) -> None:
+    """The signature must be the coin key's, over the seal."""
+    ann = await funded(town)
+
+    def lie(answer: bytes) -> bytes:
+        order = decode_request(ann.wire.asked[-1])
+        key = order.order.inputs[0]
+        return signed(town, Answer.decode(answer), Spent(0, key, bytes(32), bytes(64)))
+
+    ann.wire.bends = lie
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError, match="false-proof"):
+        await ann.cashier.exchange(None)
+
+
+async def test_a_promise_that_the_board_breaks_is_kept_as_evidence(town: Town) -> None:
+    """Certified in the answer, missing on the board in the promised round: pending, never free."""
+    ann = await funded(town)
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError):
+        await ann.cashier.exchange(None)
+    assert [path.name.split("-")[0] for path in ann.books.evidence()] == ["overdue"]
+    assert (ann.units(), ann.units(CoinState.PENDING)) == (0, 8)
+
+
+async def test_a_coin_spent_by_a_stranger_is_lost_with_the_proof(town: Town) -> None:
+    """Somebody who copied the purse spends first; the board and the bank both prove it."""
+    ann = await funded(town)
+    (record,) = ann.purse.coins(CoinState.FREE).values()
+    thief = town.wallet("thief")
+    from wallet.bearer import Bearer
+
+    await thief.cashier.receive(Bearer(town.signer.bank, (record.coin(),)))
+    await ann.teller.sync()
+    (lost,) = ann.purse.coins(CoinState.LOST).values()
+    key, seal, signature = lost.proof[:32], lost.proof[32:64], lost.proof[64:]
+    assert coin_id(key) == record.id()
+    assert Spent(0, key, seal, signature).proves()
+    assert ann.units() == 0
+
+
+async def test_spent_by_a_stranger_before_the_board_shows_it(town: Town) -> None:
+    """The refusal carries the proof; the coin is lost, and the exchange says so."""
+    ann, thief = await funded(town), town.wallet("thief")
+    (record,) = ann.purse.coins(CoinState.FREE).values()
+    from wallet.bearer import Bearer
+
+    await thief.teller.sync()
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError):
+        await thief.cashier.receive(Bearer(town.signer.bank, (record.coin(),)))
+    outcome = await ann.cashier.exchange(None)
+    assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "spent")
+    assert [proof.proves() for proof in outcome.proofs] == [True]
+    assert ann.units(CoinState.LOST) == 8
+
+
+async def test_two_devices_with_one_seed_never_collide_for_long(town: Town) -> None:
+    """The second device's ids are taken, so it makes others; both have what they withdrew."""
+    ann = await funded(town, 8)
+    seed = ann.purse.fact("seed")
+    twin = town.wallet("twin")
+    with twin.purse.transaction():
+        twin.purse.set_fact("seed", seed)
+    town.close(twin)
+    twin = town.wallet("twin")
+    from bank.ledger.accounts import credit
+
+    await town.store.run(lambda book: credit(town.signer.bank, ann.purse.account().public, 8, book))
+    outcome = await twin.cashier.withdraw(8)
+    assert outcome.state.phase is Phase.SETTLED
+    assert (ann.units(), twin.units()) == (8, 8)
+    assert len(twin.purse.coins(CoinState.VOID)) == 1
+    assert twin.books.evidence() == []
