@@ -85,7 +85,8 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     A withdrawal (``outputs``: coin id and exponent each) or a deposit (``order``: the signed order).
 
     ``requests``: every account request that was ever signed for it, the newest last. ``current``: the one
-    that is asked. ``round``: promised when answered, the board's when settled. ``shown``: the round in which
+    that is asked. ``since``: the first statement that is asked for: on file, because the head may move on
+    while the question is under way, and one conversation carries one question. ``round``: promised when answered, the board's when settled. ``shown``: the round in which
     the board showed it, before the bank's answer came.
     """
 
@@ -99,6 +100,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     phase: Phase = Phase.READING
     requests: tuple[bytes, ...] = ()
     current: int = 0
+    since: int = 0
     attempt: int = 0
     round: int = 0
     shown: int = 0
@@ -166,15 +168,20 @@ def _begin(state: AccountState, head: Head, key: SigningKey) -> tuple[AccountSta
         if head is not None and not state.requests:
             # The chain's head is usually still the newest: one round trip instead of two.
             return _sign(state, head, key, [])
-        return state, [_read(state, head, key)]
+        reading = state if state.since else msgspec.structs.replace(state, since=_after(head))
+        return reading, [_read(reading, key)]
     if state.phase is Phase.ASKED:
         return state, [_ask(state)]
     return state, []
 
 
-def _read(state: AccountState, head: Head, key: SigningKey) -> Ask:
-    first = 1 if head is None else head.sequence + 1
-    return Ask(state.attempt, encode_request(sign_read(key, state.bank, first)))
+def _after(head: Head) -> int:
+    """The sequence of the statement after the chain's head."""
+    return 1 if head is None else head.sequence + 1
+
+
+def _read(state: AccountState, key: SigningKey) -> Ask:
+    return Ask(state.attempt, encode_request(sign_read(key, state.bank, state.since)))
 
 
 def _ask(state: AccountState) -> Ask:
@@ -194,7 +201,7 @@ def _sign(
     request = AccountRequest(
         bank=state.bank,
         account=key.public,
-        sequence=1 if head is None else head.sequence + 1,
+        sequence=_after(head),
         head=NO_HEAD if head is None else head.head(),
         operation=Operation(state.operation),
         request_id=state.request_id,
@@ -221,8 +228,8 @@ def _answered(
         return _booked(state, body, head)
     if isinstance(body, Refused):
         if body.reason is Refusal.SEQUENCE:
-            reading = _next(state, Phase.READING)
-            return reading, [_read(reading, head, key)]
+            reading = _next(state, Phase.READING, since=_after(head))
+            return reading, [_read(reading, key)]
         return _refused(state, body, data)
     if isinstance(body, Taken):
         return state, [MakeOutputs(tuple(exponent for _, exponent in state.outputs))]
@@ -248,8 +255,8 @@ def _caught_up(
         asked = _next(state, Phase.ASKED, current=executed)
         return asked, [*effects, _ask(asked)]
     if len(body.statements) == MOST_STATEMENTS:
-        more = _next(state, Phase.READING)
-        return more, [*effects, _read(more, newest, key)]
+        more = _next(state, Phase.READING, since=_after(newest))
+        return more, [*effects, _read(more, key)]
     wanted = 0 if not state.requests else state.signed().request.sequence
     if newest is not None and wanted == newest.sequence + 1:
         # The request is the chain's very next, and was refused all the same: no new one may be signed, since

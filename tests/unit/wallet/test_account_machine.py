@@ -190,3 +190,14 @@ def test_final_refusals_void_the_outputs() -> None:
         after, effects = advance(state, answered(Refused(reason)), FUNDED, HOLDER)
         assert after.phase is Phase.REFUSED
         assert effects == [Void((COIN,)), Forget(state.attempt)]
+
+
+def test_reading_goes_on_with_the_same_question_after_a_restart() -> None:
+    """Another operation moved the head meanwhile; a conversation carries one question only."""
+    reading, effects = advance(withdrawal(), Begin(), None, HOLDER)
+    state = asked_at(FUNDED)
+    again, asked = advance(state, answered(Refused(Refusal.SEQUENCE)), FUNDED, HOLDER)
+    newer = statement(FUNDED, Operation.CREDIT, 5)
+    assert advance(again, Begin(), newer, HOLDER) == (again, asked)
+    assert reading.since == 1
+    assert effects == [Ask(0, encode_request(sign_read(HOLDER, BANK.public, 1)))]

@@ -83,6 +83,7 @@ class Wire:
         self._town = town
         self.asked: list[bytes] = []
         self.answers: dict[bytes, bytes] = {}
+        self.bodies: dict[bytes, bytes] = {}
         self.fate: Callable[[], str] = lambda: "both"
         self.bends: Callable[[bytes], bytes] = lambda answer: answer
         self.lifetime_s = 60.0
@@ -94,6 +95,8 @@ class Wire:
 
     async def ask(self, conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
         self.asked.append(body)
+        # The post refuses another body under the same id, and so would the bank's endpoint.
+        assert self.bodies.setdefault(conversation, body) == body
         if conversation in self.answers:
             return self.answers[conversation]
         fate = self.fate()
@@ -109,6 +112,7 @@ class Wire:
 
     def forget(self, conversation: bytes) -> None:
         self.answers.pop(conversation, None)
+        self.bodies.pop(conversation, None)
 
 
 class Town:
