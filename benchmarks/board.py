@@ -27,7 +27,7 @@ from mixmint.keys import SigningKey
 
 ROUND_ENTRIES = 1000
 ROUNDS = 300
-RUNS = 3
+RUNS = 5
 MANY_ENTRIES = 1_000_000
 WITHDRAWALS = 0.25
 

@@ -59,6 +59,7 @@ class Board:
         # Rounds yet to be sampled; a flood of rounds drops some, since each is only a sample anyway.
         self._unchecked: asyncio.Queue[ClosedRound] = asyncio.Queue(64)
         self._closed_s = time.monotonic()
+        self.metrics.round_age_s.set_function(lambda: time.monotonic() - self._closed_s)
 
     async def feed(self, body: bytes) -> Taken:
         """

@@ -13,6 +13,11 @@ class BoardMetrics:
         self.entries = Counter("mixmint_board_entries", "Entries published", registry=self.registry)
         self.rounds = Counter("mixmint_board_rounds", "Rounds closed", registry=self.registry)
         self.newest = Gauge("mixmint_board_newest_round", "Newest closed round", registry=self.registry)
+        self.round_age_s = Gauge(
+            "mixmint_board_round_age_seconds",
+            "Since a round closed; more than round_ms: trouble",
+            registry=self.registry,
+        )
         self.feeds = Counter("mixmint_board_feeds", "Batches, by outcome", ["result"], registry=self.registry)
         self.feed_s = Histogram(
             "mixmint_board_feed_seconds",

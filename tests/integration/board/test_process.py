@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -84,8 +86,6 @@ async def test_down_time_costs_one_round(make_board, clients) -> None:
 
 
 def _sql(path: Path, query: str) -> str:
-    import sqlite3
-
     connection = sqlite3.connect(path)
     try:
         return str(connection.execute(query).fetchone()[0])
@@ -117,7 +117,10 @@ async def test_health_and_metrics_are_on_the_operations_port_only(make_board, cl
         health = await response.json()
         assert (response.status, health["status"], health["entries"]) == (200, "ok", 4)
     async with clients.session.get(operations + "/metrics") as response:
-        assert "mixmint_board_entries_total 4.0" in await response.text()
+        metrics = await response.text()
+        assert "mixmint_board_entries_total 4.0" in metrics
+        age = float(re.search(r"^mixmint_board_round_age_seconds (\S+)", metrics, re.MULTILINE)[1])
+        assert 0 <= age < 5
     for path in ("/healthz", "/metrics"):
         async with clients.session.get(board.url + path) as response:
             assert response.status == 404
@@ -186,8 +189,6 @@ WRONG = {
 
 
 def _future(path: Path) -> None:
-    import sqlite3
-
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version=99")
     connection.close()
