@@ -161,10 +161,10 @@ class GatewayClient:
             raise Unavailable(f"the gateway {name} is busy; try again later")
         if status == 507:
             raise UserError(f"the gateway {name} has no room for more tokens; use fewer, or another gateway")
-        raise UserError(_refusal(name, date, time.time()))
+        raise UserError(explain_refusal(name, date, time.time()))
 
 
-def _refusal(name: str, date: str, now_s: float) -> str:
+def explain_refusal(name: str, date: str, now_s: float) -> str:
     """What to tell after a 400. It says nothing, but its Date header shows a clock that is wrong."""
     try:
         ahead_s = now_s - parsedate_to_datetime(date).timestamp()

@@ -21,7 +21,7 @@ from mix.client_port import DAY_S, ClientPort, GatewayStore, Limits
 from mix.directory import load_network
 from mix.frame import FrameId
 from mix.intake import Fresh, Intake
-from mix.keys import filter_path, load_keys, our_node
+from mix.keys import days_left, filter_path, load_keys, our_node
 from mix.links.front import Front
 from mix.links.sender import Links, LinkSender
 from mix.links.server import LinkServer
@@ -109,7 +109,11 @@ class GatewayDaemon:
 
     def health(self) -> dict[str, object]:
         """For /healthz."""
-        state: dict[str, object] = {"name": self.node.name, "tick_lag_s": round(self._lag_s, 4)}
+        state: dict[str, object] = {
+            "name": self.node.name,
+            "tick_lag_s": round(self._lag_s, 4),
+            "directory_days_left": days_left(self.directory, self.node, time.time()),
+        }
         if self._store is None or self._background.failed:
             return {"status": "starting" if self._store is None else "failed", **state}
         return {**state, "waiting_packets": self._store.waiting, "waiting_fetches": self._store.polls}

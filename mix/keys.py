@@ -64,6 +64,12 @@ def our_node(settings: NodeSettings, directory: Directory, role: str) -> Node:
     return node
 
 
+def days_left(directory: Directory, node: Node, now_s: float) -> float:
+    """For how many days this node can go on with its directory and keys; below 0 it lives on grace."""
+    end_s = min(directory.valid_until_s, node.sphinx_keys[-1].not_after_s)
+    return round((end_s - now_s) / 86400, 1)
+
+
 def load_keys(folder: Path, node: Node, now_s: float) -> NodeKeys:
     """
     Read the secrets of the keys that the directory lists for us and that are still accepted.

@@ -23,7 +23,7 @@ from mix.cover import CoverSource
 from mix.directory import Directory, Node, load_network
 from mix.frame import FRAME_ID_BYTES, MOST_PACKETS, Frame, FrameId
 from mix.intake import Fresh, Intake, select
-from mix.keys import filter_path, load_keys, our_node
+from mix.keys import days_left, filter_path, load_keys, our_node
 from mix.links.front import Front
 from mix.links.sender import Links, LinkSender
 from mix.links.server import LinkServer
@@ -171,7 +171,11 @@ class MixDaemon:
 
     def health(self) -> dict[str, object]:
         """For /healthz."""
-        state: dict[str, object] = {"name": self.node.name, "tick_lag_s": round(self._lag_s, 4)}
+        state: dict[str, object] = {
+            "name": self.node.name,
+            "tick_lag_s": round(self._lag_s, 4),
+            "directory_days_left": days_left(self.directory, self.node, time.time()),
+        }
         if self._mix is None or self._background.failed:
             return {"status": "starting" if self._mix is None else "failed", **state}
         return {**state, **self._mix.health()}

@@ -12,21 +12,23 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from mix import mailbox, messages, submissions
 from mix.certificates import make_certificate
 from mix.client_port import ClientPort, GatewayStore, Limits
 from mix.directory import Node
-from mix.endpoint import GatewayClient
+from mix.endpoint import GatewayClient, explain_refusal
 from mix.frame import FrameId
 from mix.links import front as front_module
-from mix.links.front import Front
+from mix.links.front import Front, answer
 from mix.links.tls import client_port_context, pinned_context
 from mix.mailbox import Quota
 from mix.packet.geometry import ADDRESSED_BYTES, PACKET_BYTES, Addressed, Token
 from mixmint.database import Writer, open_database
 from mixmint.errors import Unavailable, UserError
 from mixmint.keys import SigningKey, write_new, write_secret
+from mixmint.wire import encode
 from tests.unit.mix.networks import make_network, until
 
 NOW_S = 1_800_000_000.0
@@ -214,6 +216,35 @@ async def test_a_wrong_clock_is_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="refuses the request"):
             await client.fetch(0)
         assert gateway.refused == ["skew"]
+
+
+def test_the_date_of_a_refusal_shows_a_wrong_clock() -> None:
+    """Ahead, behind, right, and a gateway that sends no date."""
+    date = "Fri, 15 Jan 2027 08:00:00 GMT"
+    assert "1000 s ahead of gateway g1's" in explain_refusal("g1", date, NOW_S + 1000)
+    assert "400 s behind gateway g1's" in explain_refusal("g1", date, NOW_S - 400)
+    for shown, now_s in ((date, NOW_S + 10), ("", NOW_S), ("nonsense", NOW_S)):
+        assert "is the directory file the newest?" in explain_refusal("g1", shown, now_s)
+
+
+async def test_a_gateway_that_comes_back_in_time_is_not_missed(tmp_path: Path) -> None:
+    """A restart of a gateway is no error to its endpoints: requests are tried again, for patience_s."""
+    owner = SigningKey.generate()
+    async with running(tmp_path) as gateway:
+        node = gateway.node
+    certificate = tmp_path / "link.crt", tmp_path / "link.key"
+    async with GatewayClient(node, owner, patience_s=20) as client:
+        fetching = asyncio.create_task(client.fetch(0))
+        await asyncio.sleep(0.3)
+        assert not fetching.done()
+
+        async def handle(_: object) -> web.Response:
+            return answer(body=encode(messages.FetchAnswer((), 0)))
+
+        front = Front(handle, lambda _: None)
+        await front.start("127.0.0.1", node.client_port, client_port_context(*certificate, lambda _: None))
+        assert await asyncio.wait_for(fetching, 20) == []
+        await front.stop()
 
 
 async def test_a_request_for_one_gateway_is_no_good_at_another(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The way of a frame into a node: the order of its steps, groups, replays, and crashes between steps."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +33,15 @@ class Keeper:
     groups: list[int] = field(default_factory=list)
     room: bool = True
     disk_full: bool = False
+    on_keep: Callable[[], object] = lambda: None
 
     def has_room(self, packets: int) -> bool:
         return self.room
 
     async def keep(self, frames: Sequence[Fresh]) -> None:
         self.groups.append(len(frames))
+        self.on_keep()
+        await asyncio.sleep(0)
         if self.disk_full:
             raise UserError("the store can't write")
         self.kept.extend(frames)
@@ -56,6 +59,7 @@ class Node:
     replay: ReplayFilter
     keeper: Keeper
     metrics: NodeMetrics
+    loop: asyncio.Task[None]
 
     def packet(self) -> Addressed:
         route = self.network.directory.route("g1", b"t" * 16, ENDPOINT.public, NOW_S)
@@ -82,7 +86,7 @@ async def node(folder: Path, network: Network | None = None, now_s: float = NOW_
         Intake(keys, workers, replay, keeper, metrics, lambda: now_s) as intake,
     ):
         loop = asyncio.create_task(intake.run())
-        yield Node(network, intake, replay, keeper, metrics)
+        yield Node(network, intake, replay, keeper, metrics, loop)
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
     replay.close()
@@ -188,6 +192,17 @@ async def test_frames_that_wait_are_written_together(tmp_path: Path) -> None:
         assert len(one.keeper.groups) < 4
 
 
+async def test_a_stop_finishes_the_write_that_has_begun(tmp_path: Path) -> None:
+    """Its thread can't be called back; so it is waited for, and its frame acknowledged."""
+    async with node(tmp_path) as one:
+        one.keeper.on_keep = one.loop.cancel
+        assert await one.intake.accept(frame(b"a", one.packet()))
+        assert one.replay.knows_frame(FrameId(b"a" * 16))
+        assert one.keeper.recorded_frames == [b"a" * 16]
+        await asyncio.gather(one.loop, return_exceptions=True)
+        assert one.loop.cancelled()
+
+
 async def test_a_filter_that_can_not_be_written_stops_the_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,8 +213,7 @@ async def test_a_filter_that_can_not_be_written_stops_the_daemon(
 
     async with node(tmp_path) as one:
         monkeypatch.setattr(one.replay, "commit", fail)
-        loop = asyncio.create_task(one.intake.run())
         assert not await one.intake.accept(frame(b"a", one.packet()))
         assert one.keeper.recorded_frames == []
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
+        with pytest.raises(FatalError):
+            await one.loop

@@ -34,10 +34,15 @@ class Sink:
 
     frames: list[Frame] = field(default_factory=list)
     room: bool = True
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def accept(self, frame: Frame) -> bool:
         if self.room:
             self.frames.append(frame)
+        await self.gate.wait()
         return self.room
 
 
@@ -116,6 +121,22 @@ async def test_a_frame_arrives_and_is_acknowledged(tmp_path: Path) -> None:
         assert await sender.send(sent) == "acknowledged"
         assert link.sink.frames == [sent]
         await sender.close()
+
+
+async def test_a_peer_has_one_frame_in_hand_at_a_time(tmp_path: Path) -> None:
+    """A node that opens many connections gains nothing by it."""
+    async with hop(tmp_path) as link:
+        link.sink.gate.clear()
+        first, second = link.sender(), link.sender()
+        sending = asyncio.create_task(first.send(frame()))
+        await until(lambda: link.sink.frames)
+        assert await second.send(frame()) == "busy"
+        link.sink.gate.set()
+        assert await sending == "acknowledged"
+        assert await second.send(frame()) == "acknowledged"
+        assert link.refused == ["second-frame"]
+        await first.close()
+        await second.close()
 
 
 async def test_a_full_peer_is_busy(tmp_path: Path) -> None:
