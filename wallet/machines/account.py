@@ -85,9 +85,10 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     A withdrawal (``outputs``: coin id and exponent each) or a deposit (``order``: the signed order).
 
     ``requests``: every account request that was ever signed for it, the newest last. ``current``: the one
-    that is asked. ``since``: the first statement that is asked for: on file, because the head may move on
-    while the question is under way, and one conversation carries one question. ``round``: promised when answered, the board's when settled. ``shown``: the round in which
-    the board showed it, before the bank's answer came.
+    that is asked. ``since``: the first statement that is asked for; on file, because the head may move on
+    while the question is under way, and one conversation carries one question. ``round``: promised when
+    answered, the board's when settled. ``shown``: the round in which the board showed it before the bank's
+    answer came.
     """
 
     operation: int

@@ -1,0 +1,67 @@
+"""People at their terminals: every step is the real command in a process of its own."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixmint.demo.processes import DaemonSpec, Processes
+
+ENOUGH_S = 90
+
+
+@dataclass
+class Place:
+    """A running network."""
+
+    folder: Path
+    processes: Processes
+    specs: dict[str, DaemonSpec]
+
+    def person(self, name: str, gateway: str, units: int = 0) -> "Person":
+        """Somebody with a wallet, and an account of ``units``."""
+        made = Person(self, self.folder / name)
+        words = ("init", "--network", str(self.folder / "network.toml"), "--gateway", gateway)
+        made.account = made.json(*words)["account"]
+        if units:
+            config = ("--config", str(self.folder / "bank" / "bank.toml"))
+            run("bank", "account", "open", *config, made.account)
+            run("bank", "account", "credit", *config, made.account, str(units))
+        return made
+
+
+def run(*words: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """``mixmint ...``, with the exit code it must have."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mixmint", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH_S,
+        check=False,
+    )
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@dataclass
+class Person:
+    """A member's home."""
+
+    place: Place
+    home: Path
+    account: str = ""
+
+    def run(self, *words: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """``mixmint wallet ...``"""
+        return run("wallet", *words, "--home", str(self.home), code=code, stdin=stdin)
+
+    def json(self, *words: str, code: int = 0, stdin: str = "") -> Any:
+        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+
+    @property
+    def free(self) -> int:
+        return int(self.json("balance")["free"])

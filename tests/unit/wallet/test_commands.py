@@ -1,0 +1,141 @@
+"""The command line without a network: usage, exit codes, one line that says what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bank.formats.order import SPEND_LABEL
+from mixmint.errors import UserError
+from mixmint.keys import SigningKey
+from wallet.commands import wallet
+from wallet.payment_request import PREFIX
+
+NAMED = (
+    "init",
+    "balance",
+    "coins",
+    "withdraw",
+    "exchange",
+    "request",
+    "pay",
+    "receive",
+    "deposit",
+    "history",
+    "resume",
+)
+
+
+def mixmint(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The command as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "mixmint", "wallet", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def proof(*, good: bool = True) -> dict[str, str]:
+    key, seal = SigningKey.generate(), b"\x05" * 32
+    signature = key.sign(SPEND_LABEL, seal if good else bytes(32))
+    return {"coin_key": key.public.hex(), "seal": seal.hex(), "signature": signature.hex()}
+
+
+def test_every_command_is_there_with_help_and_example() -> None:
+    """The names are an interface."""
+    assert set(NAMED) <= set(wallet.commands)
+    for name, command in wallet.commands.items():
+        help_text = CliRunner().invoke(wallet, [name, "--help"]).output
+        assert "Example: mixmint wallet" in help_text, name
+        names = {parameter.name for parameter in command.params}
+        assert "as_json" in names, name
+        assert "home" in names or name == "verify-proof", name
+
+
+def test_no_option_takes_money_or_secrets() -> None:
+    """Requests, coins and passphrases come from files or standard input: argv is seen by every process."""
+    for name, command in wallet.commands.items():
+        for parameter in command.params:
+            kinds = (click.Path, click.IntRange, click.types.BoolParamType)
+            plain = parameter.name == "gateway"
+            assert isinstance(parameter.type, kinds) or plain, (name, parameter.name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("withdraw",),
+        ("withdraw", "0"),
+        ("withdraw", "-5"),
+        ("withdraw", "1.5"),
+        ("pay", "--bearer", "5"),
+        ("pay", "--bearer", "5", "--out", "x", "--file", "y"),
+        ("pay", "--out", "x"),
+        ("receive",),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
+    """Before anything is opened."""
+    assert mixmint(*words).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "says"),
+    [
+        (("balance",), "", "wallet init"),
+        (("init",), "", "--network FILE"),
+        (("pay",), "hello", PREFIX),
+        (("pay",), PREFIX + "AAAA", "copy it again"),
+        (("pay", "--file", "no-such-file"), "", "no file"),
+        (("receive", "-"), "hello", "mixmint bearer coins v1"),
+        (("receive", "no-such-file"), "", "no file"),
+        (
+            (
+                "request",
+                "1531279",
+            ),
+            "",
+            "ask for",
+        ),
+        (("verify-proof", "-"), "{}", "no proof"),
+    ],
+)
+def test_what_can_be_mended_is_one_line_and_exit_code_1(
+    tmp_path: Path, words: tuple[str, ...], stdin: str, says: str
+) -> None:
+    """No traceback; what is wrong, and the next step."""
+    home = () if words[0] == "verify-proof" else ("--home", str(tmp_path / "none"))
+    done = mixmint(*words, *home, stdin=stdin)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert lines[0].startswith("mixmint: ")
+
+
+def test_proof_is_checked_offline(tmp_path: Path) -> None:
+    """One proof, or the list that `receive --json` prints; exit code 1 when one doesn't hold."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text(json.dumps({"state": "refused", "proofs": [proof(), proof()]}))
+    bad.write_text(json.dumps({"proofs": [proof(), proof(good=False)]}))
+    assert mixmint("verify-proof", str(good)).returncode == 0
+    done = mixmint("verify-proof", str(bad), "--json")
+    assert done.returncode == 1
+    assert [each["holds"] for each in json.loads(done.stdout)["proofs"]] == [True, False]
+    assert mixmint("verify-proof", "-", stdin=json.dumps(proof())).returncode == 0
+
+
+def test_proof_that_names_another_coin_is_refused(tmp_path: Path) -> None:
+    """The coin's id is the hash of its key."""
+    from wallet.proof import read_proofs
+
+    with pytest.raises(UserError, match="another coin"):
+        read_proofs(json.dumps(proof() | {"coin": "00" * 32}).encode())
