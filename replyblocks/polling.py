@@ -24,7 +24,7 @@ class Polling:
     """
 
     def __init__(
-        self, link: Link, take: Callable[[Sequence[Item]], Report], prepare: Callable[[], Awaitable[bool]]
+        self, link: Link, take: Callable[[Sequence[Item]], Report], prepare: Callable[[], Awaitable[None]]
     ) -> None:
         self._link = link
         self._take = take
@@ -37,12 +37,16 @@ class Polling:
         """Set, and replaced by a new one, with every batch."""
         self.trouble: UserError | None = None
         """Why nothing comes at the moment, for whoever gives up waiting."""
-        self.has_looked = False
-        """Whether the mailbox was looked into at all in this process."""
+        self._has_looked = False
 
     @property
     def is_listening(self) -> bool:
         return self._listeners > 0
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the mailbox was looked into in this process, or is being looked into right now."""
+        return self._has_looked or self.is_listening
 
     async def fetch(self, wait_s: float) -> Report | None:
         """One fetch, stored; None when nothing came. Raises Unavailable, or UserError when refused."""
@@ -52,7 +56,7 @@ class Polling:
             items = await self._link.fetch(wait_s, done)
             del self._done[: len(done)]
             self.trouble = None
-            self.has_looked = True
+            self._has_looked = True
             if not items:
                 return None
             report = self._take(items)

@@ -119,8 +119,8 @@ class Post:
 
         Call it before a new operation is written to disk. Raises Unavailable: nothing has happened.
         """
-        if not await self._register():
-            await self._polling.fetch(0)
+        # Not by a fetch: that would wait for the long poll of whoever asks at the moment.
+        await self._open_mailboxes()
 
     async def ask(
         self, service: str, request_id: bytes, body: bytes, expires_s: int, timeout_s: float
@@ -149,7 +149,7 @@ class Post:
             state = ask(before, request_id, Asked(service, body, expires_s), self._now_s())
             if state != before:
                 self._store.put_conversation(state)
-        if state.answer is None and before is not None and not self._polling.has_looked:
+        if before is not None and state.answer is None and not self._polling.is_looking:
             # It was asked in an earlier process: its answer may wait already, so look before sending again.
             with suppress(Unavailable):
                 await self._polling.fetch(0)
@@ -239,13 +239,21 @@ class Post:
             # State and secrets are on disk before the packet exists anywhere else.
             self._store.put_conversation(state)
             packet = self._request_packet(state, send.attempt)
-        if not await self._submit_until(packet, give_up):
-            with self._store.transaction():
-                now = self._store.conversation(request_id)
-                if now is not None and now.sendings == state.sendings:
-                    state, _ = step(now, NotTaken(), self._now_s(), self._draw_wait_s)
-                    self._store.put_conversation(state)
+        is_taken = False
+        try:
+            is_taken = await self._submit_until(packet, give_up)
+        finally:
+            if not is_taken:
+                self._not_taken(state)
         return self._store.conversation(request_id) or state
+
+    def _not_taken(self, state: Conversation) -> None:
+        """The sending in ``state`` doesn't count."""
+        with self._store.transaction():
+            now = self._store.conversation(state.request_id)
+            if now is not None and now.sendings == state.sendings:
+                now, _ = step(now, NotTaken(), self._now_s(), self._draw_wait_s)
+                self._store.put_conversation(now)
 
     def _request_packet(self, state: Conversation, attempt: int) -> Addressed:
         now_s = self._now_s()
@@ -283,15 +291,18 @@ class Post:
         await self._register()
         await self._link.submit(packets)
 
-    async def _register(self) -> bool:
-        """Open our mailboxes, once a day; whether the gateway was asked."""
-        mark = f"{self.member.settings.gateway} {int(self._now_s()) // DAY_S}"
-        if self._store.note(REGISTERED) == mark:
-            return False
+    async def _register(self) -> None:
+        """Open our mailboxes, if it wasn't done today."""
+        if self._store.note(REGISTERED) != self._registered_mark():
+            await self._open_mailboxes()
+
+    async def _open_mailboxes(self) -> None:
         await self._link.register([self.member.address.token, self.member.replies.token])
         with self._store.transaction():
-            self._store.put_note(REGISTERED, mark)
-        return True
+            self._store.put_note(REGISTERED, self._registered_mark())
+
+    def _registered_mark(self) -> str:
+        return f"{self.member.settings.gateway} {int(self._now_s()) // DAY_S}"
 
     def _take(self, items: Sequence[Item]) -> Report:
         report = self.intake.take(items, self._now_s())

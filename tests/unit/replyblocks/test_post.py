@@ -136,6 +136,43 @@ async def test_a_lost_request_is_sent_again(tmp_path: Path) -> None:
     assert network.submitted == 2 + 2
 
 
+async def test_nobody_waits_for_the_long_poll_of_another(tmp_path: Path) -> None:
+    """While one asks and nothing comes, others reach the gateway, resume and ask at once."""
+    network, resumed = make_network(), os.urandom(16)
+    network.service_link("echo")
+    async with make_post(tmp_path, network) as post:
+        with pytest.raises(PendingError):
+            await post.ask("echo", resumed, b"hello", expiry(), 0)
+    async with make_post(tmp_path, network) as post:
+        waiting = asyncio.create_task(post.ask("echo", os.urandom(16), b"first", expiry(), 60))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            await post.reach()
+            await post.poll(0)
+            with pytest.raises(PendingError):
+                await post.ask("echo", resumed, b"hello", expiry(), 0)
+        waiting.cancel()
+
+
+async def test_a_sending_that_the_gateway_refuses_does_not_count(tmp_path: Path) -> None:
+    """A wrong clock, say: the caller hears of it, and mends it before a resend is used up."""
+    network, request_id = make_network(), os.urandom(16)
+    async with hosted(network, Upper()), make_post(tmp_path, network) as post:
+        link, honest = post._given_link, post._given_link.submit
+
+        async def refuse(_: object) -> None:
+            raise UserError("this machine's clock is 900 s behind")
+
+        link.submit = refuse
+        with pytest.raises(UserError, match="clock"):
+            await post.ask("echo", request_id, b"hello", expiry(), 5)
+        kept = post._store.conversation(request_id)
+        assert kept is not None
+        assert kept.sendings == 0
+        link.submit = honest
+        assert await post.ask("echo", request_id, b"hello", expiry(), 5) == b"HELLO"
+
+
 async def test_a_second_answer_by_the_same_block_is_dropped(tmp_path: Path) -> None:
     """A gateway that hands out an answer packet twice changes nothing."""
     network = make_network()
