@@ -27,6 +27,7 @@ from mix.links.sender import Links, LinkSender
 from mix.links.server import LinkServer
 from mix.links.tls import client_port_context, link_server_context
 from mix.mailbox import Delivery, Quota
+from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
 from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, TOKEN_BYTES
@@ -250,5 +251,6 @@ def check_gateway(config: Path, now_s: float) -> str:
 def run(config: Path) -> None:
     """Run a gateway until SIGTERM."""
     settings = load(config, GatewaySettings)
+    keep_freed_memory()
     listener = Listener(build_app(settings), settings.operations_host, settings.operations_port)
     run_daemon(lambda: serve([listener], name="gateway"))

@@ -28,6 +28,7 @@ from mix.links.front import Front
 from mix.links.sender import Links, LinkSender
 from mix.links.server import LinkServer
 from mix.links.tls import link_server_context
+from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
 from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES
@@ -271,5 +272,6 @@ def _summary(directory: Directory, node: Node) -> str:
 def run(config: Path) -> None:
     """Run a mix until SIGTERM."""
     settings = load(config, MixSettings)
+    keep_freed_memory()
     listener = Listener(build_app(settings), settings.operations_host, settings.operations_port)
     run_daemon(lambda: serve([listener], name="mix"))

@@ -89,7 +89,7 @@ def test_a_bad_signature_of_an_authority_refuses_the_file() -> None:
 def test_no_changed_byte_passes() -> None:
     """Any flipped bit ends as MalformedMessage, never as another exception or another directory."""
     signed = NETWORK.signed
-    rng = Random(1)  # noqa: S311 - a fixed seed, so that a failure comes again
+    rng = Random(1)
     for _ in range(300):
         position = rng.randrange(len(signed))
         changed = bytearray(signed)

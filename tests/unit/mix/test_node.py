@@ -35,7 +35,7 @@ class Daemon:
         self.metrics = NodeMetrics()
         self.hops = next_hops([directory.node(name) for name in directory.successors("m3")])
         self.file = PoolFile(self.path, lambda _: True)
-        pool: TimedPool[Slot] = TimedPool(Random(1), minimum=self.minimum, fraction=1.0)  # noqa: S311 - a seed
+        pool: TimedPool[Slot] = TimedPool(Random(1), minimum=self.minimum, fraction=1.0)
         self.mix = Mix(self.file, pool, self.hops, self.capacity, self.metrics, lambda: None)
 
     def packets(self, *peers: str) -> bytes:
@@ -149,19 +149,19 @@ async def test_cover_ends_at_discard_endpoints_of_all_gateways() -> None:
     """From each mix of the cascade; a gateway is chosen anew for each packet."""
     directory = NETWORK.directory
     for name, after in (("m1", "m2"), ("m2", "m3")):
-        source = CoverSource(directory, name, Random(1))  # noqa: S311 - a seed
+        source = CoverSource(directory, name, Random(1))
         packets = await source.packets(NOW_S)
         assert len(packets) == directory.cover_packets
         firsts = {node.name for one in packets if (node := directory.node_of(one[:16]))}
         assert firsts == {after}
-    source = CoverSource(directory, "m3", Random(1))  # noqa: S311 - a seed
+    source = CoverSource(directory, "m3", Random(1))
     nodes = [directory.node_of(one[:16]) for _ in range(5) for one in await source.packets(NOW_S)]
     assert {node.name for node in nodes if node} == {"g1", "g2"}
 
 
 async def test_no_cover_when_keys_have_run_out() -> None:
     """An old directory stops cover, not the mix."""
-    source = CoverSource(NETWORK.directory, "m1", Random(1))  # noqa: S311 - a seed
+    source = CoverSource(NETWORK.directory, "m1", Random(1))
     assert await source.packets(NOW_S + 10**8) == []
     with pytest.raises(UserError):
         NETWORK.directory.node("m1").key_at(NOW_S + 10**8)
