@@ -146,7 +146,7 @@ class BankDaemon:
                     self._bank,
                     registry=self.registry,
                 )
-                tasks = [self._start(feeder.run()), self._start(host.run())]
+                tasks = [self._start(work) for work in (feeder.run(), self._bank.failed(), host.run())]
                 yield
                 # The feeder outlives the requests in hand, so what they made is fed if the board is quick.
                 for task in reversed(tasks):

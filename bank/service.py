@@ -8,6 +8,7 @@ requests that come one by one over HTTP are gathered into the same kind of batch
 """
 
 import asyncio
+import sqlite3
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ from bank.formats.answer import Kind
 from bank.ledger import Moment, Prepared, Signer, prepare, settle
 from bank.outbox import BoardClock
 from bank.store import SqliteBook, Store
-from mixmint.errors import MixmintError, Unavailable, UserError
+from mixmint.errors import FatalError, MixmintError, Unavailable, UserError
 from replyblocks.service import Request
 
 BATCH_REQUESTS = 64
 MOST_WAITING = 4096
 """Requests one by one that may wait; more are turned away, so that a flood costs no memory."""
-BATCHES_IN_FLIGHT = 2
+WORTH_A_SECOND = 16
+"""Beside a batch in hand another begins only with so many requests: fewer wait and share the next commit."""
 _SHARE = 16
 """A batch is verified by several threads only in shares that are worth a switch."""
 
@@ -54,6 +56,7 @@ class Bank:
         self._pool = ThreadPoolExecutor(threads, "verify")
         self._waiting: deque[tuple[bytes, asyncio.Future[bytes]]] = deque()
         self._batches: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[FatalError] = asyncio.get_running_loop().create_future()
         registry = registry or CollectorRegistry()
         self.answers = Counter(
             "mixmint_bank_answers", "Signed answers, by kind.", ["kind"], registry=registry
@@ -81,6 +84,8 @@ class Bank:
 
     async def answer(self, bodies: Sequence[bytes]) -> list[bytes]:
         """As ``handle``, for the requests' bytes alone."""
+        if self._failure.done():
+            raise FatalError("the bank has stopped")
         try:
             moment = self._clock.moment()
             prepared = await self._prepare(bodies, moment)
@@ -88,6 +93,12 @@ class Bank:
         except UserError:
             self.unanswered.inc(len(bodies))
             raise
+        except (FatalError, sqlite3.Error) as error:
+            # The transaction was rolled back; whether the next one would be right is what nobody knows now.
+            failure = FatalError(f"the bank's books are in doubt ({error}); restore or recover them")
+            if not self._failure.done():
+                self._failure.set_result(failure)
+            raise failure from None
         self.batch_requests.observe(len(answers))
         for kind, count in Tally([answer[0] for answer in answers]).items():
             self.answers.labels(Kind(kind).name.lower()).inc(count)
@@ -104,11 +115,15 @@ class Bank:
             raise Unavailable("the bank has more requests than it can answer; try again")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
-        if not self._waiting:
+        self._waiting.append((body, future))
+        if len(self._waiting) in {1, WORTH_A_SECOND}:
             # Not at once: whoever is ready in this turn of the loop comes into the same batch.
             loop.call_soon(self._dispatch)
-        self._waiting.append((body, future))
         return await future
+
+    async def failed(self) -> None:
+        """Wait until the books are in doubt, then raise the FatalError that stops the daemon."""
+        raise await asyncio.shield(self._failure)
 
     async def close(self) -> None:
         """Finish the batches in hand."""
@@ -134,7 +149,9 @@ class Bank:
         return [settle(prepared, self._signer, book, moment) for prepared in batch]
 
     def _dispatch(self) -> None:
-        while self._waiting and len(self._batches) < BATCHES_IN_FLIGHT:
+        while self._waiting and (
+            not self._batches or (len(self._batches) == 1 and len(self._waiting) >= WORTH_A_SECOND)
+        ):
             count = min(BATCH_REQUESTS, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(count)]
             task = asyncio.get_running_loop().create_task(self._answer_waiting(batch))
@@ -148,11 +165,14 @@ class Bank:
     async def _answer_waiting(self, batch: Sequence[tuple[bytes, "asyncio.Future[bytes]"]]) -> None:
         try:
             answers = await self.answer([body for body, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
         except MixmintError as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
-            return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        finally:
+            # Whatever went wrong, nobody waits for ever. Cancelling what is done does nothing.
+            for _, future in batch:
+                future.cancel()

@@ -17,7 +17,7 @@ from bank.ledger import Signer
 from bank.openapi import describe
 from bank.outbox import BoardClock
 from bank.service import Bank
-from mixmint.errors import Unavailable, UserError
+from mixmint.errors import FatalError, Unavailable, UserError
 
 PATHS = {
     "/api/v1/order": (Kind.ORDER, Kind.EXECUTE),
@@ -64,6 +64,8 @@ def _asking(bank: Bank, kinds: tuple[Kind, ...]) -> Callable[[web.Request], Awai
                 str(error) if isinstance(error, Unavailable) else "the bank can't write now; try again later"
             )
             return _error(503, why)
+        except FatalError:
+            return _error(503, "the bank has stopped")
         return web.Response(body=answer, content_type=_BYTES)
 
     return ask

@@ -10,8 +10,8 @@ from bank.formats.answer import Answer, Certificates, Spent
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
 from bank.outbox import BoardClock
 from bank.service import BATCH_REQUESTS, MOST_WAITING, Bank
-from bank.store import Store, open_books, run_once
-from mixmint.errors import Unavailable, UserError
+from bank.store import SqliteBook, Store, open_books, run_once
+from mixmint.errors import FatalError, Unavailable, UserError
 from replyblocks.formats import ANSWER_BODY_BYTES, REQUEST_BODY_BYTES
 from replyblocks.service import Request
 from tests.unit.bank.desk import Desk, fresh
@@ -162,3 +162,17 @@ def test_the_largest_request_and_answer_fit_one_packet(desk: Desk) -> None:
         data = encode_request(request)
         assert len(data) <= min(MOST_REQUEST_BYTES, REQUEST_BODY_BYTES)
         assert len(desk.ask_bytes(data)) <= ANSWER_BODY_BYTES
+
+
+async def test_books_in_doubt_stop_the_bank(desk: Desk, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that contradicts itself: nothing more is answered, and whoever runs the bank learns why."""
+    data = encode_request(desk.order([desk.coin(3)], [fresh(3)[1]]))
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteBook, "spend", lambda *_: False)
+        with pytest.raises(FatalError, match="in doubt"):
+            await bank.ask(data)
+    with pytest.raises(FatalError, match="stopped"):
+        await bank.ask(data)
+    with pytest.raises(FatalError, match="in doubt"):
+        await bank.failed()
+    assert desk.groups() == []
