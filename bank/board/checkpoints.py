@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 
 _EVERY_S = 1.0
-_LONGEST_LOG_BYTES = 64 << 20
-"""A writer that never pauses never lets a passive pass reach the log's end; past this size it must wait once,
-for the short rest of a pass."""
+_LONGEST_LOG_PAGES = 16_384
+"""A writer that never pauses never lets a passive pass reach the log's end. Past this length (64 MiB) it must
+wait once, for the short rest of a pass; then the log begins at its front again, in the same blocks of disk."""
 
 
 class Checkpointer:
@@ -21,7 +21,6 @@ class Checkpointer:
 
     def __init__(self, path: Path, *, every_s: float = _EVERY_S) -> None:
         self._path = path
-        self._log = path.with_name(path.name + "-wal")
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
@@ -42,9 +41,9 @@ class Checkpointer:
 
     def _pass(self, connection: sqlite3.Connection) -> None:
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            if self._log.stat().st_size > _LONGEST_LOG_BYTES:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except (sqlite3.OperationalError, OSError):
+            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > _LONGEST_LOG_PAGES:
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.OperationalError:
             # A full disk: the writer's next commit tells the operator; this only tries again.
             return
