@@ -62,16 +62,11 @@ def measure() -> list[Figure]:
 
 
 def _figures(idle: dict[str, float], after: dict[str, float]) -> Iterable[Figure]:
-    for name, megabytes in idle.items():
+    for name in after:
         method = f"resident memory of one {name.replace('_', ' ')} process"
-        yield Figure(
-            f"rss_{name}_idle_mb",
-            megabytes,
-            "MB",
-            f"{method}, idle",
-            None if "worker" in name else GOAL_MB,
-            "lower",
-        )
+        if name in idle:  # a worker is started by its first packets
+            goal = None if "worker" in name else GOAL_MB
+            yield Figure(f"rss_{name}_idle_mb", idle[name], "MB", f"{method}, idle", goal, "lower")
         if not name.startswith("echo"):
             text = f"{method}, after {OPERATIONS:,} packets or orders"
             yield Figure(f"rss_{name}_after_mb", after[name], "MB", text)
