@@ -12,8 +12,8 @@ from pathlib import Path
 
 _EVERY_S = 1.0
 _LONGEST_LOG_PAGES = 16_384
-"""A writer that never pauses never lets a passive pass reach the log's end. Past this length (64 MiB) it must
-wait once, for the short rest of a pass; then the log begins at its front again, in the same blocks of disk."""
+"""A writer that never pauses never lets a passive pass reach the end. Past this length (64 MiB) it must
+wait once, for the short rest of a pass; then the log begins at its front again, in the same disk blocks."""
 
 
 class Checkpointer:
