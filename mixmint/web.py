@@ -26,6 +26,9 @@ Requests in hand get this long after SIGTERM. aiohttp waits as long again for a 
 so with closing databases a stop stays below 5 s.
 """
 
+IDLE_S = 75.0
+"""A connection on which nothing (or half a request's head) came for so long is closed; aiohttp's is an hour."""
+
 
 @dataclass(frozen=True)
 class Listener:
@@ -71,7 +74,11 @@ async def serve(listeners: Sequence[Listener], *, name: str) -> None:
     try:
         for listener in listeners:
             runner = web.AppRunner(
-                listener.app, access_log=None, handle_signals=False, shutdown_timeout=FINISH_WITHIN_S
+                listener.app,
+                access_log=None,
+                handle_signals=False,
+                shutdown_timeout=FINISH_WITHIN_S,
+                keepalive_timeout=IDLE_S,
             )
             runners.append(runner)
             await runner.setup()
