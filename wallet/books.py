@@ -6,8 +6,7 @@ forget) is returned, and done after the commit; a crash between forgets it, and 
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,15 @@ from typing import Any
 from bank.board.client import Cursor, VerifiedRound
 from bank.formats.account import SignedStatement, Statement
 from bank.formats.coin import Coin, coin_id
-from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
 from mixmint.errors import FatalError
 from mixmint.keys import SigningKey
 from wallet.answers import Bank, Known
 from wallet.derivation import Purpose
+from wallet.lookout import OURS_TO_COME, Lookout
 from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
-from wallet.machines.order import OrderState
 from wallet.machines.steps import (
     Ask,
     Certify,
@@ -39,7 +37,6 @@ from wallet.machines.steps import (
     Lose,
     MakeOutputs,
     Renewed,
-    Seen,
     Spend,
     Void,
 )
@@ -48,7 +45,6 @@ from wallet.purse import CoinState, Purse
 
 Outward = list[Ask | Forget]
 
-_OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
 _IN_HAND = (CoinState.FREE, CoinState.RESERVED, CoinState.PENDING, CoinState.DISPUTED)
 
 
@@ -137,7 +133,7 @@ class Books:
     def _certify(self, effect: Certify) -> None:
         for output, certificate in zip(effect.outputs, effect.certificates, strict=True):
             found = self.purse.coin(output.coin)
-            if found is not None and found[1].state in _OURS_TO_COME:
+            if found is not None and found[1].state in OURS_TO_COME:
                 self.purse.change_coin(
                     *found,
                     state=CoinState.PENDING,
@@ -226,9 +222,6 @@ class Books:
         """
         Book a page of rounds (at least one) and the cursor after it, in one transaction. Returns the
         operations that it changed, by row, with what is to be done outside.
-
-        The board comes before every answer: a coin of ours that it shows is ours, in whatever state the
-        operation was, and a coin that it shows as spent is spent.
         """
         changed: dict[int, Outward] = {}
 
@@ -238,69 +231,14 @@ class Books:
                 changed.setdefault(row, []).extend(outward)
 
         with self.purse.transaction():
-            watch = _Watch(self.purse)
+            lookout = Lookout(self.purse, self.bank)
             for round_ in rounds:
-                for row, seen in self._match(round_, watch).items():
+                for row, seen in lookout.match(round_).items():
                     feed(row, seen)
             self.set_cursor(rounds[-1].after)
             for row in self.purse.open_operations():
                 feed(row, Clock(rounds[-1].number))
         return changed
-
-    def _match(self, round_: VerifiedRound, watch: "_Watch") -> dict[int, Seen]:
-        """What a round shows of our coins and operations; coins are booked on the way."""
-        certified: dict[int, set[bytes]] = defaultdict(set)
-        spent: dict[int, set[bytes]] = defaultdict(set)
-        for entry in round_.entries:
-            if isinstance(entry, CertifiedEntry):
-                mine = self.purse.mark_of(entry.coin) in watch.marks
-                rows = watch.targets.get((entry.coin, entry.exponent), ())
-                if (mine or rows) and entry.holds(self.bank.key, self.bank.id):
-                    maker = self._arrived(entry, round_.number) if mine else 0
-                    for row in {*rows, maker} - {0}:
-                        certified[row].add(entry.coin)
-            elif isinstance(entry, SpentEntry):
-                row = watch.seals.get(entry.seal, 0)
-                mine = self.purse.mark_of(entry.coin) in watch.marks
-                if (mine or row) and entry.holds():
-                    row = row or watch.closed_seals().get(entry.seal, 0)
-                    if mine:
-                        self._left(entry, row)
-                    if row:
-                        spent[row].add(entry.coin_key)
-        return {
-            row: Seen(round_.number, frozenset(certified[row]), frozenset(spent[row]))
-            for row in certified.keys() | spent.keys()
-        }
-
-    def _arrived(self, entry: CertifiedEntry, round_: int) -> int:
-        """A coin of ours is on the board; the row of the operation that asked for it so, or 0."""
-        found = self.purse.coin(entry.coin)
-        if found is None or found[1].state not in _OURS_TO_COME:
-            return 0
-        row, record = found
-        self.purse.change_coin(
-            row,
-            record,
-            state=CoinState.FREE,
-            exponent=entry.exponent,
-            certificate=entry.certificate,
-            epoch=entry.epoch,
-            round=round_,
-        )
-        return record.operation if record.exponent == entry.exponent else 0
-
-    def _left(self, entry: SpentEntry, row: int) -> None:
-        """A coin of ours is shown as spent: by our operation ``row``, or (0) by somebody else."""
-        found = self.purse.coin(entry.coin)
-        if found is None or found[1].state is CoinState.SPENT:
-            return
-        proof = entry.coin_key + entry.seal + entry.signature
-        if row or found[1].state is CoinState.HANDED:
-            # Handed over and exchanged by the payee: as it should be.
-            self.purse.change_coin(*found, state=CoinState.SPENT, operation=row, proof=b"" if row else proof)
-        else:
-            self.purse.change_coin(*found, state=CoinState.LOST, proof=proof)
 
     def keep(self, reason: str, data: bytes) -> Path:
         """
@@ -317,37 +255,3 @@ class Books:
     def evidence(self) -> list[Path]:
         """What has been kept so far."""
         return sorted(self._evidence.iterdir()) if self._evidence.exists() else []
-
-
-class _Watch:
-    """What to look for in a page of rounds, collected once."""
-
-    def __init__(self, purse: Purse) -> None:
-        self._purse = purse
-        self.marks = purse.marks()
-        self.seals: dict[bytes, int] = {}
-        self.targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
-        self._all_seals: Mapping[bytes, int] | None = None
-        for row, stored in purse.open_operations().items():
-            state = stored.state
-            for seal in seals_of(state):
-                self.seals[seal] = row
-            if isinstance(state, OrderState):
-                for output in state.order.outputs:
-                    self.targets[output.coin, output.exponent].append(row)
-
-    def closed_seals(self) -> Mapping[bytes, int]:
-        """The seals of all operations, also those that are over: read only when a coin of ours was spent."""
-        if self._all_seals is None:
-            stored = self._purse.operations().items()
-            self._all_seals = {seal: row for row, each in stored for seal in seals_of(each.state)}
-        return self._all_seals
-
-
-def seals_of(state: Machine | PlanState) -> tuple[bytes, ...]:
-    """The seals of every order that an operation ever sent."""
-    if isinstance(state, OrderState):
-        return (state.opened.seal, *state.earlier)
-    if isinstance(state, AccountState) and state.is_deposit:
-        return (state.opened.seal,)
-    return ()

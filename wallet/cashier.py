@@ -6,6 +6,7 @@ happened, and PendingError when the outcome isn't known yet; ``resume`` goes on 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ from random import Random
 from bank.formats.answer import Answer, Spent
 from bank.formats.coin import certificate_holds, exponents_of
 from bank.formats.order import MOST_OUTPUTS
-from mixmint.errors import PendingError, UserError
+from mixmint.errors import PendingError, Unavailable, UserError
 from wallet.bearer import Bearer
 from wallet.books import Books
 from wallet.counter import Counter
@@ -136,11 +137,13 @@ class Cashier:
 
     async def wait_for(self, row: int) -> Outcome:
         """Read the board until a payment request is over. Never ends before its last round."""
-        while self.purse.operation(row).phase not in FINAL:
-            await self.teller.sync()
-            if self.purse.operation(row).phase not in FINAL:
-                await self.teller.sleep(self._settings.poll_s)
-        return self._outcome(row)
+        while True:
+            # The request is on file: a board that is away for a while changes nothing.
+            with suppress(Unavailable):
+                await self.teller.sync()
+            if self.purse.operation(row).phase in FINAL:
+                return self._outcome(row)
+            await self.teller.sleep(self._settings.poll_s)
 
     async def pay(self, request: PaymentRequest, *, now: bool) -> Outcome:
         """Pay a request: from stock, or at once with change."""

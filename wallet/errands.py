@@ -73,12 +73,22 @@ class Errands:
             exchanges = self._step(row, plan)
             if not exchanges and self._plan(row) == plan:
                 raise FatalError(f"plan {row} stands still; please report this")
-            if exchanges:
+            if exchanges and self._may_wait(plan, exchanges):
                 # Half of what is left of the time each pass, so that all of them stay within it.
                 wait_s /= 2
                 delays = [self._rng.uniform(0, wait_s) for _ in exchanges]
                 await self._teller.finish(exchanges, delays)
         return plan
+
+    def _may_wait(self, plan: PlanState, rows: Sequence[int]) -> bool:
+        """
+        Standard exchanges come at random times, so that nobody sees which of them are one member's. What
+        was asked for at once, coins from a stranger's hands, and the order that pays do not wait.
+        """
+        if plan.now or plan.want is Want.RECEIVE:
+            return False
+        states = [self._purse.operation(row) for row in rows]
+        return all(isinstance(state, OrderState) and state.purpose == "exchange" for state in states)
 
     def _plan(self, row: int) -> PlanState:
         plan = self._purse.operation(row)

@@ -5,7 +5,7 @@ Only here do the parts meet sockets and the clock; everything below is given the
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
@@ -25,7 +25,7 @@ from wallet.lines import OverTheMixes
 from wallet.purse import FILE_NAME, Purse
 from wallet.settings import EXAMPLE, load_settings
 from wallet.settings import FILE_NAME as SETTINGS_NAME
-from wallet.teller import Teller
+from wallet.teller import Teller, nothing
 
 
 def bank_of(member: Member) -> Bank:
@@ -57,9 +57,10 @@ def create_wallet(home: Path, network: Path | None, gateway: str | None) -> Purs
 
 
 @asynccontextmanager
-async def open_wallet(home: Path) -> AsyncIterator[Cashier]:
+async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> AsyncIterator[Cashier]:
     """
     The wallet in this home, while inside. Takes the home folder's lock; touches no network by itself.
+    ``tell`` gets a line for the member at each event.
 
     Raises UserError: no member or wallet there, another command at work, bad settings.
     """
@@ -79,6 +80,7 @@ async def open_wallet(home: Path) -> AsyncIterator[Cashier]:
             settings,
             answer_wait_s=settings.answer_wait(post.usual_wait_s),
             now_s=time.time,
+            tell=tell,
         )
         yield Cashier(
             teller,

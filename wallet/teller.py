@@ -6,8 +6,8 @@ through either: an answer that was lost on its way is made up for by the board.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
@@ -17,17 +17,18 @@ from wallet.books import Books, Outward
 from wallet.lines import BankLine, Board
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import FINAL, Answered, Ask, Begin, Forget, Wrong
+from wallet.machines.steps import FINAL, Answered, Ask, Begin, Forget, Phase, Wrong
 from wallet.operations import Machine, PlanState
 from wallet.settings import WalletSettings
+from wallet.words import line_of
 
 CONVERSATION_LABEL = Label("mixmint/wallet-conversation/v1")
 MOST_ROUNDS_A_PAGE = 100
 PENDING: Final = "the outcome isn't known yet; run: mixmint wallet resume"
 
 
-def never_stops(_: str) -> None:
-    """Production's answer to ``at``: nothing stops at a named step."""
+def nothing(_: str) -> None:
+    """What is done by default when something is told, or a named step is reached."""
 
 
 class Teller:
@@ -43,18 +44,21 @@ class Teller:
         answer_wait_s: float,
         now_s: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        at: Callable[[str], None] = never_stops,
+        tell: Callable[[str], None] = nothing,
+        at: Callable[[str], None] = nothing,
     ) -> None:
         """
-        ``answer_wait_s``: how long an answer is waited for. ``at`` is called at each named step; tests end
-        the process there.
+        ``answer_wait_s``: how long an answer is waited for. ``tell`` gets a line for the member at each
+        event. ``at`` is called at each named step; tests end the process there.
         """
         self.books = books
         self.purse = books.purse
         self._line = line
         self._board = board
-        self._settings = settings
+        self._poll_s = settings.poll_s
+        self._settle_wait_s = settings.settle_wait_s
         self._answer_wait_s = answer_wait_s
+        self._tell = tell
         self._now_s = now_s
         self.sleep = sleep
         self.at = at
@@ -103,6 +107,16 @@ class Teller:
         """Before something new begins. Raises Unavailable: nothing has happened."""
         await self._line.reach()
 
+    @contextmanager
+    def hurry(self, most_s: float) -> Iterator[None]:
+        """Inside, nothing is waited for longer than this: for commands that only look."""
+        before = self._answer_wait_s, self._settle_wait_s
+        self._answer_wait_s, self._settle_wait_s = min(before[0], most_s), min(before[1], most_s)
+        try:
+            yield
+        finally:
+            self._answer_wait_s, self._settle_wait_s = before
+
     async def finish(self, rows: Sequence[int], delays_s: Sequence[float] = ()) -> None:
         """
         Carry these operations to their end, all at once; each may begin after a delay of its own.
@@ -133,7 +147,7 @@ class Teller:
         while True:
             with suppress(Unavailable):
                 await self.sync()
-            await self.sleep(self._settings.poll_s)
+            await self.sleep(self._poll_s)
 
     async def _drive(self, row: int, delay_s: float) -> None:
         if delay_s:
@@ -147,8 +161,12 @@ class Teller:
                     if asking is not None:
                         asking.cancel()
                     asking = asyncio.create_task(self._ask(row, ask))
-                if self._machine(row).phase in FINAL:
+                state = self._machine(row)
+                if state.phase in FINAL:
+                    self._tell(line_of(state, self.books))
                     return
+                if state.phase is Phase.HELD:
+                    self._tell(f"another order holds a coin until round {state.round}; waiting for it to end")
                 outward = await self._next(row, queue, asking)
                 if asking is not None and asking.done():
                     asking = None
@@ -164,7 +182,7 @@ class Teller:
         """What happens first: the bank's answer, or news from the board."""
         news = asyncio.create_task(queue.get())
         # While the bank is asked, the question has its own patience.
-        patience_s = None if asking is not None else self._settings.settle_wait_s
+        patience_s = None if asking is not None else self._settle_wait_s
         waiting = {news} if asking is None else {news, asking}
         try:
             done, _ = await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)

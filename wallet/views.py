@@ -36,6 +36,7 @@ def balance(books: Books) -> dict[str, Any]:
             "statement": 0 if head is None else head.sequence,
         },
         "round": 0 if cursor is None else cursor.round,
+        "evidence": len(books.evidence()),
     }
 
 

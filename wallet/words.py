@@ -1,4 +1,13 @@
-"""What the machines' short reasons mean, in a member's words."""
+"""Short reasons and states, in a member's words."""
+
+from bank.formats.account import Operation
+from bank.formats.order import input_ids
+from wallet.books import Books
+from wallet.machines.account import AccountState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import Phase
+from wallet.operations import Machine
 
 REFUSALS = {
     "spent": "a coin had been spent already",
@@ -18,3 +27,23 @@ REFUSALS = {
 def meaning(reason: str) -> str:
     """One line for a person."""
     return REFUSALS.get(reason, f"the bank refused ({reason}); its answer is in the evidence folder")
+
+
+def line_of(state: Machine, books: Books) -> str:
+    """What happened, in a line: values in, values out."""
+    if isinstance(state, OrderState):
+        paid = sorted((1 << output.exponent for output in state.order.outputs), reverse=True)
+        spent = sorted(books.worth(input_ids(state.order)).values(), reverse=True)
+        what = f"{state.purpose} {_sum(spent)} -> {_sum(paid)}" if spent else f"{state.purpose} {_sum(paid)}"
+    elif isinstance(state, AccountState):
+        units = sum(books.worth(state.inputs() or state.mine).values())
+        what = f"{Operation(state.operation).name.lower()} {units}"
+    elif isinstance(state, InvoiceState):
+        what = f"request {state.opened().units}"
+    if state.phase is Phase.SETTLED:
+        return f"{what}: settled in round {state.round}"
+    return f"{what}: {getattr(state, 'reason', '') or state.phase.value}"
+
+
+def _sum(values: list[int]) -> str:
+    return " + ".join(f"{value:,}" for value in values)

@@ -35,7 +35,7 @@ def withdraw(context: click.Context, amount: int, home: Path, as_json: bool) -> 
             as_json=as_json,
         )
 
-    context.exit(run(home, work))
+    context.exit(run(home, work, as_json=as_json))
 
 
 @click.command()
@@ -64,4 +64,4 @@ def deposit(context: click.Context, amount: int, home: Path, as_json: bool) -> N
             as_json=as_json,
         )
 
-    context.exit(run(home, work))
+    context.exit(run(home, work, as_json=as_json))

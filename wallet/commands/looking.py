@@ -10,7 +10,7 @@ import click
 from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.cashier import Cashier, Outcome
-from wallet.commands.running import NOTE_CHARACTERS, run
+from wallet.commands.running import NOTE_CHARACTERS, look, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,8 +46,10 @@ def balance(home: Path, as_json: bool) -> None:
         text = f"as of statement {account['statement']}" if known else "not read yet: withdraw reads it"
         table.add_row("account", f"{account['balance']:,}" if known else "?", text)
         _print(table)
+        if view["evidence"]:
+            say(f"{view['evidence']} file(s) in {home / 'evidence'} prove that the bank broke a rule")
 
-    run(home, work, offline_is_fine=True)
+    look(home, work)
 
 
 @click.command()
@@ -77,7 +79,7 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
             table.add_row(row["coin"][:16], f"{row['units']:,}", row["state"], str(row["exchanges"]), mark)
         _print(table)
 
-    run(home, work, offline_is_fine=True)
+    look(home, work)
 
 
 @click.command()
@@ -112,7 +114,7 @@ def history(everything: bool, home: Path, as_json: bool) -> None:
             )
         _print(table)
 
-    run(home, work, offline_is_fine=True)
+    look(home, work)
 
 
 def _history(cashier: Cashier, *, everything: bool) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def request(
             uri=uri,
         )
 
-    context.exit(run(home, work))
+    context.exit(run(home, work, as_json=as_json))
 
 
 def _show_request(uri: str, out: Path | None) -> None:
@@ -152,7 +152,7 @@ def pay(
             _say_what_showed(cashier, outcome, now=now)
         return code
 
-    context.exit(run(home, pay_request if bearer is None else hand_over))
+    context.exit(run(home, pay_request if bearer is None else hand_over, as_json=as_json))
 
 
 def _say_what_showed(cashier: Cashier, outcome: Outcome, *, now: bool) -> None:
@@ -194,7 +194,7 @@ def receive(context: click.Context, file: Path, home: Path, as_json: bool) -> No
             as_json=as_json,
         )
 
-    context.exit(run(home, work))
+    context.exit(run(home, work, as_json=as_json))
 
 
 @click.command()
@@ -215,7 +215,7 @@ def exchange(context: click.Context, amount: int | None, home: Path, as_json: bo
         outcome = await cashier.exchange(amount)
         return finish(cashier, outcome, lambda view: f"exchanged {view['units']} units", as_json=as_json)
 
-    context.exit(run(home, work))
+    context.exit(run(home, work, as_json=as_json))
 
 
 @click.command(name="verify-proof")

@@ -18,40 +18,57 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOTE_CHARACTERS = 60
+LOOKING_WAITS_S = 5.0
+"""A command that only looks waits no longer for what an earlier one left unfinished."""
 
 
-def run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, offline_is_fine: bool = False) -> T:
+def run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool) -> T:
+    """Open the wallet in ``home``, resume, then do ``work``; a line for each event, unless ``as_json``."""
+
+    async def acting() -> T:
+        from wallet.session import open_wallet  # the network's libraries, loaded only when something runs
+
+        async with open_wallet(home, _quiet if as_json else say) as cashier:
+            await resume_first(cashier)
+            return await work(cashier)
+
+    return asyncio.run(acting())
+
+
+def look(home: Path, work: "Callable[[Cashier], Awaitable[T]]") -> T:
     """
-    Open the wallet in ``home``, resume, then do ``work``.
-
-    ``offline_is_fine``: the work needs no network, so it is done even when there is none.
+    Open the wallet in ``home``, bring it up to date as far as that goes quickly, then do ``work``, which
+    needs no network.
     """
-    return asyncio.run(_run(home, work, offline_is_fine=offline_is_fine))
+
+    async def looking() -> T:
+        from wallet.session import open_wallet
+
+        async with open_wallet(home) as cashier:
+            try:
+                with cashier.teller.hurry(LOOKING_WAITS_S):
+                    await resume_first(cashier)
+            except Unavailable as error:
+                say(f"not up to date: {error}")
+            return await work(cashier)
+
+    return asyncio.run(looking())
 
 
-def run_plain(home: Path, work: "Callable[[Cashier], Awaitable[T]]") -> T:
+def _quiet(_: str) -> None:
+    """Programs get their JSON, and nothing else."""
+
+
+def run_plain(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool) -> T:
     """Open the wallet and do ``work``, which resumes by itself."""
 
     async def plain() -> T:
         from wallet.session import open_wallet
 
-        async with open_wallet(home) as cashier:
+        async with open_wallet(home, _quiet if as_json else say) as cashier:
             return await work(cashier)
 
     return asyncio.run(plain())
-
-
-async def _run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, offline_is_fine: bool) -> T:
-    from wallet.session import open_wallet  # the network's libraries, loaded only when something runs
-
-    async with open_wallet(home) as cashier:
-        try:
-            await resume_first(cashier)
-        except Unavailable as error:
-            if not offline_is_fine:
-                raise
-            say(f"not up to date: {error}")
-        return await work(cashier)
 
 
 async def resume_first(cashier: "Cashier") -> None:
@@ -96,15 +113,15 @@ def finish(
     from wallet import views
 
     view = views.outcome(cashier.books, outcome) | more
-    failed = view["state"] == "refused"
+    failed = view["state"] in ("refused", "expired")
     if as_json:
         click.echo(json.dumps(view, indent=2))
     elif not failed:
         click.echo(text(view))
     if "proofs" in view and not as_json:
         _print_proofs(view["proofs"])
-    if "meaning" in view:
-        say(view["meaning"])
+    if failed or "meaning" in view:
+        say(view.get("meaning") or text(view))
     return 1 if failed else 0
 
 

@@ -71,4 +71,4 @@ def resume(home: Path, as_json: bool) -> None:
         if unfinished is not None:
             raise unfinished
 
-    run_plain(home, work)
+    run_plain(home, work, as_json=as_json)

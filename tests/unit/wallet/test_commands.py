@@ -97,14 +97,6 @@ def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
         (("pay", "--file", "no-such-file"), "", "no file"),
         (("receive", "-"), "hello", "mixmint bearer coins v1"),
         (("receive", "no-such-file"), "", "no file"),
-        (
-            (
-                "request",
-                "1531279",
-            ),
-            "",
-            "ask for",
-        ),
         (("verify-proof", "-"), "{}", "no proof"),
     ],
 )

@@ -25,7 +25,7 @@ from wallet.books import Books
 from wallet.cashier import Cashier
 from wallet.purse import CoinState, Purse
 from wallet.settings import WalletSettings
-from wallet.teller import Teller, never_stops
+from wallet.teller import Teller, nothing
 
 NOW_S = 1_800_000_000.0
 
@@ -149,7 +149,7 @@ class Town:
             self.board.close_round()
             await self.feeder.step()
 
-    def wallet(self, name: str, *, at: Callable[[str], None] = never_stops, **settings: object) -> "Wallet":
+    def wallet(self, name: str, *, at: Callable[[str], None] = nothing, **settings: object) -> "Wallet":
         """A wallet, made or (as after a crash) opened again."""
         wire = self._wires.setdefault(name, Wire(self))
         made = Wallet(self, self.folder / name, wire, at, settings)

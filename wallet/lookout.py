@@ -1,0 +1,121 @@
+"""
+What the board shows of a wallet: which coins came, which are spent, which operations are seen.
+
+Whole rounds are matched here, at home, against keyed hashes of our ids; nobody is asked about a single coin.
+The board comes before every answer: a coin of ours that it shows is ours, in whatever state its operation
+was, and a coin that it shows as spent is spent.
+"""
+
+from collections import defaultdict
+
+from bank.board.client import VerifiedRound
+from bank.formats.entry import CertifiedEntry, SpentEntry
+from wallet.answers import Bank
+from wallet.machines.account import AccountState
+from wallet.machines.order import OrderState
+from wallet.machines.steps import Seen
+from wallet.operations import Machine, PlanState
+from wallet.purse import CoinState, Purse
+
+OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
+
+
+class Lookout:
+    """What to look for in a page of rounds, collected once; used inside the purse's transaction."""
+
+    def __init__(self, purse: Purse, bank: Bank) -> None:
+        self._purse = purse
+        self._bank = bank
+        self._marks = purse.marks()
+        self._seals: dict[bytes, int] = {}
+        self._targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
+        self._all_seals: dict[bytes, int] | None = None
+        for row, stored in purse.open_operations().items():
+            for seal in seals_of(stored.state):
+                self._seals[seal] = row
+            if isinstance(stored.state, OrderState):
+                # The payee's outputs too: an order is settled when all of its entries are there.
+                for output in stored.state.order.outputs:
+                    self._targets[output.coin, output.exponent].append(row)
+
+    def match(self, round_: VerifiedRound) -> dict[int, Seen]:
+        """What a round shows of our operations, by row; our coins are booked on the way."""
+        certified: dict[int, set[bytes]] = defaultdict(set)
+        spent: dict[int, set[bytes]] = defaultdict(set)
+        for entry in round_.entries:
+            if isinstance(entry, CertifiedEntry):
+                for row in self._certified(entry, round_.number):
+                    certified[row].add(entry.coin)
+            elif isinstance(entry, SpentEntry):
+                row = self._spent(entry)
+                if row:
+                    spent[row].add(entry.coin_key)
+        return {
+            row: Seen(round_.number, frozenset(certified[row]), frozenset(spent[row]))
+            for row in certified.keys() | spent.keys()
+        }
+
+    def _certified(self, entry: CertifiedEntry, round_: int) -> set[int]:
+        """The operations that asked for this coin with this value."""
+        is_ours = self._purse.mark_of(entry.coin) in self._marks
+        rows = self._targets.get((entry.coin, entry.exponent), [])
+        if not (is_ours or rows) or not entry.holds(self._bank.key, self._bank.id):
+            return set()
+        maker = self._arrived(entry, round_) if is_ours else 0
+        return {*rows, maker} - {0}
+
+    def _arrived(self, entry: CertifiedEntry, round_: int) -> int:
+        """A coin of ours is on the board; the row of the operation that asked for it so, or 0."""
+        found = self._purse.coin(entry.coin)
+        if found is None or found[1].state not in OURS_TO_COME:
+            return 0
+        row, record = found
+        self._purse.change_coin(
+            row,
+            record,
+            state=CoinState.FREE,
+            exponent=entry.exponent,
+            certificate=entry.certificate,
+            epoch=entry.epoch,
+            round=round_,
+        )
+        return record.operation if record.exponent == entry.exponent else 0
+
+    def _spent(self, entry: SpentEntry) -> int:
+        """The operation of ours that spent this coin, or 0; a coin of ours is booked."""
+        row = self._seals.get(entry.seal, 0)
+        is_ours = self._purse.mark_of(entry.coin) in self._marks
+        if not (is_ours or row) or not entry.holds():
+            return 0
+        row = row or self._closed_seals().get(entry.seal, 0)
+        if is_ours:
+            self._left(entry, row)
+        return row
+
+    def _left(self, entry: SpentEntry, row: int) -> None:
+        """A coin of ours is shown as spent: by our operation ``row``, or (0) by somebody else."""
+        found = self._purse.coin(entry.coin)
+        if found is None or found[1].state is CoinState.SPENT:
+            return
+        proof = entry.coin_key + entry.seal + entry.signature
+        if row or found[1].state is CoinState.HANDED:
+            # Handed over and exchanged by the payee: as it should be.
+            self._purse.change_coin(*found, state=CoinState.SPENT, operation=row, proof=b"" if row else proof)
+        else:
+            self._purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+
+    def _closed_seals(self) -> dict[bytes, int]:
+        """The seals of all operations, also those that are over: read only when a coin of ours was spent."""
+        if self._all_seals is None:
+            stored = self._purse.operations().items()
+            self._all_seals = {seal: row for row, each in stored for seal in seals_of(each.state)}
+        return self._all_seals
+
+
+def seals_of(state: Machine | PlanState) -> tuple[bytes, ...]:
+    """The seals of every order that an operation ever sent."""
+    if isinstance(state, OrderState):
+        return (state.opened.seal, *state.earlier)
+    if isinstance(state, AccountState) and state.is_deposit:
+        return (state.opened.seal,)
+    return ()
