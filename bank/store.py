@@ -77,8 +77,8 @@ SCHEMA = (
 )
 
 _CACHE_KIB = 32 * 1024
-CHECKPOINT_COMMITS = 64
-"""Commits between two checkpoints: the log grows to about 32 MiB where every order meets cold pages."""
+CHECKPOINT_COMMITS = 128
+"""Commits between two checkpoints: the log grows to about 100 MiB where every order meets cold pages."""
 MOST_OUTBOX_ROW_BYTES = 1 << 18
 """A row is fed whole, and a feed is at most 1 MiB."""
 
