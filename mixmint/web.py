@@ -27,7 +27,7 @@ so with closing databases a stop stays below 5 s.
 """
 
 IDLE_S = 75.0
-"""A connection on which nothing (or half a request's head) came for so long is closed; aiohttp's is an hour."""
+"""A connection that brings nothing, or half a request's head, ends after this; aiohttp's own is an hour."""
 
 
 @dataclass(frozen=True)
