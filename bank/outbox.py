@@ -186,6 +186,8 @@ class Feeder:
         while True:
             try:
                 await self.step()
+                if silent:
+                    _log.info("the board takes groups again")
                 silent = False
             except (Unavailable, PeerError, UserError) as error:
                 self.failures.labels(error.reason if isinstance(error, PeerError) else "unavailable").inc()
