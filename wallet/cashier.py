@@ -6,7 +6,6 @@ happened, and PendingError when the outcome isn't known yet; ``resume`` goes on 
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,7 +13,7 @@ from random import Random
 from bank.formats.answer import Answer, Spent
 from bank.formats.coin import certificate_holds, exponents_of
 from bank.formats.order import MOST_OUTPUTS
-from mixmint.errors import PendingError, Unavailable, UserError
+from mixmint.errors import PendingError, UserError
 from wallet.bearer import Bearer
 from wallet.books import Books
 from wallet.counter import Counter
@@ -82,7 +81,8 @@ class Cashier:
         except PendingError as error:
             pending.append(error)
         for row, stored in self.purse.open_operations().items():
-            if isinstance(stored.state, PlanState):
+            # What its orders still wait for has been waited for just now.
+            if isinstance(stored.state, PlanState) and not (pending and self._errands.unfinished(row)):
                 try:
                     await self._errands.carry_on(row)
                 except PendingError as error:
@@ -135,15 +135,10 @@ class Cashier:
             self.purse.add_operation(state, self._now_s())
         return row, request
 
-    async def wait_for(self, row: int) -> Outcome:
-        """Read the board until a payment request is over. Never ends before its last round."""
-        while True:
-            # The request is on file: a board that is away for a while changes nothing.
-            with suppress(Unavailable):
-                await self.teller.sync()
-            if self.purse.operation(row).phase in FINAL:
-                return self._outcome(row)
-            await self.teller.sleep(self._settings.poll_s)
+    async def look_for(self, row: int) -> Outcome | None:
+        """Read the board; what became of a payment request, None while it waits. Raises Unavailable."""
+        await self.teller.sync()
+        return self._outcome(row) if self.purse.operation(row).phase in FINAL else None
 
     async def pay(self, request: PaymentRequest, *, now: bool) -> Outcome:
         """Pay a request: from stock, or at once with change."""

@@ -66,7 +66,7 @@ class Errands:
         """
         wait_s = self._wait_s
         while (plan := self._plan(row)).phase not in FINAL:
-            unfinished = self._unfinished(row)
+            unfinished = self.unfinished(row)
             if unfinished:
                 await self._teller.finish(unfinished)
                 continue
@@ -96,7 +96,8 @@ class Errands:
             raise FatalError("an operation is not carried on as a plan")
         return plan
 
-    def _unfinished(self, row: int) -> list[int]:
+    def unfinished(self, row: int) -> list[int]:
+        """The plan's orders that are not over."""
         return [
             child for child, stored in self._purse.open_operations().items() if _is_child(stored.state, row)
         ]

@@ -124,6 +124,8 @@ class Teller:
         Raises PendingError when one of them isn't over within the settings' patience. The others are carried
         on all the same.
         """
+        if not rows:
+            return
         delays = delays_s or [0.0] * len(rows)
         drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
         driving = asyncio.gather(*drives, return_exceptions=True)

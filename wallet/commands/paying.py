@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -11,10 +12,12 @@ from mixmint.keys import write_secret
 from replyblocks.commands.options import home_option, json_option
 from wallet.bearer import parse_bearer, read_bearer
 from wallet.cashier import Cashier, Outcome
-from wallet.commands.running import amount_argument, finish, read_text, run, say
+from wallet.commands.running import amount_argument, finish, open_and, read_text, run, say
 from wallet.machines.order import OrderState
 from wallet.operations import PlanState
 from wallet.payment_request import MOST_NOTE_BYTES, parse_uri
+
+LOOK_PAUSE_S = 1.0
 
 out_option = click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this new file (mode 0600)."
@@ -57,7 +60,7 @@ def request(
     if out is not None and out.exists():
         raise UserError(f"{out} exists already; choose another file")
 
-    async def work(cashier: Cashier) -> int:
+    async def work(cashier: Cashier) -> tuple[int, str]:
         row, made = await cashier.request(amount, note.strip(), rounds)
         uri = made.uri()
         if out is not None:
@@ -68,9 +71,24 @@ def request(
         elif not as_json:
             _show_request(uri, out)
             say(f"asks for {made.units} units, until round {made.last_round} of the board")
-        if not wait:
-            return 0
-        outcome = await cashier.wait_for(row)
+        return row, uri
+
+    row, uri = run(home, work, as_json=as_json)
+    if wait:
+        context.exit(wait_for(home, row, uri, as_json=as_json))
+
+
+def wait_for(home: Path, row: int, uri: str, *, as_json: bool) -> int:
+    """
+    Look at the board again and again until the request is over; the exit code.
+
+    The home is opened anew for each look, so that other commands can use it in between.
+    """
+
+    async def look(cashier: Cashier) -> int | None:
+        outcome = await cashier.look_for(row)
+        if outcome is None:
+            return None
         return finish(
             cashier,
             outcome,
@@ -79,7 +97,19 @@ def request(
             uri=uri,
         )
 
-    context.exit(run(home, work, as_json=as_json))
+    trouble = ""
+    while True:
+        try:
+            code = open_and(home, look, as_json=True)
+        except UserError as error:
+            # The board is away, or another command takes long: the request is on file, and can wait.
+            if str(error) != trouble:
+                trouble = str(error)
+                say(f"{trouble}; still waiting")
+            code = None
+        if code is not None:
+            return code
+        time.sleep(LOOK_PAUSE_S)
 
 
 def _show_request(uri: str, out: Path | None) -> None:

@@ -59,7 +59,7 @@ def _quiet(_: str) -> None:
     """Programs get their JSON, and nothing else."""
 
 
-def run_plain(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool) -> T:
+def open_and(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool) -> T:
     """Open the wallet and do ``work``, which resumes by itself."""
 
     async def plain() -> T:

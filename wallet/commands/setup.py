@@ -7,7 +7,7 @@ import click
 
 from replyblocks.commands.options import home_option, json_option
 from wallet.cashier import Cashier, Unfinished
-from wallet.commands.running import run_plain, sentence
+from wallet.commands.running import open_and, sentence
 
 
 @click.command()
@@ -71,4 +71,4 @@ def resume(home: Path, as_json: bool) -> None:
         if unfinished is not None:
             raise unfinished
 
-    run_plain(home, work, as_json=as_json)
+    open_and(home, work, as_json=as_json)

@@ -1,19 +1,24 @@
 """A town for each test."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.wallet.town import Town
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory-backed storage, where there is any: these tests drop processes, not power."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as made:
+        yield Path(made)
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    """In memory-backed storage, where there is any: these tests drop processes, not power."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        async with Town(Path(folder)) as made:
-            yield made
+async def town(folder: Path) -> AsyncIterator[Town]:
+    """The bank and the board, running; wallets come as tests want them."""
+    async with Town(folder) as made:
+        yield made

@@ -34,7 +34,7 @@ async def test_payment_at_once_is_one_question_to_the_bank(town: Town) -> None:
     assert outcome.state.phase is Phase.SETTLED
     assert len(ann.wire.asked) == asked + 1
     assert ann.units() == 12
-    paid = await bob.cashier.wait_for(row)
+    paid = await bob.cashier.look_for(row)
     assert paid.state.phase is Phase.SETTLED
     assert bob.wire.asked == []
     assert bob.values() == [1, 4, 8]
@@ -58,7 +58,7 @@ async def test_payment_from_stock_uses_only_clean_coins_and_no_change(town: Town
             order = stored.state.order
             assert (len(order.inputs), len(order.outputs)) in {(1, 1), (1, 2), (2, 1)}
     assert ann.units() == 12
-    assert (await bob.cashier.wait_for(row)).state.phase is Phase.SETTLED
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
 
 
 async def test_request_is_paid_once(town: Town) -> None:

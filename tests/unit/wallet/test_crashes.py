@@ -85,7 +85,7 @@ async def test_payment_survives_a_crash_anywhere(town: Town, step: str, time: in
     row, request = await bob.cashier.request(13, "")
     ann, crashed = await crash_and_resume(town, lambda ann: ann.cashier.pay(request, now=now), step, time)
     assert settled(ann), ann.purse.operations()
-    assert (await bob.cashier.wait_for(row)).state.phase is Phase.SETTLED
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
     assert (ann.units(), bob.units(), town.outstanding()) == (12, 13, 25)
     if (step, time) == ("before-asking", 1):
         assert crashed
