@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from bank.board.feed import Batch, FeedReceipt
+from bank.books import MOST_OUTBOX_ROW_BYTES
 from bank.formats.entry import AccountEntry, CertifiedEntry, KeyEntry, decode_entry, make_key_entry
 from bank.ledger import Terms
 from bank.ledger.accounts import open_account
 from bank.outbox import BoardClock, Feeder
-from bank.store import MOST_OUTBOX_ROW_BYTES, SqliteBook, Store, open_books
+from bank.store import SqliteBook, Store, open_books
 from mixmint.errors import FatalError, Unavailable
 from mixmint.keys import SigningKey
 
