@@ -1,14 +1,21 @@
 """The bank as it is deployed: commands, HTTP, its board; crashes, backups, bad input."""
 
 import asyncio
+import json
 import shutil
 import socket
+import ssl
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+import pytest
 
 from bank.formats.answer import Certificates, Credited, Spent, Withdrawn
 from bank.formats.coin import bank_id
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
+from mix.certificates import make_certificate
 from replyblocks.member import create_member
 from replyblocks.post import Post
 from tests.integration.bank.place import Place
@@ -227,3 +234,29 @@ def test_every_command_has_help_with_an_example() -> None:
     """Undocumented commands fail."""
     for words in (("init",), ("run",), ("account", "open"), ("account", "credit"), ("account", "list")):
         assert "Example:\n    mixmint bank" in mixmint("bank", *words, "--help").stdout
+
+
+def get_over_tls(url: str, context: ssl.SSLContext) -> dict[str, object]:
+    with urllib.request.urlopen(url, timeout=10, context=context) as reply:
+        found: dict[str, object] = json.load(reply)
+        return found
+
+
+async def test_https_with_certificate_files(place: Place) -> None:
+    """TLS 1.3 with the operator's own certificate, and nothing below it."""
+    folder = place.bank.config.parent
+    made = make_certificate("bank", time.time())
+    (folder / "bank.crt").write_bytes(made.certificate_pem)
+    (folder / "bank.crt.key").write_bytes(made.key_pem)
+    with place.bank.config.open("a") as settings:
+        settings.write('certificate_path = "bank.crt"\ncertificate_key_path = "bank.crt.key"\n')
+    await place.start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(folder / "bank.crt")
+    url = place.bank_url.replace("http:", "https:") + "/api/v1/keys"
+    keys = await asyncio.to_thread(get_over_tls, url, context)
+    assert keys["signing_key"] == place.key.hex()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(urllib.error.URLError):
+        await asyncio.to_thread(get_over_tls, url, context)
