@@ -5,7 +5,7 @@ Each method writes what is wanted to disk, then carries it to its end. It raises
 happened, and PendingError when the outcome isn't known yet; ``resume`` goes on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -70,7 +70,7 @@ class Cashier:
         before = self.purse.open_operations()
         if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
             await self.teller.sync()
-        pending: list[PendingError] = []
+        pending: list[UserError] = []
         machines = [
             row
             for row, stored in self.purse.open_operations().items()
@@ -78,14 +78,15 @@ class Cashier:
         ]
         try:
             await self.teller.finish(machines)
-        except PendingError as error:
+        except UserError as error:
             pending.append(error)
         for row, stored in self.purse.open_operations().items():
             # What its orders still wait for has been waited for just now.
             if isinstance(stored.state, PlanState) and not (pending and self._errands.unfinished(row)):
                 try:
                     await self._errands.carry_on(row)
-                except PendingError as error:
+                except UserError as error:
+                    # One that can't go on (a file is in its way) holds up no other.
                     pending.append(error)
         wished = [row for row, stored in before.items() if not getattr(stored.state, "parent", 0)]
         over = [self._outcome(row) for row in wished if self.purse.operation(row).phase in FINAL]
@@ -104,7 +105,7 @@ class Cashier:
         with self.purse.transaction():
             row = self._counter.withdrawal(exponents, self._errands.last_round())
         self.teller.at("order-written")
-        await self.teller.finish([row])
+        await _on_file(self.teller.finish([row]))
         return self._outcome(row)
 
     async def exchange(self, amount: int | None) -> Outcome:
@@ -203,7 +204,7 @@ class Cashier:
         with self.purse.transaction():
             row = self.purse.add_operation(plan, self._now_s())
         self.teller.at("plan-written")
-        await self._errands.carry_on(row)
+        await _on_file(self._errands.carry_on(row))
         return self._outcome(row)
 
     def _outcome(self, row: int) -> Outcome:
@@ -232,6 +233,16 @@ def new_file(path: Path) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}")
     return path.absolute()
+
+
+async def _on_file(work: Awaitable[object]) -> None:
+    """Carry on with what is on disk: whatever goes wrong from here on, it isn't "nothing happened"."""
+    try:
+        await work
+    except PendingError:
+        raise
+    except UserError as error:
+        raise PendingError(f"{error}; then run: mixmint wallet resume") from None
 
 
 class Unfinished(PendingError):

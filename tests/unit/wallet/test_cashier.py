@@ -198,3 +198,49 @@ async def test_timeout_is_unknown_until_the_bank_answers(town: Town) -> None:
     await ann.cashier.resume()
     assert ann.wire.asked[-1] == first
     assert ann.values() == [8]
+
+
+async def test_file_in_the_way_of_a_hand_over_is_pending_and_blocks_nothing_else(
+    town: Town, tmp_path: Path
+) -> None:
+    """The coins are set aside by then, so it isn't "nothing happened"; moved away, it is written."""
+    file = tmp_path / "coins"
+
+    def put_in_the_way(step: str) -> None:
+        if step == "coins-chosen":
+            file.write_text("something else")
+
+    ann = town.wallet("ann", at=put_in_the_way)
+    await town.fund(ann, 9)
+    await ann.cashier.withdraw(9)
+    with pytest.raises(PendingError, match="move it away"):
+        await ann.cashier.hand_over(1, file, now=False)
+    with pytest.raises(PendingError):
+        await ann.cashier.resume()
+    assert (await ann.cashier.exchange(8)).state.phase is Phase.SETTLED
+    file.unlink()
+    await ann.cashier.resume()
+    assert read_bearer(file).units == 1
+
+
+@pytest.mark.parametrize("now", [True, False])
+async def test_small_coins_are_merged_until_one_order_can_pay(town: Town, now: bool) -> None:
+    """Twelve coins of one unit pay nine: no order takes nine inputs, so some are merged first."""
+    ann, bob = town.wallet("ann"), town.wallet("bob")
+    await town.fund(ann, 12)
+    for _ in range(12):
+        await ann.cashier.withdraw(1)
+    row, request = await bob.cashier.request(9, "")
+    assert (await ann.cashier.pay(request, now=now)).state.phase is Phase.SETTLED
+    assert await bob.cashier.look_for(row) is not None
+    assert (ann.units(), bob.units()) == (3, 9)
+
+
+async def test_deposit_of_more_coins_than_an_order_takes_goes_in_parts(town: Town) -> None:
+    """511 units are nine coins: two deposits, the same sum."""
+    ann = town.wallet("ann")
+    await town.fund(ann, 511)
+    await ann.cashier.withdraw(511)
+    outcome = await ann.cashier.deposit(511)
+    assert (outcome.state.phase, outcome.state.units) == (Phase.SETTLED, 511)
+    assert (ann.units(), await town.balance(ann)) == (0, 511)
