@@ -43,8 +43,9 @@ LAST_ROUND = 1000
 
 def measure() -> list[Figure]:
     """[orders_per_s, order_ratio, order_ratio_1m, order_http_ratio]."""
-    per_s, ratio = _median(uvloop.run(_frames(0)))
-    _, ratio_1m = _median(uvloop.run(_frames(MANY_COINS)))
+    empty, full = uvloop.run(_frames())
+    per_s, ratio = _median(empty)
+    _, ratio_1m = _median(full)
     _, http_ratio = _median(uvloop.run(_http()))
     frames = (
         f"frames of {FRAME} decoded requests, one after another, median of {RUNS} runs of {ORDERS} orders"
@@ -53,7 +54,13 @@ def measure() -> list[Figure]:
     return [
         Figure("orders_per_s", per_s, "orders/s", f"{frames}; durable, one process", 8000),
         Figure("order_ratio", ratio, "", f"the same, ratio {limit}", 0.6),
-        Figure("order_ratio_1m", ratio_1m, "", "the same with 1,000,000 coins on file", 0.8 * ratio),
+        Figure(
+            "order_ratio_1m",
+            ratio_1m,
+            "",
+            "the same with 1,000,000 coins on file, runs alternating; goal 0.8 of order_ratio",
+            0.8 * ratio,
+        ),
         Figure(
             "order_http_ratio",
             http_ratio,
@@ -125,28 +132,41 @@ class _Bench:
         await self.store.close()
 
 
-async def _frames(coins: int) -> list[tuple[float, float]]:
-    """(orders/s, ratio) of each run."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench = _Bench(Path(folder))
-        await bench.fill(coins)
-        results = []
+Runs = list[tuple[float, float]]
+"""(orders/s, ratio) of each run."""
+
+
+async def _frames() -> tuple[Runs, Runs]:
+    """
+    With an empty store, and with a million coins on file.
+
+    The runs alternate, so that what else the machine does falls on both.
+    """
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        empty, full = _Bench(Path(one)), _Bench(Path(other))
+        await full.fill(MANY_COINS)
+        results: tuple[Runs, Runs] = ([], [])
         for _ in range(RUNS):
-            bodies = await bench.requests(ORDERS)
-            requests = [Request(os.urandom(16), body) for body in bodies]
-            frames = [requests[start : start + FRAME] for start in range(0, ORDERS, FRAME)]
-            before = one_verify_two_signs_us()
-            start_s = time.perf_counter()
-            answers = [await bench.bank.handle(frame) for frame in frames]
-            order_us = (time.perf_counter() - start_s) / ORDERS * 1e6
-            limit_us = (before + one_verify_two_signs_us()) / 2
-            assert all(answer[0] == Kind.CERTIFICATES for frame in answers for answer in frame)
-            results.append((1e6 / order_us, limit_us / order_us))
-        await bench.close()
+            for bench, runs in zip((empty, full), results, strict=True):
+                runs.append(await _run(bench))
+        await empty.close()
+        await full.close()
     return results
 
 
-async def _http() -> list[tuple[float, float]]:
+async def _run(bench: _Bench) -> tuple[float, float]:
+    requests = [Request(os.urandom(16), body) for body in await bench.requests(ORDERS)]
+    frames = [requests[start : start + FRAME] for start in range(0, ORDERS, FRAME)]
+    before = one_verify_two_signs_us()
+    start_s = time.perf_counter()
+    answers = [await bench.bank.handle(frame) for frame in frames]
+    order_us = (time.perf_counter() - start_s) / ORDERS * 1e6
+    limit_us = (before + one_verify_two_signs_us()) / 2
+    assert all(answer[0] == Kind.CERTIFICATES for frame in answers for answer in frame)
+    return 1e6 / order_us, limit_us / order_us
+
+
+async def _http() -> Runs:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         bench = _Bench(place)
