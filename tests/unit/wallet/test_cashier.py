@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bank.ledger.accounts import credit
 from mixmint.errors import PendingError, Unavailable, UserError
 from tests.unit.wallet.town import Town
 from wallet.bearer import read_bearer
@@ -136,8 +137,6 @@ async def test_chain_is_caught_up_after_a_credit(town: Town) -> None:
     ann = town.wallet("ann")
     await town.fund(ann, 8)
     await ann.cashier.withdraw(4)
-    from bank.ledger.accounts import credit
-
     await town.store.run(lambda book: credit(town.signer.bank, ann.purse.account().public, 10, book))
     outcome = await ann.cashier.withdraw(8)
     assert outcome.state.phase is Phase.SETTLED

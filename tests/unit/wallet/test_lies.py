@@ -6,11 +6,16 @@ import pytest
 
 from bank.formats.answer import Answer, Body, Certificates, Refusal, Refused, Spent, sign_answer
 from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.order import Output
 from bank.formats.request import decode_request
+from bank.ledger.accounts import credit
 from mixmint.errors import PendingError
 from mixmint.keys import SigningKey
 from tests.unit.wallet.town import Town, Wallet
+from wallet.bearer import Bearer
 from wallet.machines.steps import Phase
+from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
 
 Lie = Callable[[Town, Answer], bytes]
@@ -58,10 +63,8 @@ async def funded(town: Town, units: int = 8) -> Wallet:
 async def test_wrong_answer_decides_nothing_and_is_kept(town: Town, reason: str) -> None:
     """The coin stays reserved, the bytes become a file, and an honest answer ends it later."""
     ann = await funded(town)
-    town.board.is_down = True
     ann.wire.bends = lambda answer: LIES[reason](town, Answer.decode(answer))
-    # The board is away, so the answer is all there is; but orders need its clock, so only the check needs it.
-    town.board.is_down = False
+    # The board shows rounds without entries, so that it can't make up for the answer.
     town.board.bends = lambda entries: []
     with pytest.raises(PendingError, match="evidence"):
         await ann.cashier.exchange(None)
@@ -104,8 +107,6 @@ async def test_a_coin_spent_by_a_stranger_is_lost_with_the_proof(town: Town) -> 
     ann = await funded(town)
     (record,) = ann.purse.coins(CoinState.FREE).values()
     thief = town.wallet("thief")
-    from wallet.bearer import Bearer
-
     await thief.cashier.receive(Bearer(town.signer.bank, (record.coin(),)))
     await ann.teller.sync()
     (lost,) = ann.purse.coins(CoinState.LOST).values()
@@ -119,8 +120,6 @@ async def test_spent_by_a_stranger_before_the_board_shows_it(town: Town) -> None
     """The refusal carries the proof; the coin is lost, and the exchange says so."""
     ann, thief = await funded(town), town.wallet("thief")
     (record,) = ann.purse.coins(CoinState.FREE).values()
-    from wallet.bearer import Bearer
-
     await thief.teller.sync()
     town.board.bends = lambda entries: []
     with pytest.raises(PendingError):
@@ -140,11 +139,58 @@ async def test_two_devices_with_one_seed_never_collide_for_long(town: Town) -> N
         twin.purse.set_fact("seed", seed)
     town.close(twin)
     twin = town.wallet("twin")
-    from bank.ledger.accounts import credit
-
     await town.store.run(lambda book: credit(town.signer.bank, ann.purse.account().public, 8, book))
     outcome = await twin.cashier.withdraw(8)
     assert outcome.state.phase is Phase.SETTLED
     assert (ann.units(), twin.units()) == (8, 8)
     assert len(twin.purse.coins(CoinState.VOID)) == 1
     assert twin.books.evidence() == []
+
+
+async def test_forged_certificates_on_the_board_pay_nothing(town: Town) -> None:
+    """An entry proves itself by the bank's signature, not by standing on the board."""
+    bob = town.wallet("bob")
+    row, request = await bob.cashier.request(8, "")
+    (output,) = request.outputs
+    forger = SigningKey.generate()
+    forged = sign_certificate(forger, town.signer.bank, 3, 0, output.coin)
+    entry = CertifiedEntry(output.coin, 3, 0, forged).encode()
+    town.board.bends = lambda entries: sorted([*entries, entry])
+    await town.tick()
+    assert await bob.cashier.look_for(row) is None
+    assert bob.units() == 0
+
+
+async def test_forged_spends_on_the_board_take_nothing(town: Town) -> None:
+    """A coin is spent when its own key signed."""
+    ann = await funded(town)
+    (record,) = ann.purse.coins(CoinState.FREE).values()
+    entry = SpentEntry(record.key().public, bytes(32), bytes(64)).encode()
+    town.board.bends = lambda entries: sorted([*entries, entry])
+    await town.tick()
+    await ann.teller.sync()
+    assert ann.units() == 8
+
+
+async def test_every_round_is_read_once(town: Town) -> None:
+    """The cursor is on disk with what was learnt: a later process goes on after it."""
+    ann = await funded(town)
+    town.close(ann)
+    again = town.wallet("ann")
+    assert again.books.cursor().round >= 2
+    await town.tick()
+    assert await again.teller.sync() == len(town.board.closed)
+    assert again.books.cursor() == town.board.closed[-1].after
+
+
+async def test_a_coin_of_another_value_than_asked_for_is_taken_but_pays_nothing(town: Town) -> None:
+    """Somebody who has seen the request can burn its id for less; the payee gets that coin all the same."""
+    ann, bob = await funded(town), town.wallet("bob")
+    row, request = await bob.cashier.request(8, "")
+    (output,) = request.outputs
+    burnt = PaymentRequest(request.bank, request.last_round, (Output(output.coin, 1),))
+    await ann.cashier.pay(burnt, now=True)
+    assert await bob.cashier.look_for(row) is None
+    assert bob.values() == [2]
+    outcome = await ann.cashier.deposit(1)
+    assert outcome.state.phase is Phase.SETTLED
