@@ -5,7 +5,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("mixmint", "mix", "replyblocks", "bank", "wallet")
-PURE = ("bank/ledger", "bank/formats", "mix/pool.py", "mix/packet", "replyblocks/conversation")
+PURE = (
+    "bank/ledger",
+    "bank/formats",
+    "mix/pool.py",
+    "mix/packet",
+    "replyblocks/conversation",
+    "wallet/machines",
+    "wallet/plans.py",
+)
 SOCKETS_AND_FILES = {"aiohttp", "socket", "sqlite3", "asyncio", "time", "random"}
 
 
