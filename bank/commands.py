@@ -1,7 +1,6 @@
 """The operator's commands of the bank: ``mixmint bank``."""
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -58,12 +57,18 @@ def init(
     Example:
       mixmint bank init /etc/mixmint/bank --gateway g1 --host 192.0.2.7 --port 7201 --operations-port 9201
     """
-    from bank.init import BankPlan, create_bank
+    from bank.init import create_bank
+    from replyblocks.init import http_url, network_beside
 
-    # Relative, so that a whole network's folder can be moved.
-    shown = os.path.relpath(network or folder.resolve().parent / "network.toml", folder.resolve())
-    plan = BankPlan(name, gateway, host, port, operations_port, board, shown, listen_host or host, url)
-    descriptor, key = create_bank(folder, plan)
+    settings: dict[str, str | int] = {
+        "name": name,
+        "board": board,
+        "network": network_beside(folder, network),
+        "host": listen_host or host,
+        "port": port,
+        "operations_port": operations_port,
+    }
+    descriptor, key = create_bank(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"bank {name} is made, signing key {key.public.hex()}")
     click.echo(f"give {descriptor} to the directory's authorities, and back up {folder / 'bank.key'}")
 

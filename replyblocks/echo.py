@@ -10,7 +10,6 @@ example of a service behind the mixes.
 """
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -21,24 +20,15 @@ from aiohttp import web
 from msgspec import Meta
 from prometheus_client import CollectorRegistry
 
-from mix.directory import Directory, Service, load_network, sign_descriptor
+from mix.directory import Directory, load_network
 from mix.endpoint import GatewayClient
-from mix.packet.geometry import TOKEN_BYTES
 from mixmint.database import Writer
 from mixmint.errors import MalformedMessage, UserError
-from mixmint.keys import (
-    SEED_BYTES,
-    BoxKey,
-    Label,
-    SigningKey,
-    labelled_hash,
-    read_secret,
-    write_new,
-    write_secret,
-)
+from mixmint.keys import SEED_BYTES, BoxKey, Label, SigningKey, labelled_hash, read_secret
 from mixmint.settings import Settings, describe, load
 from mixmint.web import Listener, operations_app, run, serve
 from replyblocks.formats import ANSWER_BODY_BYTES
+from replyblocks.init import create_service
 from replyblocks.remembering import Remembering, open_answers
 from replyblocks.service import Request, ServiceHost
 
@@ -67,27 +57,13 @@ def create_echo(folder: Path, name: str, gateway: str, operations_port: int, net
 
     Raises UserError if the folder exists and isn't empty: no key is ever overwritten.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} isn't empty; choose a new folder for the echo service")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity, endpoint = SigningKey.generate(), BoxKey.generate()
-    service = Service(
-        name=name,
-        kind="echo",
-        identity=identity.public,
-        gateway=gateway,
-        token=os.urandom(TOKEN_BYTES),
-        endpoint_public=endpoint.public,
-        url="",
-    )
-    write_secret(folder / "identity.key", identity.seed)
-    write_secret(folder / "endpoint.key", endpoint.secret)
-    settings = f'name = "{name}"\nnetwork = "{network}"\noperations_port = {operations_port}\n'
-    write_new(folder / "echo.toml", settings.encode())
-    open_answers(folder / "echo.db").close()
-    # Last: a descriptor means that all the rest is there.
-    write_new(folder / "descriptor", sign_descriptor(identity, service))
-    return folder / "descriptor"
+    settings: dict[str, str | int] = {"name": name, "network": network, "operations_port": operations_port}
+
+    def make_answers(_: SigningKey) -> None:
+        open_answers(folder / "echo.db").close()
+
+    descriptor, _ = create_service(folder, "echo", gateway, settings, stores=make_answers)
+    return descriptor
 
 
 def echo(_: sqlite3.Connection, request: Request) -> bytes:

@@ -49,21 +49,20 @@ def init_board(
     Example:
       mixmint board init board --gateway g1 --host board.example.org --port 8080 --operations-port 9080
     """
-    from bank.board.init import BoardPlan, create_board
+    from bank.board.init import create_board
+    from replyblocks.init import http_url, network_beside
 
-    plan = BoardPlan(
-        name=name,
-        gateway=gateway,
-        host=listen_host or host,
-        port=port,
-        operations_port=operations_port,
-        url=url or f"http://{f'[{host}]' if ':' in host else host}:{port}",
-        round_ms=round_ms,
-        network=network or folder.parent / "network.toml",
-        bank=bank,
-        bank_key=bank_key or "",
-    )
-    descriptor = create_board(folder, plan)
+    settings: dict[str, str | int] = {
+        "name": name,
+        "network": network_beside(folder, network),
+        "bank": bank,
+        **({"bank_key": bank_key} if bank_key else {}),
+        "host": listen_host or host,
+        "port": port,
+        "operations_port": operations_port,
+        "round_ms": round_ms,
+    }
+    descriptor = create_board(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"{folder} is ready. Hand {descriptor} to the directory's authorities; then:")
     click.echo(f"  mixmint board run --config {folder / 'board.toml'}")
 
