@@ -39,7 +39,6 @@ class Figure:
             "unit": self.unit,
             "goal": self.goal,
             "met": self.met,
-            "method": self.method,
         }
 
 
