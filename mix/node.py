@@ -69,6 +69,9 @@ class Mix:
         self._arrived = arrived
         self._pending: dict[FrameId, list[Slot]] = {}
         peers = set(next_hops.values())
+        if strays := file.drop_strays(next_hops):
+            _log.warning("%d packets dropped: the directory no longer has where they were to go", strays)
+            metrics.dropped.labels("next-hop").inc(strays)
         # Released by the pool, waiting for their link. Still "held" in the file: a restart pools them again.
         self._released: dict[str, deque[Slot]] = {peer: deque() for peer in peers}
         self._unacknowledged = {peer: file.outgoing(peer) for peer in peers}

@@ -21,12 +21,12 @@ import sqlite3
 import threading
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NewType
 
-from mix.frame import Frame, FrameId
+from mix.frame import FRAME_ID_BYTES, MOST_PACKETS, Frame, FrameId
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES, KeyId
 from mixmint.database import open_database
 from mixmint.errors import FatalError
@@ -157,6 +157,24 @@ class PoolFile:
             self._outgoing -= len(slots)
         # After COMMIT: before it, a frame that is to be sent again could be overwritten.
         self._free.extend(slots)
+
+    def drop_strays(self, next_hops: Mapping[bytes, str]) -> int:
+        """
+        Drop held packets for other keys than these, and frames for other peers; returns how many packets.
+
+        For the start. A new directory may have no place for them any more, and a mix that can't say where a
+        packet goes would stop at its release, at every start. Killed in the middle, the next start goes on.
+        """
+        strays = [slot for slot in self.held() if self.hop(slot) not in next_hops]
+        for at in range(0, len(strays), MOST_PACKETS):
+            self.send("", FrameId(os.urandom(FRAME_ID_BYTES)), strays[at : at + MOST_PACKETS])
+        before, peers = len(self), set(next_hops.values())
+        with self._lock:
+            outgoing = self._rows("SELECT peer, frame FROM outgoing")
+        for peer, frame_id in outgoing:
+            if peer not in peers:
+                self.acknowledged(peer, FrameId(frame_id))
+        return before - len(self)
 
     def close(self) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """What a mix holds: from intake to link, with the real pool file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -30,10 +30,10 @@ class Daemon:
     minimum: int = 0
     capacity: int = 2048
 
-    def start(self) -> None:
+    def start(self, successors: Collection[str] = ("g1", "g2")) -> None:
         directory = NETWORK.directory
         self.metrics = NodeMetrics()
-        self.hops = next_hops([directory.node(name) for name in directory.successors("m3")])
+        self.hops = next_hops([directory.node(name) for name in successors])
         self.file = PoolFile(self.path, lambda _: True)
         pool: TimedPool[Slot] = TimedPool(Random(1), minimum=self.minimum, fraction=1.0)
         self.mix = Mix(self.file, pool, self.hops, self.capacity, self.metrics, lambda: None)
@@ -165,3 +165,22 @@ async def test_no_cover_when_keys_have_run_out() -> None:
     assert await source.packets(NOW_S + 10**8) == []
     with pytest.raises(UserError):
         NETWORK.directory.node("m1").key_at(NOW_S + 10**8)
+
+
+async def test_what_a_new_directory_leads_nowhere_is_dropped_at_the_start(daemon: Daemon) -> None:
+    """
+    A gateway left, or has new keys: what is in the pool or on its way for it must not stop the mix for ever.
+    """
+    daemon.minimum = 0
+    await daemon.take("g1")
+    daemon.mix.release()
+    assert await daemon.mix.next_frame("g1") is not None
+    await daemon.take("g1", "g2", "g1")
+    daemon.file.close()
+    daemon.start({"g2"})
+    daemon.mix.release()
+    left = await daemon.mix.next_frame("g2")
+    assert left is not None
+    assert left.count == 1
+    assert len(daemon.file) == 1
+    assert daemon.dropped("next-hop") == 3
