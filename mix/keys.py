@@ -34,7 +34,9 @@ class NodeKeys:
 
     def newest_epoch(self, now_s: float) -> int:
         """How long to remember a frame's id: as long as any packet in it could be replayed."""
-        return max(key.epoch for key in self.keys if key.is_accepted(now_s))
+        accepted = [key.epoch for key in self.keys if key.is_accepted(now_s)]
+        # None is accepted any more: the daemon goes on, and drops what comes, until it gets a new directory.
+        return max(accepted or (key.epoch for key in self.keys))
 
     def __repr__(self) -> str:
         return f"NodeKeys({len(self.keys)} keys)"

@@ -160,6 +160,17 @@ async def test_a_key_out_of_its_time_accepts_nothing(tmp_path: Path) -> None:
         assert late.keeper.kept[0].packets == b""
 
 
+async def test_a_node_whose_keys_have_all_run_out_drops_packets_and_goes_on(tmp_path: Path) -> None:
+    """Each packet is of a past epoch; the intake itself doesn't fail over it."""
+    async with node(tmp_path) as one:
+        packet, network = one.packet(), one.network
+    last = max(key.accepted_until_s for key in network.directory.node("m1").sphinx_keys)
+    async with node(tmp_path, network, now_s=last + 1) as late:
+        assert await asyncio.wait_for(late.intake.accept(frame(b"b", packet)), 5)
+        assert late.dropped("epoch") == 1
+        assert not late.loop.done()
+
+
 async def test_no_room_takes_nothing(tmp_path: Path) -> None:
     """The sender keeps the frame and slows down; no tag is recorded, so it is good later."""
     async with node(tmp_path) as one:
