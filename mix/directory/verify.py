@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from mix.directory.document import Directory, Node, Service
 from mix.packet.build import key_id
 from mix.packet.geometry import BODY_BYTES, TOKEN_BYTES
-from mixmint.errors import MalformedMessage
+from mix.packet.group import is_canonical, multiply
+from mixmint.errors import MalformedMessage, MalformedPacket
 from mixmint.keys import PUBLIC_BYTES, Label, SigningKey, labelled_hash
 from mixmint.keys import verify as verify_signature
 from mixmint.wire import Bytes32, Bytes64, Message, decode, encode
@@ -20,6 +21,9 @@ DIRECTORY_HASH = Label("mixmint/directory-hash/v1")
 MOST_BYTES = 1 << 20
 SKEW_S = 300
 """A reader's clock may be this far behind the authorities'."""
+
+_ANY_SCALAR = bytes(32)
+"""Clamped it is 2^254: a multiple of 8, so points of small order become zero, and no others do."""
 
 _log = logging.getLogger("mix.directory")
 
@@ -122,6 +126,7 @@ def _check_node(node: Node) -> None:
     for key in node.sphinx_keys:
         if key_id(key.public) != key.key_id or key.not_after_s <= key.not_before_s:
             raise MalformedMessage("key", f"a key of {node.name} has a wrong id or an empty epoch")
+        _check_public(key.public, node.name)
     # 6b. Epochs rise, so "the last accepted key" means the newest.
     epochs = [key.epoch for key in node.sphinx_keys]
     if epochs != sorted(set(epochs)):
@@ -131,6 +136,23 @@ def _check_node(node: Node) -> None:
     wanted = (TOKEN_BYTES, PUBLIC_BYTES) if node.role == "gateway" else (0, 0)
     if discard != wanted or (node.client_port != 0) != (node.role == "gateway"):
         raise MalformedMessage("node", f"{node.name} has not the fields of a {node.role}")
+    if node.role == "gateway":
+        _check_public(node.discard_public, node.name)
+
+
+def _check_public(public: bytes, name: str) -> None:
+    """
+    An X25519 key that packets are made for is canonical and of large order.
+
+    With another no packet can be made at all: one node's bad key would stop every sender, and every mix's
+    cover.
+    """
+    try:
+        if not is_canonical(public):
+            raise MalformedPacket("alpha")
+        multiply(_ANY_SCALAR, public)
+    except MalformedPacket:
+        raise MalformedMessage("key", f"a key of {name} is no usable X25519 key") from None
 
 
 def _check_cascades(directory: Directory) -> None:
@@ -145,3 +167,4 @@ def _check_cascades(directory: Directory) -> None:
 def _check_service(service: Service, directory: Directory) -> None:
     if service.gateway not in directory.gateway_names():
         raise MalformedMessage("service", f"{service.name} is behind {service.gateway}, no gateway")
+    _check_public(service.endpoint_public, service.name)

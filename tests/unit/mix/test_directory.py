@@ -22,6 +22,7 @@ from mix.directory import (
     write_network,
 )
 from mix.directory.build import Parameters, build
+from mix.packet.build import key_id
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import SigningKey
 from mixmint.wire import decode, encode
@@ -118,6 +119,8 @@ def test_time_and_grace(caplog: pytest.LogCaptureFixture) -> None:
 
 M1 = NETWORK.directory.node("m1")
 G1 = NETWORK.directory.node("g1")
+SMALL_ORDER = bytes([1]) + bytes(31)
+NOT_CANONICAL = bytes([0xFF]) * 31 + bytes([0x7F])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,16 @@ G1 = NETWORK.directory.node("g1")
         ("node", lambda: with_node("m1", discard_token=G1.discard_token)),
         ("key", lambda: with_key(key_id=bytes(16))),
         ("key", lambda: with_key(public=bytes(32))),
+        ("key", lambda: with_key(public=SMALL_ORDER, key_id=key_id(SMALL_ORDER))),
+        ("key", lambda: with_key(public=NOT_CANONICAL, key_id=key_id(NOT_CANONICAL))),
+        ("key", lambda: with_node("g1", discard_public=bytes(32))),
+        (
+            "key",
+            lambda: msgspec.structs.replace(
+                NETWORK.directory,
+                services=(msgspec.structs.replace(service(), endpoint_public=SMALL_ORDER),),
+            ),
+        ),
         ("key", lambda: with_key(not_after_s=M1.sphinx_keys[0].not_before_s)),
         ("key", lambda: with_node("m1", sphinx_keys=M1.sphinx_keys[::-1])),
         ("cascade", lambda: msgspec.structs.replace(NETWORK.directory, cascades=(("m1", "m2", "m2"),))),
