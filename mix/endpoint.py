@@ -65,6 +65,9 @@ class GatewayClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=pinned_context(self._gateway), limit=8),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            # A cookie would link an endpoint's connections; a packed answer could unpack to any size.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
         return self
 
@@ -109,10 +112,13 @@ class GatewayClient:
                 self._gateway.name,
                 answer.turned_away,
             )
-        return [
-            MailboxItem(item.number, messages.unmask_token(self._owner, item), Packet(item.packet))
-            for item in answer.items
-        ]
+        try:
+            return [
+                MailboxItem(item.number, messages.unmask_token(self._owner, item), Packet(item.packet))
+                for item in answer.items
+            ]
+        except MalformedMessage as error:
+            raise _nonsense(error) from None
 
     async def _fetch(self, wait_s: float, acknowledge: Sequence[int]) -> FetchAnswer:
         wait_ms = min(int(wait_s * 1000), messages.MOST_WAIT_MS)
@@ -141,7 +147,9 @@ class GatewayClient:
         data = messages.sign_request(label, self._owner, self._gateway.identity, time.time(), body)
         timeout = aiohttp.ClientTimeout(total=wait_s + ANSWER_S)
         try:
-            async with self._session.post(self._url + path, data=data, timeout=timeout) as response:
+            async with self._session.post(
+                self._url + path, data=data, timeout=timeout, allow_redirects=False
+            ) as response:
                 answer = await _read_bounded(response.content)
                 status, date = response.status, response.headers.get("Date", "")
         except aiohttp.ClientConnectorCertificateError:
@@ -168,7 +176,7 @@ def explain_refusal(name: str, date: str, now_s: float) -> str:
     """What to tell after a 400. It says nothing, but its Date header shows a clock that is wrong."""
     try:
         ahead_s = now_s - parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         ahead_s = 0.0
     if abs(ahead_s) > messages.SKEW_S:
         way = "ahead of" if ahead_s > 0 else "behind"
@@ -195,4 +203,8 @@ def _decode(data: bytes, kind: type[FetchAnswer]) -> FetchAnswer:
     try:
         return decode(data, kind, messages.MOST_ANSWER_BYTES)
     except MalformedMessage as error:
-        raise UserError(f"the gateway's answer makes no sense ({error}); is its version the same?") from None
+        raise _nonsense(error) from None
+
+
+def _nonsense(error: MalformedMessage) -> UserError:
+    return UserError(f"the gateway's answer makes no sense ({error}); is its version the same?")

@@ -64,9 +64,13 @@ class LinkSender:
                 connector=aiohttp.TCPConnector(ssl=self._tls, limit=1, keepalive_timeout=self._keep_s),
                 timeout=self._timeout,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
             )
+        data = encode_frame(frame, os.urandom)
         try:
-            async with self._session.post(self._url, data=encode_frame(frame, os.urandom)) as response:
+            # Redirected, the frame would go wherever the peer says, in the clear if it says so.
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             return "unreachable"

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 
 from mix.certificates import make_certificate
 from mix.directory import Node
@@ -194,6 +195,32 @@ async def test_an_impostor_gets_no_frame(tmp_path: Path) -> None:
         assert await sender.send(frame()) == "unreachable"
         assert link.sink.frames == []
         await sender.close()
+
+
+async def test_a_peer_can_not_send_our_frames_elsewhere(tmp_path: Path) -> None:
+    """A redirect is a refusal: a node posts to the addresses of its directory and to nothing else."""
+    reached = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(await reader.read(100))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with hop(tmp_path) as link, await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+
+        async def redirect(_: object) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"http://127.0.0.1:{port}/"})
+
+        front = Front(redirect, link.refused.append)
+        tls = link_server_context(tmp_path / "m2.crt", tmp_path / "m2.key", [link.m1], link.refused.append)
+        await front.start("127.0.0.1", 0, tls)
+        link.m2 = msgspec.structs.replace(link.m2, link_port=front.port)
+        sender = link.sender()
+        assert await sender.send(frame()) == "refused"
+        assert reached == []
+        await sender.close()
+        await front.stop()
 
 
 async def test_the_announced_next_certificate_is_good_too(tmp_path: Path) -> None:
