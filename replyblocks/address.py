@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from mix.directory import Directory
 from mix.packet.geometry import TOKEN_BYTES, Token
+from mix.packet.group import is_usable_public
 from mixmint.errors import UserError
 from mixmint.keys import PUBLIC_BYTES, Label, labelled_hash
 from replyblocks.member import Member
@@ -102,6 +103,9 @@ def decode_address(text: str) -> Address:
     # Base32 has several texts for some byte strings; an address has one.
     if address is None or address.encode() != compact:
         raise _mistyped()
+    # Such a message would wait in the outbox for ever, with all behind it: no packet can be made for the key.
+    if not is_usable_public(address.endpoint):
+        raise UserError("the address is no good: nothing can be sent to its key; ask for another one")
     return address
 
 

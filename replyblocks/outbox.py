@@ -28,7 +28,7 @@ from replyblocks.store import Kind, Store, to_hour
 DEFAULT_BLOCKS = 4
 
 State = Literal["queued", "sent", "answered", "expired"]
-"""expired: an answer whose reply blocks died before it could be sent."""
+"""expired: what it was to go through (an answer's reply blocks, an address's gateway) is gone."""
 
 
 class OutboxRow(Message, frozen=True):
@@ -132,7 +132,8 @@ class Outbox:
         The packets of an outbox message: to an address by fresh routes, an answer by its blocks, in order.
 
         The same block always carries the same fragment, so a packet sent twice is twice the same packet.
-        Empty, and the message isn't queued any longer, when its blocks have died in the meantime.
+        Empty, and the message isn't queued any longer, when its blocks have died in the meantime, or its
+        address's gateway has left the directory: it must not hold up those behind it.
         """
         name, row = self._row(number)
         directory = self._member.directory
@@ -140,20 +141,25 @@ class Outbox:
         if row.blocks:
             first = first_mix_keys(directory, now_s)
             if not all(is_usable(ReplyBlock(block), first, now_s) for block in row.blocks):
-                with self._store.transaction():
-                    self._put(name, replace(row, state="expired"), waiting=False)
-                return []
+                return self._expire(name, row)
             return [
                 use_reply_block(ReplyBlock(block), data)
                 for block, data in zip(row.blocks, fragments, strict=True)
             ]
         address = decode_address(row.to)
+        if address.gateway not in directory.gateway_names():
+            return self._expire(name, row)
         return [
             build_forward(
                 directory.route(address.gateway, address.token, address.endpoint, now_s, self._rng), data
             )
             for data in fragments
         ]
+
+    def _expire(self, name: bytes, row: OutboxRow) -> list[Addressed]:
+        with self._store.transaction():
+            self._put(name, replace(row, state="expired"), waiting=False)
+        return []
 
     def sent(self, number: int) -> None:
         """The gateway has all of the message's packets."""

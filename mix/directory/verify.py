@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from mix.directory.document import Directory, Node, Service
 from mix.packet.build import key_id
 from mix.packet.geometry import BODY_BYTES, TOKEN_BYTES
-from mix.packet.group import is_canonical, multiply
-from mixmint.errors import MalformedMessage, MalformedPacket
+from mix.packet.group import is_usable_public
+from mixmint.errors import MalformedMessage
 from mixmint.keys import PUBLIC_BYTES, Label, SigningKey, labelled_hash
 from mixmint.keys import verify as verify_signature
 from mixmint.wire import Bytes32, Bytes64, Message, decode, encode
@@ -21,9 +21,6 @@ DIRECTORY_HASH = Label("mixmint/directory-hash/v1")
 MOST_BYTES = 1 << 20
 SKEW_S = 300
 """A reader's clock may be this far behind the authorities'."""
-
-_ANY_SCALAR = bytes(32)
-"""Clamped it is 2^254: a multiple of 8, so points of small order become zero, and no others do."""
 
 _log = logging.getLogger("mix.directory")
 
@@ -141,18 +138,9 @@ def _check_node(node: Node) -> None:
 
 
 def _check_public(public: bytes, name: str) -> None:
-    """
-    An X25519 key that packets are made for is canonical and of large order.
-
-    With another no packet can be made at all: one node's bad key would stop every sender, and every mix's
-    cover.
-    """
-    try:
-        if not is_canonical(public):
-            raise MalformedPacket("alpha")
-        multiply(_ANY_SCALAR, public)
-    except MalformedPacket:
-        raise MalformedMessage("key", f"a key of {name} is no usable X25519 key") from None
+    # Else no packet could be made for it: one bad key would stop every sender, and every mix's cover.
+    if not is_usable_public(public):
+        raise MalformedMessage("key", f"a key of {name} is no usable X25519 key")
 
 
 def _check_cascades(directory: Directory) -> None:

@@ -48,6 +48,18 @@ def multiply(scalar: bytes, element: bytes) -> bytes:
         raise MalformedPacket("alpha") from None
 
 
+def is_usable_public(public: bytes) -> bool:
+    """Whether packets can be made for this public key: canonical, and not of small order."""
+    if not is_canonical(public):
+        return False
+    try:
+        # Clamped, zero is 2^254: points of small order become zero, and no others do.
+        multiply(bytes(32), public)
+    except MalformedPacket:
+        return False
+    return True
+
+
 def blinding_factor(key: bytes) -> bytes:
     """The 32-byte scalar by which a hop blinds alpha, from its 16-byte derived key."""
     return sha256(_BLINDING + key).digest()

@@ -1,6 +1,7 @@
 """Addresses as text."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,13 @@ def test_truncated_and_longer_texts_are_refused() -> None:
     for more in ("a", "aa", "=", "aaaaaaaa"):
         with pytest.raises(UserError):
             decode_address(text + more)
+
+
+def test_an_address_that_nothing_can_be_sent_to_is_refused() -> None:
+    """Its endpoint key is of small order, or not canonical: refused before anything is queued for it."""
+    for endpoint in (bytes(32), bytes([1]) + bytes(31), bytes([0xFF]) * 32):
+        with pytest.raises(UserError, match="no good"):
+            decode_address(replace(ADDRESS, endpoint=endpoint).encode())
 
 
 def test_the_encoding_is_frozen() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from mix.packet.build import build_forward
@@ -200,6 +201,20 @@ async def test_an_answer_whose_blocks_die_in_the_outbox_does_not_hold_up_others(
     async with people.post("bob") as post:
         assert post.messages.outbox.packets(1, later_s) == []
     assert await people.states("bob") == ["expired"]
+
+
+async def test_a_message_whose_gateway_left_does_not_hold_up_others(people: People) -> None:
+    """A new directory no longer lists the receiver's gateway: the message is marked expired, no error."""
+    people.network.is_down = True
+    with pytest.raises(Unavailable):
+        await people.send("alice", "bob", "hello")
+    people.network.is_down = False
+    listed = people.alice.directory
+    nodes = tuple(node for node in listed.nodes if node.name != "g2")
+    people.alice.directory = msgspec.structs.replace(listed, nodes=nodes)
+    async with people.post("alice") as post:
+        assert await post.send_queued() == []
+    assert await people.states("alice") == ["expired"]
 
 
 async def test_junk_at_the_address_is_dropped_and_counted(people: People) -> None:
