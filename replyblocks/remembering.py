@@ -76,7 +76,14 @@ class Remembering:
             "SELECT digest, answer FROM answer WHERE request_id = ?", (request.request_id,)
         ).fetchone()
         if found is not None:
-            return bytes(found[1]) if found[0] == digest else REFUSED
+            if found[0] != digest:
+                return REFUSED
+            # Asked anew with a later expiry: pruned by the first one, a resend would be worked on again.
+            connection.execute(
+                "UPDATE answer SET expires_s = ? WHERE request_id = ? AND expires_s < ?",
+                (request.expires_s, request.request_id, request.expires_s),
+            )
+            return bytes(found[1])
         answer = self._perform(connection, request)
         connection.execute(
             "INSERT INTO answer (request_id, digest, answer, expires_s) VALUES (?, ?, ?, ?)",

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ async def test_answers_are_kept_as_long_as_a_resend_can_come(desk: Desk) -> None
     desk.now_s += PRUNE_EVERY_S + 1
     await desk.ask()
     assert await desk.kept() == 0
+
+
+async def test_an_answer_lives_as_long_as_the_latest_expiry_of_its_request(desk: Desk) -> None:
+    """Asked anew with a later expiry while the answer is there, resends come until that one is over."""
+    first = request(expires_s=2000)
+    anew = replace(first, expires_s=9000)
+    assert await desk.ask(first) == [b"1"]
+    desk.now_s = 2100
+    assert await desk.ask(anew) == [b"1"]
+    assert await desk.ask(first) == [b"1"]
+    desk.now_s = 8000
+    await desk.ask()
+    assert await desk.ask(anew) == [b"1"]
 
 
 async def test_a_flood_pushes_out_those_that_live_longest(tmp_path: Path) -> None:
