@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bank.formats.answer import Kind
 from bank.ledger import Moment, Prepared, Signer, prepare, settle
-from bank.outbox import BoardClock
+from bank.outbox import BoardClock, newest_closed
 from bank.store import SqliteBook, Store
 from mixmint.errors import FatalError, MixmintError, Unavailable, UserError
 from replyblocks.service import Request
@@ -146,6 +146,9 @@ class Bank:
         return [prepare(body, self._signer, moment) for body in bodies]
 
     def _settle(self, batch: Sequence[Prepared], book: SqliteBook, moment: Moment) -> list[bytes]:
+        # A round may have closed since the batch was prepared, and what lapsed in it is deleted: judged by
+        # the round before, a new hold would begin in the old one's last round. An earlier promise is kept.
+        moment = Moment(max(moment.closed, newest_closed(book)), moment.epoch)
         return [settle(prepared, self._signer, book, moment) for prepared in batch]
 
     def _dispatch(self) -> None:

@@ -14,9 +14,9 @@ def settle(prepared: Prepared, signer: Signer, book: Book, moment: Moment) -> by
     """
     Decide a request inside the book's transaction; the signed answer's bytes.
 
-    ``moment`` is the one that it was prepared with. The request happens whole or not at all, and whatever it
-    is, the requests beside it in the transaction are not touched. Raises FatalError when the books contradict
-    themselves.
+    ``moment`` is the one that it was prepared with, or a later round of the same epoch. The request happens
+    whole or not at all, and whatever it is, the requests beside it in the transaction are not touched. Raises
+    FatalError when the books contradict themselves.
     """
     if isinstance(prepared, Exchange):
         return exchange(prepared, signer, book, moment)

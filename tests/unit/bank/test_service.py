@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bank.formats.answer import Answer, Certificates, Spent
+from bank.board.feed import FeedReceipt
+from bank.formats.answer import Answer, Certificates, Hold, Spent
+from bank.formats.order import tau_of
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
-from bank.outbox import BoardClock
+from bank.outbox import BoardClock, record
 from bank.service import BATCH_REQUESTS, MOST_WAITING, Bank
 from bank.store import SqliteBook, Store, open_books, run_once
 from mixmint.errors import FatalError, Unavailable, UserError
@@ -176,3 +178,17 @@ async def test_books_in_doubt_stop_the_bank(desk: Desk, bank: Bank, monkeypatch:
     with pytest.raises(FatalError, match="in doubt"):
         await bank.failed()
     assert desk.groups() == []
+
+
+async def test_a_batch_that_waited_is_judged_by_the_clock_of_its_commit(desk: Desk, bank: Bank) -> None:
+    """A round closed while it was verified: judged by the round before, two holds on a coin would overlap."""
+    coin, last = desk.coin(3), desk.closed + desk.terms.hold_rounds
+    first, second = (desk.order([coin], [fresh(3)[1]], tau=tau_of(h)) for h in (b"1" * 32, b"2" * 32))
+    earlier = desk.read(first, await bank.ask(encode_request(first))).body
+    bank.clock.heard(last - 1)  # type: ignore[attr-defined]
+    receipt = FeedReceipt(1, last + 1, last, bytes(64))
+    await bank.store.run(lambda book: record(book, receipt))  # type: ignore[attr-defined]
+    later = desk.read(second, await bank.ask(encode_request(second))).body
+    assert isinstance(earlier, Hold)
+    assert isinstance(later, Hold)
+    assert later.from_round > earlier.to_round
