@@ -8,14 +8,17 @@ Whether an answer is the bank's, and answers what was asked. Only then is it bel
    statement as the next link of the chain.
 
 A refusal for a reason that the wallet's own bytes contradict fails step 4: the order was well-formed, its
-signatures hold, its sums are equal, it is for this bank.
+signatures hold, its sums are equal, it is for this bank; the account exists and its balance suffices, as the
+statement says that the request itself names. So does a booking that the holder never signed for: the next
+request names the chain's head, and would accept it.
 
 Source: docs/spec/order.md, docs/spec/account.md.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from bank.formats.account import SignedStatement, Statement
+from bank.formats.account import Operation, SignedStatement, Statement
 from bank.formats.answer import (
     Answer,
     Body,
@@ -57,15 +60,27 @@ class Bank:
 
 
 @dataclass(frozen=True, slots=True)
+class Booking:
+    """What a request that the holder signed lets the bank book: its statement's number, kind and amount."""
+
+    sequence: int
+    operation: Operation
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """
     What the wallet knows besides the request: the account chain's last verified statement (``head``), the
-    newest round that the board shows (``closed``), and what a deposit's coins are worth (``units``).
+    newest round that the board shows (``closed``), what a deposit's coins are worth (``units``), the seals of
+    the operation's own orders, and what the bank may book, by the digest of the request.
     """
 
     head: Head
     closed: int
     units: int = 0
+    seals: frozenset[bytes] = frozenset()
+    bookings: Mapping[bytes, Booking] = field(default_factory=dict)
 
 
 def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | Wrong:
@@ -86,9 +101,9 @@ def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | W
 def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
     """Why a signed answer is wrong; empty when it isn't."""
     if isinstance(body, Refused):
-        return _refusal(asked, body, known.closed)
+        return _refusal(asked, body, known)
     if isinstance(asked, ReadAccount):
-        return _statements(bank, asked, body, known.head)
+        return _statements(bank, asked, body, known)
     if isinstance(asked, Withdraw):
         outputs = asked.signed.request.outputs
         if isinstance(body, Withdrawn):
@@ -100,21 +115,31 @@ def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
     if isinstance(asked, Deposit):
         if isinstance(body, Credited):
             return _statement(bank, asked, body.statement, known.head, known.units)
-        return _proof(asked.order.order, body)
+        if type(body) is Spent and body.seal in known.seals:
+            # Whoever executed this deposit has a statement to show; its proof says nothing about a stranger.
+            return "deposit-without-statement"
+        return _proof(asked.order.order, body, known)
     if isinstance(asked, SignedOrder):
         if isinstance(body, Certificates):
             return _certificates(bank, asked.order.outputs, body)
         if isinstance(body, Spent):
-            return _proof(asked.order, body)
+            return _proof(asked.order, body, known)
         return _taken(bank, asked.order.outputs, body)
     return "another-kind"
 
 
-def _refusal(asked: BankRequest, body: Refused, closed: int) -> str:
+def _refusal(asked: BankRequest, body: Refused, known: Known) -> str:
+    closed, head = known.closed, known.head
     if body.reason in _NEVER_TRUE:
+        return "false-refusal"
+    if body.reason is Refusal.NO_ACCOUNT and head is not None:
         return "false-refusal"
     if isinstance(asked, ReadAccount):
         return "" if body.reason is Refusal.NO_ACCOUNT else "false-refusal"
+    if isinstance(asked, Withdraw) and body.reason is Refusal.BALANCE and head is not None:
+        units = sum(1 << output.exponent for output in asked.signed.request.outputs)
+        if asked.signed.request.head == head.head() and units <= head.balance:
+            return "false-refusal"
     order = _order_of(asked)
     last_round = order.last_round if order else 0
     if isinstance(asked, Withdraw):
@@ -144,10 +169,13 @@ def _certificates(bank: Bank, outputs: tuple[Output, ...], body: Certificates) -
     return ""
 
 
-def _proof(order: Order, body: Body) -> str:
+def _proof(order: Order, body: Body, known: Known) -> str:
     """*Spent* and *held*: only a holder of that coin's secret can have signed."""
     if not isinstance(body, Spent | Held):
         return "another-kind"
+    if isinstance(body, Held) and body.seal in known.seals:
+        # The bank has this signature from us; but an order without tau holds nothing.
+        return "held-by-itself"
     if body.index >= len(order.inputs) or order.inputs[body.index] != body.coin_key:
         return "proof-of-another-coin"
     return "" if body.proves() else "false-proof"
@@ -177,7 +205,7 @@ def _statement(bank: Bank, asked: Withdraw | Deposit, signed: SignedStatement, h
     return "" if statement.follows(head) else "broken-chain"
 
 
-def _statements(bank: Bank, asked: ReadAccount, body: Body, head: Head) -> str:
+def _statements(bank: Bank, asked: ReadAccount, body: Body, known: Known) -> str:
     if not isinstance(body, Statements):
         return "another-kind"
     # The head may have moved on since it was asked (two operations at once, an answer that lay in the post):
@@ -189,10 +217,20 @@ def _statements(bank: Bank, asked: ReadAccount, body: Body, head: Head) -> str:
             return "false-statement"
         if statement.sequence != asked.sequence if earlier is None else not statement.follows(earlier):
             return "broken-chain"
-        if not _agrees(statement, head):
+        if not _agrees(statement, known.head):
             return "forked-chain"
+        if not _was_asked_for(statement, known.bookings):
+            return "invented-booking"
         earlier = statement
     return ""
+
+
+def _was_asked_for(statement: Statement, bookings: Mapping[bytes, Booking]) -> bool:
+    """Whether the holder signed for it, at this place in the chain; the operator's statements need nobody."""
+    if statement.operation in (Operation.OPENED, Operation.CREDIT):
+        return True
+    booked = Booking(statement.sequence, statement.operation, statement.amount)
+    return bookings.get(statement.digest) == booked
 
 
 def _agrees(statement: Statement, head: Head) -> bool:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from bank.board.client import Cursor, VerifiedRound
-from bank.formats.account import SignedStatement, Statement
-from bank.formats.coin import Coin, coin_id
+from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
+from bank.formats.coin import Coin, coin_id, total_units
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
 from mixmint.errors import FatalError
 from mixmint.keys import SigningKey
-from wallet.answers import Bank, Known
+from wallet.answers import Bank, Booking, Known
 from wallet.derivation import Purpose
-from wallet.lookout import OURS_TO_COME, Lookout
+from wallet.lookout import OURS_TO_COME, Lookout, seals_of
 from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.steps import (
@@ -75,10 +75,24 @@ class Books:
     def known(self, state: Machine) -> Known:
         """What an answer to this operation is checked against."""
         cursor = self.cursor()
-        units = 0
-        if isinstance(state, AccountState):
-            units = sum(self.worth(state.inputs()).values())
-        return Known(self.head(), cursor.round if cursor else 0, units)
+        closed, seals = cursor.round if cursor else 0, frozenset(seals_of(state))
+        if not isinstance(state, AccountState):
+            return Known(self.head(), closed, seals=seals)
+        units = sum(self.worth(state.inputs()).values())
+        return Known(self.head(), closed, units, seals, self._bookings())
+
+    def _bookings(self) -> dict[bytes, Booking]:
+        """What the bank may book on the account: every request that was ever signed, by its digest."""
+        bookings = {}
+        for stored in self.purse.operations().values():
+            state = stored.state
+            if isinstance(state, AccountState):
+                deposited = sum(self.worth(state.inputs()).values())
+                for data in state.requests:
+                    request = SignedAccountRequest.read(Reader(data)).request
+                    units = deposited + total_units(output.exponent for output in request.outputs)
+                    bookings[request.digest()] = Booking(request.sequence, request.operation, units)
+        return bookings
 
     def worth(self, coins: Sequence[bytes]) -> dict[bytes, int]:
         """What each of these coins of ours is worth, in units."""

@@ -9,27 +9,31 @@ One order: from the first byte to the board.
                earlier form
     asked      spent, by a stranger's order       refused     Lose that coin, Free the others, Void outputs
     asked      taken, an own output               asked       MakeOutputs; then Renewed: Ask the new form
-    asked      taken, the payee's output          refused     Free inputs, Void outputs
+    asked      taken, the payee's output:
+               certified                          refused     Free inputs, Void outputs
+               promised to a held order           held        -
     asked      held                               held        -
-    held       Clock past the hold                asked       Ask again
+    held       Clock past the hold, or the        asked       Ask again
+               order's last round
     asked      too late                           refused     Free inputs, Void outputs
     asked      unknown certificate, expired coin  refused     Dispute that coin, Free the others, Keep proof
     asked      any other refusal                  refused     Keep evidence, Free inputs, Void outputs
     asked      Wrong                              asked       Keep evidence; asked anew when resumed
     any        Seen, all entries in one round     settled     Spend inputs, Forget
     answered   Clock past the promised round      answered    Keep evidence, once
+    looking    Clock far past the last round      looking     Keep evidence, once
 
 Why a refusal may free the coins: each one that does is final for these bytes. *Spent* and *taken* name a
 thing that never goes away, and the board's clock never goes back. The one that is not (an id promised to a
-held order may be freed again) keeps the operation alive with the same inputs, of which only one form can be
-executed.
+held order may be freed again) keeps the operation alive: an own output is made anew with the same inputs, of
+which only one form can be executed; a payee's is waited for.
 """
 
 from functools import cached_property
 
 import msgspec
 
-from bank.formats.answer import Certificates, Held, Refusal, Refused, Spent, Taken
+from bank.formats.answer import Certificates, Held, Promise, Refusal, Refused, Spent, Taken
 from bank.formats.coin import coin_id
 from bank.formats.order import Order, Output, SignedOrder, input_ids
 from bank.formats.request import encode_request
@@ -55,6 +59,9 @@ from wallet.machines.steps import (
     Void,
     Wrong,
 )
+
+MOST_PROMISED_ROUNDS = 1000
+"""Beyond what a bank promises: what it executed by an order's last round is on the board so much later."""
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=True):
@@ -136,10 +143,12 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
     if isinstance(body, Certificates):
         return _certified(state, body)
     if isinstance(body, Held):
-        return msgspec.structs.replace(state, phase=Phase.HELD, round=body.last_round), []
+        # A hold without end would keep the coins for good: at the order's own end the bank is asked again.
+        until = min(body.last_round, state.order.last_round)
+        return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
     if isinstance(body, Spent):
         if body.seal in (state.opened.seal, *state.earlier):
-            return msgspec.structs.replace(state, phase=Phase.LOOKING), []
+            return msgspec.structs.replace(state, phase=Phase.LOOKING, proof=data), []
         lose = Lose(body.coin_key, body.seal, body.signature)
         return _refuse(state, "spent", data, lose, without=coin_id(body.coin_key))
     if isinstance(body, Taken):
@@ -147,6 +156,10 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
         if output.coin in state.mine:
             exponents = tuple(each.exponent for each in state.own_outputs())
             return state, [MakeOutputs(exponents)]
+        if isinstance(body.proof, Promise):
+            # It may lapse, and then these bytes are good again: freed coins could pay a second time.
+            until = min(body.proof.last_round, state.order.last_round)
+            return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
         return _refuse(state, "taken", data)
     if isinstance(body, Refused):
         return _refused(state, body, data)
@@ -190,7 +203,9 @@ def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
     if not event.spent:
         return state, []
     if event.spent >= set(state.order.inputs) and event.certified >= state.wanted():
-        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round)
+        # "Spent, by this very order" was no proof against anybody.
+        proof = b"" if state.phase is Phase.LOOKING else state.proof
+        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, proof=proof)
         return settled, [Spend(input_ids(state.order)), Forget(state.attempt)]
     # Entries of one order are never split over rounds; this board or this bank breaks the rule.
     return state, [Keep("split-order", state.signed)]
@@ -202,4 +217,8 @@ def _clock(state: OrderState, newest: int) -> tuple[OrderState, list[Effect]]:
         return again, [Forget(state.attempt), _ask(again)]
     if state.phase is Phase.ANSWERED and newest >= state.round and not state.overdue:
         return msgspec.structs.replace(state, overdue=True), [Keep("overdue", state.signed)]
+    unseen = state.phase is Phase.LOOKING and newest >= state.order.last_round + MOST_PROMISED_ROUNDS
+    if unseen and not state.overdue:
+        evidence = Keep("overdue", state.proof + state.signed)
+        return msgspec.structs.replace(state, overdue=True), [evidence]
     return state, []

@@ -4,11 +4,22 @@ from collections.abc import Callable
 
 import pytest
 
-from bank.formats.answer import Answer, Body, Certificates, Refusal, Refused, Spent, sign_answer
+from bank.formats.account import Operation, Statement, sign_statement
+from bank.formats.answer import (
+    Answer,
+    Body,
+    Certificates,
+    Held,
+    Refusal,
+    Refused,
+    Spent,
+    Statements,
+    sign_answer,
+)
 from bank.formats.coin import coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import Output
-from bank.formats.request import decode_request
+from bank.formats.request import ReadAccount, decode_request
 from bank.ledger.accounts import credit
 from mixmint.errors import PendingError
 from mixmint.keys import SigningKey
@@ -139,6 +150,9 @@ async def test_two_devices_with_one_seed_never_collide_for_long(town: Town) -> N
         twin.purse.set_fact("seed", seed)
     town.close(twin)
     twin = town.wallet("twin")
+    # What the other device withdrew, this one must know: a booking that nobody signed for is the bank's lie.
+    with twin.purse.transaction():
+        twin.purse.set_fact("chain", ann.purse.fact("chain"))
     await town.store.run(lambda book: credit(town.signer.bank, ann.purse.account().public, 8, book))
     outcome = await twin.cashier.withdraw(8)
     assert outcome.state.phase is Phase.SETTLED
@@ -194,3 +208,83 @@ async def test_a_coin_of_another_value_than_asked_for_is_taken_but_pays_nothing(
     assert bob.values() == [2]
     outcome = await ann.cashier.deposit(1)
     assert outcome.state.phase is Phase.SETTLED
+
+
+async def test_a_withdrawal_that_the_holder_never_signed_is_not_accepted(town: Town) -> None:
+    """The next request would name it as the chain's head, and so accept it: none is signed."""
+    ann = await funded(town)
+    await town.store.run(lambda book: credit(town.signer.bank, ann.purse.account().public, 8, book))
+
+    def invented(answer: Answer, earlier: Statement) -> bytes:
+        booked = Statement(
+            town.signer.bank,
+            ann.purse.account().public,
+            earlier.sequence + 1,
+            Operation.WITHDRAW,
+            8,
+            earlier.balance - 8,
+            bytes(range(32)),
+            earlier.head(),
+            1,
+        )
+        statements = (*answer.body.statements, sign_statement(town.key, booked))
+        return signed(town, answer, Statements(statements))
+
+    def lie(data: bytes) -> bytes:
+        answer = Answer.decode(data)
+        if isinstance(decode_request(ann.wire.asked[-1]), ReadAccount):
+            return invented(answer, answer.body.statements[-1].statement)
+        return data
+
+    ann.wire.bends = lie
+    head = ann.books.head()
+    with pytest.raises(PendingError, match="invented-booking"):
+        await ann.cashier.withdraw(4)
+    assert ann.books.head() == head
+    assert [path.name.split("-")[0] for path in ann.books.evidence()] == ["invented"]
+    assert isinstance(decode_request(ann.wire.asked[-1]), ReadAccount)
+
+
+async def test_an_order_is_never_held_by_itself(town: Town) -> None:
+    """The bank has the coin's signature of this very seal: it proves nothing, and would keep the coin."""
+    ann = await funded(town)
+
+    def lie(data: bytes) -> bytes:
+        order = decode_request(ann.wire.asked[-1])
+        held = Held(0, order.order.inputs[0], order.seal, order.signatures[0], 2**32 - 1)
+        return signed(town, Answer.decode(data), held)
+
+    ann.wire.bends = lie
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError, match="held-by-itself"):
+        await ann.cashier.exchange(None)
+
+
+async def test_a_deposit_spent_by_itself_is_no_strangers_doing(town: Town) -> None:
+    """Without the statement that credits it, the answer is evidence; the coin isn't called lost."""
+    ann = await funded(town)
+
+    def lie(data: bytes) -> bytes:
+        deposit = decode_request(ann.wire.asked[-1])
+        if not hasattr(deposit, "order") or not hasattr(deposit, "signed"):
+            return data
+        order = deposit.order
+        spent = Spent(0, order.order.inputs[0], order.seal, order.signatures[0])
+        return signed(town, Answer.decode(data), spent)
+
+    ann.wire.bends = lie
+    with pytest.raises(PendingError, match="deposit-without-statement"):
+        await ann.cashier.deposit(8)
+    assert ann.units(CoinState.LOST) == 0
+
+
+@pytest.mark.parametrize("reason", [Refusal.BALANCE, Refusal.NO_ACCOUNT])
+async def test_a_refusal_that_the_chains_head_contradicts_is_kept(town: Town, reason: Refusal) -> None:
+    """The bank signed the balance that it now denies."""
+    ann = town.wallet("ann")
+    await town.fund(ann, 8)
+    await ann.cashier.withdraw(4)
+    ann.wire.bends = lambda data: signed(town, Answer.decode(data), Refused(reason))
+    town.board.bends = lambda entries: []
+    with pytest.raises(PendingError, match="false-refusal"):
+        await ann.cashier.withdraw(4)

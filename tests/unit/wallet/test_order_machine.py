@@ -9,6 +9,7 @@ from bank.formats.answer import (
     Certificates,
     CertifiedBefore,
     Held,
+    Promise,
     Refusal,
     Refused,
     Spent,
@@ -19,7 +20,7 @@ from bank.formats.coin import CoinKey, coin_id, sign_certificate
 from bank.formats.order import NOTHING, Order, Output, input_ids, sign_order
 from bank.formats.request import encode_request
 from mixmint.keys import SigningKey
-from wallet.machines.order import OrderState, advance
+from wallet.machines.order import MOST_PROMISED_ROUNDS, OrderState, advance
 from wallet.machines.steps import (
     Answered,
     Ask,
@@ -215,3 +216,33 @@ def test_settled_takes_no_step() -> None:
     state = order_state(phase=Phase.SETTLED)
     for event in (Begin(), Clock(99), Wrong(b"", "x"), answered(certificates(), state)):
         assert advance(state, event) == (state, [])
+
+
+def test_a_hold_without_end_is_waited_for_until_the_orders_last_round() -> None:
+    """A bank that names a far round doesn't keep the coins for good."""
+    state = order_state()
+    held, _ = advance(state, answered(Held(0, state.order.inputs[0], bytes(32), bytes(64), 2**32 - 1), state))
+    assert held.round == 50
+    again, effects = advance(held, Clock(50))
+    assert again.phase is Phase.ASKED
+    assert isinstance(effects[-1], Ask)
+
+
+def test_a_payees_id_that_is_only_promised_frees_no_coin() -> None:
+    """The promise may lapse and the order still be executed: another payment would be a second one."""
+    state = order_state()
+    index = [output.coin for output in state.order.outputs].index(PAYEES.coin)
+    promise = Promise(PAYEES.coin, bytes(32), 44, bytes(64))
+    held, effects = advance(state, answered(Taken(index, promise), state))
+    assert (held.phase, held.round, effects) == (Phase.HELD, 44, [])
+
+
+def test_executed_as_the_bank_says_but_never_on_the_board_is_kept() -> None:
+    """*Spent* by the order itself, and the board is silent: pending, with evidence, once."""
+    state = order_state()
+    looking, _ = advance(state, answered(spent(state, state.opened.seal), state))
+    assert looking.phase is Phase.LOOKING
+    assert advance(looking, Clock(50)) == (looking, [])
+    late, effects = advance(looking, Clock(50 + MOST_PROMISED_ROUNDS))
+    assert [effect.reason for effect in effects] == ["overdue"]
+    assert advance(late, Clock(9999)) == (late, [])
