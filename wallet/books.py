@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bank.board.client import Cursor, VerifiedRound
 from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
 from bank.formats.coin import Coin, coin_id, total_units
@@ -23,6 +25,7 @@ from wallet.derivation import Purpose
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
 from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
+from wallet.machines.order import OrderState
 from wallet.machines.steps import (
     Ask,
     Certify,
@@ -36,11 +39,12 @@ from wallet.machines.steps import (
     Keep,
     Lose,
     MakeOutputs,
+    Phase,
     Renewed,
     Spend,
     Void,
 )
-from wallet.operations import Machine, PlanState, advance
+from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
 
 Outward = list[Ask | Forget]
@@ -115,6 +119,8 @@ class Books:
         if after is before and not effects:
             return None
         self.purse.set_operation(row, after)
+        if isinstance(after, OrderState) and before.phase is Phase.REFUSED and after.phase is Phase.SETTLED:
+            self._paid_after_all(row, after)
         outward: Outward = []
         for effect in effects:
             if isinstance(effect, Ask | Forget):
@@ -143,6 +149,15 @@ class Books:
             self.purse.set_fact("chain", effect.statement)
         elif isinstance(effect, Keep):
             self.keep(effect.reason, effect.data)
+
+    def _paid_after_all(self, row: int, order: OrderState) -> None:
+        """The board shows a payment that the bank had refused: the member isn't told to pay again."""
+        plan = self.purse.operation(order.parent) if order.parent else None
+        if order.purpose != "payment" or not isinstance(plan, PlanState) or plan.want is not Want.PAY:
+            return
+        if plan.phase is Phase.REFUSED:
+            changes = {"phase": Phase.SETTLED, "last": row, "units": plan.amount, "reason": ""}
+            self.purse.set_operation(order.parent, msgspec.structs.replace(plan, **changes))
 
     def _certify(self, effect: Certify) -> None:
         for output, certificate in zip(effect.outputs, effect.certificates, strict=True):

@@ -282,6 +282,10 @@ class Errands:
                 return []
             return self._settle(row, plan, units)
         if isinstance(last, OrderState | AccountState) and last.phase is Phase.REFUSED:
+            paid = self._paid(row)
+            if paid:
+                self._change(row, plan, last=paid)
+                return []
             # At most one payment is ever alive: the one before was refused for good, and any other would pay
             # the same ids, which can be certified only once.
             if last.reason in _MENDABLE and plan.tries + 1 < MOST_TRIES:
@@ -289,6 +293,15 @@ class Errands:
                 return []
             return self._end(row, plan, last.reason)
         return self._settle(row, plan, plan.amount)
+
+    def _paid(self, row: int) -> int:
+        """An earlier order of a payment, refused by the bank, that the board shows all the same; else 0."""
+        for child, stored in self._purse.operations().items():
+            state = stored.state
+            is_payment = isinstance(state, OrderState) and state.purpose == "payment"
+            if is_payment and _is_child(state, row) and state.phase is Phase.SETTLED:
+                return child
+        return 0
 
     # Bookkeeping
 

@@ -13,7 +13,7 @@ from bank.formats.entry import CertifiedEntry, SpentEntry
 from wallet.answers import Bank
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import Seen
+from wallet.machines.steps import Phase, Seen
 from wallet.operations import Machine, PlanState
 from wallet.purse import CoinState, Purse
 
@@ -30,7 +30,9 @@ class Lookout:
         self._seals: dict[bytes, int] = {}
         self._targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
         self._all_seals: dict[bytes, int] | None = None
-        for row, stored in purse.open_operations().items():
+        operations = purse.open_operations()
+        self._open = operations.keys()
+        for row, stored in operations.items():
             for seal in seals_of(stored.state):
                 self._seals[seal] = row
             if isinstance(stored.state, OrderState):
@@ -50,9 +52,25 @@ class Lookout:
                 row = self._spent(entry)
                 if row:
                     spent[row].add(entry.coin_key)
+        for row in spent.keys() - self._open:
+            certified[row] |= self._of_refused(row, round_)
         return {
             row: Seen(round_.number, frozenset(certified[row]), frozenset(spent[row]))
             for row in certified.keys() | spent.keys()
+        }
+
+    def _of_refused(self, row: int, round_: VerifiedRound) -> set[bytes]:
+        """What a round certifies of an order that the bank had refused: the payee's outputs too."""
+        state = self._purse.operation(row)
+        if not isinstance(state, OrderState) or state.phase is not Phase.REFUSED:
+            return set()
+        wanted = {(output.coin, output.exponent) for output in state.order.outputs}
+        return {
+            entry.coin
+            for entry in round_.entries
+            if isinstance(entry, CertifiedEntry)
+            and (entry.coin, entry.exponent) in wanted
+            and entry.holds(self._bank.key, self._bank.id)
         }
 
     def _certified(self, entry: CertifiedEntry, round_: int) -> set[int]:

@@ -9,11 +9,13 @@ from bank.formats.answer import (
     Answer,
     Body,
     Certificates,
+    CertifiedBefore,
     Held,
     Refusal,
     Refused,
     Spent,
     Statements,
+    Taken,
     sign_answer,
 )
 from bank.formats.coin import coin_id, sign_certificate
@@ -21,7 +23,7 @@ from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import Output
 from bank.formats.request import ReadAccount, decode_request
 from bank.ledger.accounts import credit
-from mixmint.errors import PendingError
+from mixmint.errors import PendingError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.wallet.town import Town, Wallet
 from wallet.bearer import Bearer
@@ -288,3 +290,33 @@ async def test_a_refusal_that_the_chains_head_contradicts_is_kept(town: Town, re
     town.board.bends = lambda entries: []
     with pytest.raises(PendingError, match="false-refusal"):
         await ann.cashier.withdraw(4)
+
+
+async def test_a_payment_refused_and_executed_all_the_same_is_paid(town: Town) -> None:
+    """The board overrules the bank: the member isn't told to pay again, and nobody is called a splitter."""
+    ann, bob = await funded(town), town.wallet("bob")
+    await ann.cashier.exchange(None)
+    _, request = await bob.cashier.request(8, "")
+
+    def lie(data: bytes) -> bytes:
+        order = decode_request(ann.wire.asked[-1])
+        answer = Answer.decode(data)
+        if not isinstance(answer.body, Certificates) or order.order.outputs != request.outputs:
+            return data
+        output = request.outputs[0]
+        before = CertifiedBefore(output.coin, output.exponent, answer.body.epoch, answer.body.certificates[0])
+        return signed(town, answer, Taken(0, before))
+
+    ann.wire.bends = lie
+    shown: list[list[bytes]] = []
+    town.board.bends = lambda entries: shown.append(entries) or []
+    outcome = await ann.cashier.pay(request, now=True)
+    assert outcome.state.phase is Phase.REFUSED
+    town.board.bends = lambda entries: sorted([*entries, *(each for late in shown for each in late)])
+    await town.tick()
+    await ann.cashier.resume()
+    paid = ann.purse.operation(outcome.row)
+    assert (paid.phase, paid.reason) == (Phase.SETTLED, "")
+    assert [path.name.split("-")[0] for path in ann.books.evidence()] == []
+    with pytest.raises(UserError, match="paid already"):
+        await ann.cashier.pay(request, now=True)
