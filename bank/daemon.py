@@ -32,12 +32,11 @@ from bank.web import build_app as build_web_app
 from mix.directory import Directory, load_network
 from mix.endpoint import GatewayClient
 from mixmint.errors import UserError
-from mixmint.keys import SEED_BYTES, BoxKey, Label, SigningKey, labelled_hash, read_secret
+from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
 from mixmint.settings import describe, load
 from mixmint.web import Listener, operations_app, run, serve
+from replyblocks.init import mailbox_owner
 from replyblocks.service import ServiceHost
-
-OWNER = Label("mixmint/bank-mailbox-owner/v1")
 
 _log = logging.getLogger("bank")
 
@@ -127,7 +126,7 @@ class BankDaemon:
         parts, settings = self._parts, self._parts.settings
         board = parts.directory.service(settings.board)
         gateway = parts.directory.gateway(parts.directory.service(settings.name).gateway)
-        owner = SigningKey(labelled_hash(OWNER, parts.endpoint_key.secret))
+        owner = mailbox_owner(parts.endpoint_key)
         try:
             async with aiohttp.ClientSession() as session, GatewayClient(gateway, owner) as link:
                 feeder = Feeder(

@@ -147,13 +147,19 @@ class GatewayStore:
 
 
 class ClientPort:
-    """Handles the requests of a client port's Front. ``first_mixes(now_s)``: accepted key ids to names."""
+    """
+    Handles the requests of a client port's Front.
+
+    ``first_mixes(now_s)``: accepted key ids to names. ``reserved``: tokens that are in the directory, and who
+    may register them.
+    """
 
     def __init__(
         self,
         gateway: Node,
         store: GatewayStore,
         first_mixes: Callable[[float], Mapping[bytes, str]],
+        reserved: Mapping[bytes, bytes],
         refused: Refused,
         submitted: Callable[[int], None],
         clock: Callable[[], float] = time.time,
@@ -161,6 +167,7 @@ class ClientPort:
         self._identity = gateway.identity
         self._store = store
         self._first_mixes = first_mixes
+        self._reserved = reserved
         self._refused = refused
         self._submitted = submitted
         self._clock = clock
@@ -195,6 +202,9 @@ class ClientPort:
 
     async def _register(self, signed: SignedRequest) -> web.Response:
         body = decode(signed.body, RegisterBody, messages.MOST_REQUEST_BYTES[REGISTER])
+        # Tokens of services are public: whoever came first could swallow a bank's packets.
+        if any(self._reserved.get(one.token, signed.owner) != signed.owner for one in body.tokens):
+            raise MalformedMessage("reserved")
         await self._store.register(signed.owner, body, self._day())
         return answer()
 

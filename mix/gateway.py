@@ -151,7 +151,8 @@ class GatewayDaemon:
 
             server = LinkServer(intake, before, tick_s, metrics.refused("link"))
             refused = metrics.refused("client")
-            port = ClientPort(self.node, store, self.first_mixes, refused, submitted)
+            reserved = {one.token: one.owner for one in self.directory.services}
+            port = ClientPort(self.node, store, self.first_mixes, reserved, refused, submitted)
             link_front = Front(server.handle, metrics.refused("link"), idle_s=max(75.0, 4 * tick_s))
             client_front = Front(port.handle, refused, most_connections=settings.most_connections)
             await link_front.start(

@@ -24,15 +24,14 @@ from mix.directory import Directory, load_network
 from mix.endpoint import GatewayClient
 from mixmint.database import Writer
 from mixmint.errors import MalformedMessage, UserError
-from mixmint.keys import SEED_BYTES, BoxKey, Label, SigningKey, labelled_hash, read_secret
+from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
 from mixmint.settings import Settings, describe, load
 from mixmint.web import Listener, operations_app, run, serve
 from replyblocks.formats import ANSWER_BODY_BYTES
-from replyblocks.init import create_service
+from replyblocks.init import create_service, mailbox_owner
 from replyblocks.remembering import Remembering, open_answers
 from replyblocks.service import Request, ServiceHost
 
-OWNER = Label("mixmint/echo-mailbox-owner/v1")
 CLOCK_BYTES = 8
 
 
@@ -100,7 +99,7 @@ def run_echo(config: Path) -> None:
         async def hosting(_: web.Application) -> AsyncIterator[None]:
             writer = Writer(open_answers(settings.database_path))
             gateway = directory.gateway(directory.service(settings.name).gateway)
-            owner = SigningKey(labelled_hash(OWNER, endpoint.secret))
+            owner = mailbox_owner(endpoint)
             handler = Remembering(writer, echo)
             async with GatewayClient(gateway, owner) as link:
                 host = ServiceHost(directory, settings.name, link, endpoint, handler, registry=registry)

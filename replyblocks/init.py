@@ -15,7 +15,14 @@ from typing import Literal
 from mix.directory import Service, sign_descriptor
 from mix.packet.geometry import TOKEN_BYTES
 from mixmint.errors import UserError
-from mixmint.keys import BoxKey, SigningKey, write_new, write_secret
+from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash, write_new, write_secret
+
+OWNER = Label("mixmint/service-owner/v1")
+
+
+def mailbox_owner(endpoint: BoxKey) -> SigningKey:
+    """The key that owns a service's mailbox at its gateway; made from the endpoint's, to be one file less."""
+    return SigningKey(labelled_hash(OWNER, endpoint.secret))
 
 
 def create_service(
@@ -47,6 +54,7 @@ def create_service(
         gateway=gateway,
         token=os.urandom(TOKEN_BYTES),
         endpoint_public=endpoint.public,
+        owner=mailbox_owner(endpoint).public,
         url=url,
     )
     descriptor = sign_descriptor(identity, service)

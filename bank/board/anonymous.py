@@ -29,11 +29,10 @@ from bank.formats.fields import Reader
 from mix.directory import Directory
 from mix.endpoint import GatewayClient
 from mixmint.errors import MalformedMessage
-from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash
+from mixmint.keys import BoxKey
 from replyblocks.formats import ANSWER_BODY_BYTES
+from replyblocks.init import mailbox_owner
 from replyblocks.service import Request, ServiceHost
-
-OWNER_LABEL = Label("mixmint/board-mailbox-owner/v1")
 
 READ = 1
 MALFORMED = b"\0"
@@ -119,7 +118,7 @@ async def answer_over_mixes(
     """
     service = directory.service(name)
     # The mailbox has an owner of its own, so that the key that signs rounds signs nothing else.
-    owner = SigningKey(labelled_hash(OWNER_LABEL, endpoint_key.secret))
+    owner = mailbox_owner(endpoint_key)
     async with GatewayClient(directory.gateway(service.gateway), owner) as link:
         host = ServiceHost(directory, name, link, endpoint_key, ReadHandler(board.store), registry=registry)
         task = asyncio.create_task(host.run())

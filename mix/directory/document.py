@@ -99,8 +99,9 @@ class Service(Message, frozen=True):
     """
     An endpoint that everyone may write to: its mailbox (gateway, token) and the key it unwraps with.
 
-    ``identity`` is what the service signs with (the bank's signing key, for one); ``url`` is its direct,
-    not anonymous HTTP address, empty if it has none.
+    ``identity`` is what the service signs with (the bank's signing key, for one). ``owner`` is the key that
+    owns the mailbox: its gateway lets nobody else register the token, which everyone can read here. ``url``
+    is its direct, not anonymous HTTP address, empty if it has none.
     """
 
     name: Name
@@ -109,6 +110,7 @@ class Service(Message, frozen=True):
     gateway: Name
     token: Bytes16
     endpoint_public: Bytes32
+    owner: Bytes32
     url: Annotated[str, Meta(max_length=256, pattern=r"^(https?://[A-Za-z0-9.:\-\[\]/_~]+)?\Z")]
 
 

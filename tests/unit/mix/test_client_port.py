@@ -33,6 +33,8 @@ from mixmint.wire import encode
 from tests.unit.mix.networks import make_network, until
 
 NOW_S = 1_800_000_000.0
+RESERVED = b"a service's tok"[:16].ljust(16, b"n")
+SERVICE = SigningKey(bytes([5]) * 32)
 QUOTA = Quota(tokens_per_owner=3, packets_per_owner=16, owners=2)
 
 
@@ -78,7 +80,13 @@ async def running(folder: Path, waiting_per_owner: int = 300) -> AsyncIterator[G
         return time.time() + made.ahead_s
 
     port = ClientPort(
-        node, store, lambda _: {made.first_key: "m1"}, made.refused.append, lambda _: None, clock
+        node,
+        store,
+        lambda _: {made.first_key: "m1"},
+        {RESERVED: SERVICE.public},
+        made.refused.append,
+        lambda _: None,
+        clock,
     )
     front = Front(port.handle, made.refused.append, idle_s=1.0, most_connections=8)
     tls = client_port_context(folder / "link.crt", folder / "link.key", made.refused.append)
@@ -90,6 +98,20 @@ async def running(folder: Path, waiting_per_owner: int = 300) -> AsyncIterator[G
         store.stop_waiting()
         await front.stop()
         await writer.close()
+
+
+async def test_a_services_token_can_be_registered_by_its_owner_only(tmp_path: Path) -> None:
+    """It stands in the directory for all to read; whoever came first would swallow the service's packets."""
+    async with running(tmp_path) as gateway:
+        async with gateway.client(SigningKey.generate()) as stranger:
+            with pytest.raises(UserError, match="refuses"):
+                await stranger.register([Token(os.urandom(16)), Token(RESERVED)])
+        assert gateway.refused == ["reserved"]
+        async with gateway.client(SERVICE) as service:
+            await service.register([Token(RESERVED)])
+            assert (await gateway.arrive(Token(RESERVED))).kept == 1
+            (item,) = await service.fetch(0)
+            assert item.token == RESERVED
 
 
 async def test_packets_come_until_they_are_acknowledged(tmp_path: Path) -> None:

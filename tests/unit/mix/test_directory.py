@@ -34,7 +34,7 @@ AUTHORITY = NETWORK.authority
 
 def service(gateway: str = "g1") -> Service:
     identity = SigningKey(bytes(32))
-    return Service("echo", "echo", identity.public, gateway, bytes(16), bytes([9]) + bytes(31), "")
+    return Service("echo", "echo", identity.public, gateway, bytes(16), bytes([9]) + bytes(31), bytes(32), "")
 
 
 def checked(directory: Directory, now_s: float = NOW_S) -> Directory:

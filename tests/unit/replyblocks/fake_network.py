@@ -103,6 +103,7 @@ class FakeNetwork:
                     gateway=one.gateway,
                     token=one.token,
                     endpoint_public=one.endpoint.public,
+                    owner=bytes(32),
                     url="",
                 )
                 for one in self.services.values()
