@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with everything that mixmint needs; `scripts/setup.sh browser` also the browser that tests drive.
+# Make .venv with everything that mixmint needs; `scripts/setup.sh browser` also what tests drive.
 # Installs missing Debian packages where it may (root, or sudo without a password); else says exactly which.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,6 +28,10 @@ command -v gcc >/dev/null || missing+=(gcc)
 printf '#include <openssl/ec.h>\n' | gcc -E - >/dev/null 2>&1 || missing+=(libssl-dev)
 if [ "${1:-}" = browser ] && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
     missing+=(chromium)
+fi
+# The quick start's commands, which tests type, look at the board with curl.
+if [ "${1:-}" = browser ] && ! command -v curl >/dev/null; then
+    missing+=(curl)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
