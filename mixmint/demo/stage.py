@@ -1,7 +1,9 @@
 """Where the story is played: set the network up, show each step as it happens, take everything down."""
 
+import shlex
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import tomllib
@@ -27,22 +29,30 @@ def play(folder: Path | None, *, once: bool) -> int:
     """
     console = Console(highlight=False)
     place = folder or Path(tempfile.mkdtemp(prefix="mixmint-demo-"))
-    good = False
-    # SIGTERM ends the demo as Ctrl-C does, so that no daemon is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    good = interrupted = False
+    # A closed terminal, or SIGTERM, ends the demo as Ctrl-C does, so that no daemon is left behind; also
+    # where a script started it in the background, with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         with _network(console, place) as specs:
             good = _tell(console, Story(place.resolve(), _board_url(place), _shower(console)))
             if good and not once:
                 _stay(console, place, specs)
     except KeyboardInterrupt:
-        console.print("\nstopped")
+        interrupted = True
     finally:
-        if folder is None and (good or not (place / "logs").exists()):
+        if folder is None and (good or interrupted or not (place / "logs").exists()):
             shutil.rmtree(place, ignore_errors=True)
         elif not good:
             console.print(f"everything is kept for a look: {place} (logs in {place / 'logs'})", style="dim")
+    if interrupted:
+        console.print("\nstopped" if folder else "\nstopped, and removed")
     return 0 if good else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -59,7 +69,11 @@ def _network(console: Console, folder: Path) -> Iterator[list[DaemonSpec]]:
         _line(console, f"{len(specs)} daemons run, each a process of its own: {names}", begin)
         yield specs
     finally:
-        with console.status("stopping the daemons"):
+        try:
+            with console.status("stopping the daemons"):
+                processes.stop()
+        finally:
+            # The terminal may be gone, or Ctrl-C pressed again; nothing is left to stop otherwise.
             processes.stop()
 
 
@@ -99,6 +113,7 @@ def _stay(console: Console, folder: Path, specs: list[DaemonSpec]) -> None:
     console.print(
         f"\nThe board, for everyone to read: [bold]{_board_url(folder)}/[/]\n\nTry, in another terminal:"
     )
+    console.print(f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", soft_wrap=True)
     for command in (
         f"mixmint wallet balance --home {anna}",
         f"mixmint wallet history --home {anna}",

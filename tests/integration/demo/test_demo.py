@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -143,3 +144,31 @@ def test_no_file_of_a_member_or_daemon_is_open_to_others(played: Played) -> None
     for path in played.folder.rglob("*"):
         if path.suffix in {".key", ".db"}:
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_whatever_ends_the_demo_early_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """A closed terminal too, and a demo in the background of a script, where SIGINT is ignored at first."""
+    command = f"exec {sys.executable} -m mixmint demo"
+    demo = subprocess.Popen(
+        ["/bin/sh", "-c", f"trap '' INT; {command}"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    try:
+        for line in demo.stdout:
+            if line.startswith("1. "):
+                break
+        demo.send_signal(number)
+        out, _ = demo.communicate(timeout=20)
+    finally:
+        demo.kill()
+    assert out.rstrip().endswith("stopped, and removed")
+    assert list(tmp_path.iterdir()) == []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            assert os.fsencode(tmp_path) not in (process / "cmdline").read_bytes()
+        except OSError:
+            continue
