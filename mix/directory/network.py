@@ -37,18 +37,26 @@ def load_network(path: Path, now_s: float) -> Directory:
 
     Raises UserError, one line, when either is missing or isn't good.
     """
+    if not path.exists():
+        raise UserError(
+            f"network file {path} is missing; get it from the directory's authority, with the directory"
+        )
     network = load(path, NetworkFile)
     if network.threshold > len(network.authorities):
         raise UserError(f"{path}: threshold {network.threshold} of {len(network.authorities)} authorities")
     try:
         signed = network.directory.read_bytes()
     except OSError as error:
-        raise UserError(f"can't read the directory {network.directory}: {error.strerror}") from None
+        raise UserError(
+            f"can't read the directory {network.directory}: {error.strerror}; get it from its authority"
+        ) from None
     authorities = [bytes.fromhex(one) for one in network.authorities]
     try:
         return verify(signed, authorities, network.threshold, now_s)
     except MalformedMessage as error:
-        raise UserError(f"the directory {network.directory} is refused ({error}); get a good one") from None
+        raise UserError(
+            f"the directory {network.directory} is refused ({error}); get a good one from its authority"
+        ) from None
 
 
 def write_network(path: Path, directory: Path, authorities: tuple[bytes, ...], threshold: int) -> None:
