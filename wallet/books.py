@@ -19,7 +19,7 @@ from bank.formats.coin import Coin, coin_id, total_units
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
 from mixmint.errors import FatalError
-from mixmint.keys import SigningKey
+from mixmint.keys import SigningKey, write_secret
 from wallet.answers import Bank, Booking, Known
 from wallet.derivation import Purpose
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
@@ -276,9 +276,10 @@ class Books:
         """
         self._evidence.mkdir(mode=0o700, exist_ok=True)
         path = self._evidence / f"{reason}-{sha256(data).hexdigest()[:16]}"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(data)
+        if not path.exists() or path.read_bytes() != data:
+            # A torn one is what a crash left.
+            path.unlink(missing_ok=True)
+            write_secret(path, data)
         return path
 
     def evidence(self) -> list[Path]:

@@ -145,14 +145,15 @@ class Cashier:
         """Pay a request: from stock, or at once with change."""
         if request.bank != self.books.bank.id:
             raise UserError("this request is for another bank than this wallet's; pay it from another wallet")
+        if any(self.purse.coin(output.coin) for output in request.outputs):
+            # Whoever knows ids of ours can put them into a request of his own: we would pay what he owes.
+            raise UserError("this request names coins of this wallet; it would pay itself")
         encoded = request.encode()
         for row, stored in self.purse.operations().items():
             state = stored.state
             if isinstance(state, PlanState) and state.request == encoded and state.phase is not Phase.REFUSED:
                 how = "is being paid" if state.phase is Phase.WORKING else "has been paid"
                 raise UserError(f"this request {how} already (operation {row}); see `mixmint wallet history`")
-            if isinstance(state, InvoiceState) and state.request == encoded:
-                raise UserError("this is this wallet's own request; it would pay itself")
         await self._prepare()
         if self._errands.closed >= request.last_round:
             raise UserError(meaning("expired"))

@@ -320,3 +320,23 @@ async def test_a_payment_refused_and_executed_all_the_same_is_paid(town: Town) -
     assert [path.name.split("-")[0] for path in ann.books.evidence()] == []
     with pytest.raises(UserError, match="paid already"):
         await ann.cashier.pay(request, now=True)
+
+
+async def test_evidence_that_a_crash_tore_is_written_again(town: Town) -> None:
+    """The state that follows from it may be committed only once the file is whole."""
+    ann = town.wallet("ann")
+    path = ann.books.keep("lie", b"all of it")
+    path.write_bytes(b"")
+    assert ann.books.keep("lie", b"all of it") == path
+    assert path.read_bytes() == b"all of it"
+    assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_request_that_names_the_payers_own_ids_is_not_paid(town: Town) -> None:
+    """A debtor who rewraps our request would have us pay what he owes, and our request would show as paid."""
+    ann = await funded(town)
+    _, request = await ann.cashier.request(8, "you owe me")
+    rewrapped = PaymentRequest(request.bank, request.last_round, request.outputs, "for something else")
+    with pytest.raises(UserError, match="pay itself"):
+        await ann.cashier.pay(rewrapped, now=True)
+    assert ann.units() == 8
