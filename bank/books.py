@@ -4,8 +4,8 @@ The bank's books in SQLite: what is certified, spent, held and booked, and the o
 Trusted: who can write to this file can make money, but not unnoticed, since every coin certified and spent is
 on the board. Nothing here ties an order's inputs to its outputs but its row in the outbox, and a held order's
 bytes. The first goes when the board has it, the second when it is settled; freed space of the database is
-overwritten (secure_delete). The write-ahead log beside it keeps what was in it until it is written over, or the
-bank stops: who takes the disk of a running bank finds the ties of some hundred commits more.
+overwritten (secure_delete). The write-ahead log beside it keeps what was in it until it is written over, or
+the bank stops: who takes the disk of a running bank finds the ties of some hundred commits more.
 """
 
 import sqlite3
