@@ -39,8 +39,8 @@ SCHEMA = (
         token_hash BLOB NOT NULL,
         frame BLOB NOT NULL,
         packet BLOB NOT NULL,
-        UNIQUE (owner, number)
-    );
+        PRIMARY KEY (owner, number)
+    ) WITHOUT ROWID;                           -- a rowid would tell the order of arrival over all owners
     -- Frames whose replay tags may not be recorded yet.
     CREATE TABLE arriving (frame BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE waiting (

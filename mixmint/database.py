@@ -39,6 +39,8 @@ def open_database(path: Path, schema: Sequence[str], *, durable: bool = True) ->
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten, also where SQLite wasn't built to do so by itself (Debian's is).
+        connection.execute("PRAGMA secure_delete=ON")
         _migrate(connection, path, schema)
     except sqlite3.OperationalError as error:
         connection.close()

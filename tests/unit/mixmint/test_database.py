@@ -34,6 +34,7 @@ def test_database_is_private_durable_and_migrated_once(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
     connection.close()
     later = open_database(path, [*SCHEMA, "ALTER TABLE item ADD COLUMN more TEXT"])
     assert later.execute("SELECT id, text, more FROM item").fetchall() == []
