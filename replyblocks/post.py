@@ -312,6 +312,4 @@ class Post:
 
     def _pending(self, service: str) -> str:
         why = f": {self._polling.trouble}" if self._polling.trouble else ""
-        return (
-            f"no answer from {service} yet{why}; whether it was done isn't known: run mixmint wallet resume"
-        )
+        return f"no answer from {service} yet{why}"

@@ -95,7 +95,8 @@ def sentence(cashier: "Cashier", outcome: "Outcome") -> str:
 
     view = views.outcome(cashier.books, outcome)
     note = f" ({preview(view['note'], NOTE_CHARACTERS)})" if view.get("note") else ""
-    where = f", settled in round {view['round']}" if view["round"] else ""
+    settled = "" if view["state"] == "settled" else ", settled"
+    where = f"{settled} in round {view['round']}" if view["round"] else ""
     why = f": {view['meaning']}" if "meaning" in view else ""
     units = view.get("units", view["amount"]) or view["amount"]
     return f"{view['kind']} of {units} units {view['state']}{note}{where}{why}"

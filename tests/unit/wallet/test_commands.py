@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from bank.formats.order import SPEND_LABEL
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from wallet.commands import wallet
+from wallet.commands.running import sentence
 from wallet.payment_request import PREFIX
 
 NAMED = (
@@ -131,3 +133,17 @@ def test_proof_that_names_another_coin_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="another coin"):
         read_proofs(json.dumps(proof() | {"coin": "00" * 32}).encode())
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("settled", "withdraw of 4 units settled in round 7"),
+        ("paid", "withdraw of 4 units paid, settled in round 7"),
+    ],
+)
+def test_an_outcome_is_said_once(state: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person reads after ``resume``."""
+    view = {"kind": "withdraw", "amount": 4, "state": state, "round": 7}
+    monkeypatch.setattr("wallet.views.outcome", lambda *_: view)
+    assert sentence(Mock(), Mock()) == told
