@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
-from mixmint.errors import FatalError
+from mixmint.errors import FatalError, MixmintError
 
 _log = logging.getLogger("mix.background")
 
@@ -41,7 +41,11 @@ class Background:
             return
         self._failure = task.exception()
         if self._failure is not None:
-            _log.critical("a loop of this daemon failed; stopping", exc_info=self._failure)
+            # What was foreseen (a full disk) is one line, and the exit says it; a defect needs its traceback.
+            foreseen = isinstance(self._failure, MixmintError)
+            _log.critical(
+                "a loop of this daemon failed; stopping", exc_info=None if foreseen else self._failure
+            )
             signal.raise_signal(signal.SIGTERM)
 
     async def __aexit__(
