@@ -44,7 +44,7 @@ def play(folder: Path | None, *, once: bool) -> int:
     finally:
         if folder is None and (good or interrupted or not (place / "logs").exists()):
             shutil.rmtree(place, ignore_errors=True)
-        elif not good:
+        elif not good and (place / "logs").exists():
             console.print(f"everything is kept for a look: {place} (logs in {place / 'logs'})", style="dim")
     if interrupted:
         console.print("\nstopped" if folder else "\nstopped, and removed")

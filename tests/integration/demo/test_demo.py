@@ -172,3 +172,14 @@ def test_whatever_ends_the_demo_early_leaves_nothing(number: signal.Signals, tmp
             assert os.fsencode(tmp_path) not in (process / "cmdline").read_bytes()
         except OSError:
             continue
+
+
+def test_a_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    """Nothing is kept there by us, and nothing is said to be."""
+    (tmp_path / "mine").touch()
+    command = [sys.executable, "-m", "mixmint", "demo", "--dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "is not empty; choose another folder" in done.stderr
+    assert "kept" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
