@@ -72,7 +72,12 @@ async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> Asyn
         post = await stack.enter_async_context(Post(member))
         purse = Purse(home / FILE_NAME, member.sealer, bank.id)
         stack.callback(purse.close)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+        # No cookies: they would tie one reading of the board to the next.
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=("User-Agent", "Accept")
+            )
+        )
         teller = Teller(
             Books(purse, bank, home / "evidence"),
             OverTheMixes(post, member.settings.bank),
