@@ -60,7 +60,7 @@ def _convert(table: dict[str, Any], path: Path, kind: type[S]) -> S:
     try:
         settings = msgspec.convert(table, kind, strict=True, dec_hook=_read_path)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {_readable(str(error))}") from None
     folder = path.resolve().parent
     moved = {
         name: folder / value
@@ -68,6 +68,14 @@ def _convert(table: dict[str, Any], path: Path, kind: type[S]) -> S:
         if isinstance(value := getattr(settings, name), Path) and not value.is_absolute()
     }
     return msgspec.structs.replace(settings, **moved)
+
+
+def _readable(error: str) -> str:
+    """msgspec's words, with the setting's name in front instead of its place in the document behind."""
+    what, _, place = error.partition(" - at ")
+    name = place.strip("`").removeprefix("$.")
+    what = what.replace("`", "")
+    return f"setting {name!r}: {what[:1].lower()}{what[1:]}" if name else what
 
 
 def _read_path(kind: type, value: object) -> object:

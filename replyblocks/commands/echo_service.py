@@ -13,7 +13,7 @@ def echo() -> None:
 
 
 @echo.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--name", default="echo", show_default=True, help="Its name in the directory.")
 @click.option("--gateway", required=True, help="The gateway that keeps its packets.")
 @click.option("--operations-port", type=int, required=True, help="Port of /healthz and /metrics.")
@@ -26,7 +26,8 @@ def init(folder: Path, name: str, gateway: str, operations_port: int, network: s
 
     Example: mixmint echo init echo --gateway g1 --operations-port 7190
     """
-    click.echo(create_echo(folder, name, gateway, operations_port, network))
+    descriptor = create_echo(folder, name, gateway, operations_port, network)
+    click.echo(f"echo service {name} is made; give {descriptor} to the directory's authorities")
 
 
 @echo.command(name="run")

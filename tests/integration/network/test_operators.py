@@ -64,7 +64,7 @@ MISTAKES: dict[str, tuple[Callable[[Network], object], str]] = {
         lambda n: edit(n.daemons["m1"].config, "link_port", "link_prot"),
         "unknown setting 'link_prot'; did you mean 'link_port'",
     ),
-    "wrong type": (lambda n: edit(n.daemons["m1"].config, 'name = "m1"', "name = 1"), "Expected `str`"),
+    "wrong type": (lambda n: edit(n.daemons["m1"].config, 'name = "m1"', "name = 1"), "expected str"),
     "other name": (lambda n: edit(n.daemons["m1"].config, '"m1"', '"m9"'), "no node 'm9'"),
     "a gateway's name": (
         lambda n: edit(n.daemons["m1"].config, '"m1"', '"g1"'),

@@ -38,7 +38,7 @@ def test_paths_count_from_the_files_folder(tmp_path: Path) -> None:
             "unknown setting 'operations_prot'; did you mean 'operations_port'",
         ),
         ('pool_path = "p"\noperations_port = 70000\n', "operations_port"),
-        ('pool_path = "p"\noperations_port = "1"\n', "operations_port"),
+        ('pool_path = "p"\noperations_port = "1"\n', "setting 'operations_port': expected int, got str"),
         ("operations_port = 1\n", "pool_path"),
         ("operations_port = \n", "not valid TOML"),
         ("pool_path = 5\noperations_port = 1\n", "pool_path"),
