@@ -105,7 +105,7 @@ async def test_time_that_is_up_is_pending_and_the_answer_is_found_later(tmp_path
     network, request_id = make_network(), os.urandom(16)
     network.service_link("echo")
     async with make_post(tmp_path, network) as post:
-        with pytest.raises(PendingError, match="no answer from echo yet$"):
+        with pytest.raises(PendingError, match=r"no answer from echo yet$"):
             await post.ask("echo", request_id, b"hello", expiry(), 0.05)
     async with hosted(network, Upper()):
         await asyncio.sleep(0)
