@@ -70,6 +70,10 @@ class Keeper(Protocol):
         """The tags of these frames are on disk."""
 
 
+KEPT_EPOCHS = 2
+"""Frame ids are kept for as many epochs before the newest that is accepted: as long as the keys of then."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     frame: FrameId
@@ -193,6 +197,9 @@ class Intake:
             self._recent.popitem(last=False)
 
     async def __aenter__(self) -> "Intake":
+        # By now the store has settled which frames it had begun, so ids that no peer sends again may go: what
+        # was in those frames is known by its tags for as long as its keys are accepted.
+        self._replay.prune(self._keys.newest_epoch(self._clock()) - KEPT_EPOCHS)
         return self
 
     async def __aexit__(

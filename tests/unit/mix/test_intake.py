@@ -96,6 +96,22 @@ def frame(name: bytes, *packets: bytes) -> Frame:
     return Frame(FrameId(name * 16), b"".join(packets))
 
 
+async def test_a_start_forgets_the_ids_of_frames_of_epochs_long_past(tmp_path: Path) -> None:
+    """Otherwise the file grows for ever; ids of the epochs that keys are accepted for stay."""
+    network = make_network()
+    keys = [key.key_id for key in network.directory.node("m1").sphinx_keys]
+    create_filter(tmp_path / "replay.db", [KeyId(key) for key in keys])
+    newest = max(key.epoch for key in network.directory.node("m1").sphinx_keys)
+    replay = ReplayFilter(tmp_path / "replay.db", [KeyId(key) for key in keys])
+    for back in range(5):
+        replay.fresh([], FrameId(bytes([back]) * 16), newest - back)
+    replay.commit()
+    replay.close()
+    async with node(tmp_path, network) as one:
+        known = [one.replay.knows_frame(FrameId(bytes([back]) * 16)) for back in range(5)]
+    assert known == [True, True, True, False, False]
+
+
 async def test_a_frame_is_kept_then_recorded_then_acknowledged(tmp_path: Path) -> None:
     """And its packets have been unwrapped: one hop further."""
     async with node(tmp_path) as one:
