@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -133,8 +134,11 @@ class Writer:
             else:
                 execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
+            # A rollback that fails too must not end this thread: everyone would wait for ever. The next
+            # group then can't begin, and is refused.
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    execute("ROLLBACK")
             refusal = UserError(f"the store can't write: {error}; is the disk full?")
             for job in group:
                 job.error = refusal

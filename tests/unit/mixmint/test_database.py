@@ -99,6 +99,27 @@ async def test_a_full_disk_fails_the_whole_group_and_later_writes_work(tmp_path:
     assert 7 not in rows(tmp_path / "x.db")
 
 
+class BrokenDisk:
+    """A connection on which every write fails, taking it back too."""
+
+    in_transaction = True
+
+    def execute(self, sql: str) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_a_disk_that_fails_at_rolling_back_refuses_and_leaves_nobody_waiting() -> None:
+    """The writer's thread goes on, so each caller hears of it."""
+    writer = Writer(BrokenDisk())  # type: ignore[arg-type]  # a disk error can't be made on a real connection
+    for number in range(3):
+        with pytest.raises(UserError, match="I/O error"):
+            await asyncio.wait_for(writer.run(insert(number)), 5)
+    await writer.close()
+
+
 async def test_a_closed_writer_refuses(tmp_path: Path) -> None:
     """Nothing waits for ever on a thread that is gone."""
     writer = Writer(open_database(tmp_path / "x.db", SCHEMA))
