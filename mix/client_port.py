@@ -75,6 +75,8 @@ class GatewayStore:
         self.waiting += len(packets)
         try:
             await self._writer.run(lambda db: submissions.take(db, owner, packets, most))
+        except asyncio.CancelledError:
+            raise  # the write happens all the same
         except BaseException:
             self.waiting -= len(packets)
             raise

@@ -1,0 +1,30 @@
+"""The gateway's store under its daemon: what is counted is what is on disk."""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from mix import mailbox
+from mix.client_port import GatewayStore, Limits
+from mix.mailbox import Quota
+from mix.packet.geometry import ADDRESSED_BYTES
+from mixmint.database import Writer, open_database
+
+
+async def test_a_submission_whose_sender_is_gone_is_counted_and_sent(tmp_path: Path) -> None:
+    """The write happens all the same; uncounted, the packet would wait until the next start."""
+    writer = Writer(open_database(tmp_path / "gateway.db", mailbox.SCHEMA))
+    store = GatewayStore(writer, Limits(Quota(3, 16, 2), 1000, 300), 0)
+    packet = os.urandom(ADDRESSED_BYTES)
+    submitting = asyncio.create_task(store.submit(b"o" * 32, [("m1", packet)]))
+    await asyncio.sleep(0)
+    submitting.cancel()
+    with suppress(asyncio.CancelledError):
+        await submitting
+    assert submitting.cancelled()
+    assert store.waiting == 1
+    frame = await store.next_frame("m1")
+    assert frame is not None
+    assert frame.packets == packet
+    await writer.close()
