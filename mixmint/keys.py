@@ -52,6 +52,14 @@ class SigningKey:
         message = label.encode("ascii") + b"".join(parts)
         return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
+    def sign_unlabelled(self, message: bytes) -> bytes:
+        """
+        Sign bytes as they are, where a format that isn't ours says so (signed notes); 64 bytes.
+
+        The caller makes sure that they don't begin with a label, or they could be read as something else.
+        """
+        return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
     def __repr__(self) -> str:
         return f"SigningKey(public={self.public.hex()[:16]}...)"
 
@@ -70,6 +78,11 @@ def verify(public: bytes, label: Label, signature: bytes, *parts: bytes) -> bool
     except BadSignatureError:
         return False
     return True
+
+
+def verify_unlabelled(public: bytes, signature: bytes, message: bytes) -> bool:
+    """As ``verify``, over bytes as they are."""
+    return verify(public, Label(""), signature, message)
 
 
 class BoxKey:

@@ -1,0 +1,186 @@
+"""
+A log's files in a folder: written durably, one by one under their final names, never changed afterwards.
+
+    <folder>/checkpoint                     the newest published one, replaced by rename
+    <folder>/tile/<level>/<tile>[.p/<n>]    hashes
+    <folder>/tile/entries/<n>[.p/<n>]       entries
+
+Any web server can serve the folder as it is. Only the checkpoint makes a tile count: files of a size that was
+never published may stand there after a crash, and will be written again with the same bytes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bank.board.log.note import MOST_NOTE_BYTES, Note
+from bank.board.log.source import CHECKPOINT, most_bytes
+from bank.board.log.tiles import (
+    ENTRIES,
+    WIDTH,
+    Edge,
+    File,
+    Tile,
+    hashes_of,
+    new_tiles,
+    place_of,
+    tile_at,
+    unpack,
+)
+from bank.board.log.tree import Node
+from mixmint.errors import FatalError, MalformedMessage, UserError
+
+_TEMPORARY = ".new"
+
+
+class TileFolder:
+    """The files below one folder. Blocking: call it from a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, files: Iterable[File]) -> None:
+        """
+        Write tiles; they survive a power cut when this returns. Writing the same again is harmless.
+
+        Raises UserError when the disk is full or the folder can't be written.
+        """
+        folders: set[Path] = set()
+        try:
+            for file in files:
+                path = self.path / file.tile.path()
+                folders |= _make_folder(path.parent)
+                _write(path, file.data)
+                folders.add(path.parent)
+            for folder in folders:
+                _sync(folder)
+        except OSError as error:
+            raise UserError(f"can't write the log in {self.path}: {error.strerror}") from None
+
+    def publish(self, note: Note) -> None:
+        """Replace the checkpoint, durably: readers see the old one or the new one. Raises UserError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write(self.path / CHECKPOINT, note.encode())
+            _sync(self.path)
+        except OSError as error:
+            raise UserError(f"can't publish the checkpoint in {self.path}: {error.strerror}") from None
+
+    def checkpoint(self) -> Note | None:
+        """The published note, unchecked. Raises FatalError when it is no note."""
+        data = self.read(CHECKPOINT)
+        if data is None:
+            return None
+        try:
+            return Note.decode(data[: MOST_NOTE_BYTES + 1])
+        except MalformedMessage:
+            raise FatalError(f"{self.path / CHECKPOINT} is damaged; take it from a mirror") from None
+
+    def read(self, path: str) -> bytes | None:
+        """A file's bytes; None when there is none, or it is longer than its kind can be. Raises UserError."""
+        try:
+            data = (self.path / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UserError(f"can't read {self.path / path}: {error.strerror}") from None
+        return data if len(data) <= most_bytes(path) else None
+
+    def tile(self, tile: Tile) -> bytes:
+        """
+        A tile's bytes; of a partial one also from the full one that replaced it.
+
+        Raises FatalError, which names the file, when it isn't there or has another length.
+        """
+        data = self.read(tile.path())
+        if data is None and not tile.full:
+            data = self.read(Tile(tile.level, tile.index).path())
+        if data is not None:
+            try:
+                cut = _first(tile, data)
+            except MalformedMessage:
+                cut = None
+            if cut is not None:
+                return cut
+        raise FatalError(f"{self.path / tile.path()} is missing or damaged; repair it from a mirror")
+
+    def node(self, node: Node, size: int) -> bytes:
+        """The hash of a full subtree of the log of ``size`` leaves. Raises FatalError."""
+        place = place_of(node, size)
+        return place.read(self.tile(place.tile))
+
+    def entries(self, first: int, stop: int, size: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Entries first .. stop - 1 of a log of ``size`` leaves, bundle by bundle, with its first index."""
+        at = first
+        while at < stop:
+            bundle = unpack(self.tile(tile_at(ENTRIES, at // WIDTH, size)))
+            start = at % WIDTH
+            part = bundle[start : start + stop - at]
+            yield at, part
+            at += len(part)
+
+    def edge(self, size: int) -> Edge:
+        """What stands in the partial tiles of the log of ``size`` leaves. Raises FatalError."""
+        if not size:
+            return Edge()
+        entries: tuple[bytes, ...] = ()
+        if size % WIDTH:
+            bundle = unpack(self.tile(tile_at(ENTRIES, size // WIDTH, size)))
+            entries = tuple(len(entry).to_bytes(2) + entry for entry in bundle)
+        levels: list[tuple[bytes, ...]] = []
+        count = size
+        while count:
+            index, width = divmod(count, WIDTH)
+            tile = Tile(len(levels), index, width)
+            levels.append(tuple(hashes_of(self.tile(tile))) if width else ())
+            count = index
+        return Edge(size, entries, tuple(levels))
+
+    def clean(self, old: int, new: int) -> None:
+        """Remove the partial tiles that full ones replace, once ``new`` is published instead of ``old``."""
+        for tile in new_tiles(old, new):
+            if tile.full:
+                shutil.rmtree(self.path / (tile.path() + ".p"), ignore_errors=True)
+
+
+def _first(tile: Tile, data: bytes) -> bytes | None:
+    """A tile's own part of the file that it was found in; None when that is too short."""
+    if tile.level != ENTRIES:
+        part = data[: 32 * tile.width]
+        return part if len(part) == 32 * tile.width else None
+    entries = unpack(data)
+    if len(entries) == tile.width:
+        return data
+    if len(entries) < tile.width:
+        return None
+    return data[: sum(2 + len(entry) for entry in entries[: tile.width])]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Under its final name it is whole, or not there."""
+    temporary = path.with_name(path.name + _TEMPORARY)
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _make_folder(folder: Path) -> set[Path]:
+    """Make a folder and its parents; those whose lists of names changed."""
+    missing: list[Path] = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+    return {each.parent for each in missing}
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
