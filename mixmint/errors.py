@@ -29,6 +29,7 @@ class PeerError(MixmintError):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+        self.detail = detail
 
 
 class MalformedPacket(PeerError):
