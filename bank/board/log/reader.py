@@ -105,7 +105,7 @@ class LogReader:
         return await self.spans(inclusion_spans(index, size), size)
 
     async def consistency(self, old: int, new: int) -> list[bytes]:
-        """A proof that the log of ``new`` leaves begins with that of ``old``: for ``tree.consistency_holds``."""
+        """A proof that ``new`` leaves begin with the ``old`` ones: for ``tree.consistency_holds``."""
         return await self.spans(consistency_spans(old, new), new)
 
     async def right(self, old: int, new: int) -> list[bytes]:
