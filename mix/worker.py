@@ -1,23 +1,16 @@
-"""
-Unwrapping on other cores: `Workers` keeps child processes (`mix.unwrapper`) and gives them batches.
-
-Processes, not threads: unwrapping is many small operations, and threads would take turns at the
-interpreter's lock instead of running side by side.
-"""
+"""Unwrapping on other cores: `Workers` keeps child processes (`mix.unwrapper`) and gives them batches."""
 
 import asyncio
 import logging
 import os
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 
 from mix.packet.batch import Batch, decode_batch, unwrap_batch
 from mix.packet.command import CommandType
 from mix.packet.geometry import KeyId
-from mix.unwrapper import LENGTH_BYTES, encode_keys
+from mix.unwrapper import encode_keys
 from mixmint.errors import Unavailable
+from mixmint.parent import Child
 
 ATTEMPTS = 2
 TIMEOUT_S = 30.0
@@ -38,12 +31,13 @@ class Workers:
         self._secrets = dict(secrets)
         self._expected = expected
         self._count = count
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        self._all: list[_Worker] = []
+        self._idle: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
+        self._all: list[Child] = []
         self._closed = False
 
     async def __aenter__(self) -> "Workers":
-        self._all = [_Worker(encode_keys(self._secrets, self._expected)) for _ in range(self._count)]
+        keys = encode_keys(self._secrets, self._expected)
+        self._all = [Child("mix.unwrapper", keys) for _ in range(self._count)]
         for worker in self._all:
             self._idle.put_nowait(worker)
         return self
@@ -84,64 +78,3 @@ class Workers:
             finally:
                 self._idle.put_nowait(worker)
         raise Unavailable("unwrapping processes end unexpectedly; is the machine out of memory?")
-
-
-class _Worker:
-    """One child process and the socket to it. Started at first use, and again after `stop`."""
-
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid if self._process else 0
-
-    async def ask(self, batch: bytes) -> bytes:
-        """Send a batch, receive its result. EOFError, OSError: the process is gone."""
-        loop = asyncio.get_running_loop()
-        if self._socket is None:
-            self._socket = self._start()
-            await loop.sock_sendall(self._socket, _framed(self._keys))
-        await loop.sock_sendall(self._socket, _framed(batch))
-        length = int.from_bytes(await self._exactly(loop, LENGTH_BYTES), "big")
-        return bytes(await self._exactly(loop, length))
-
-    def stop(self) -> None:
-        """Let the process end: it reads end-of-file. Killed if it is in the middle of something."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # -I: neither environment nor working folder decides what code gets the keys.
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "mix.unwrapper"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-            )
-        ours.setblocking(False)
-        return ours
-
-    async def _exactly(self, loop: asyncio.AbstractEventLoop, size: int) -> bytearray:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
-            if self._socket is None:
-                raise EOFError
-            received = await loop.sock_recv_into(self._socket, view)
-            if received == 0:
-                raise EOFError
-            view = view[received:]
-        return data
-
-
-def _framed(message: bytes) -> bytes:
-    return len(message).to_bytes(LENGTH_BYTES, "big") + message
