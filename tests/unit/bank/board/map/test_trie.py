@@ -2,6 +2,7 @@
 
 from random import Random
 
+from bank.board.map.growing import GrowingShard
 from bank.board.map.states import State, collect
 from bank.board.map.trie import merge_shard, shard_root
 from bank.formats.coin import coin_id
@@ -76,3 +77,17 @@ def test_entries_say_what_became_of_coins() -> None:
         two: State.REPLACED,
         three: State.CERTIFIED,
     }
+
+
+def test_a_growing_shard_has_the_root_of_its_records() -> None:
+    """The auditor's tree and the board's pass over the records say the same after each of many changes."""
+    rng = Random(9)
+    shard = GrowingShard()
+    assert (shard.root(), shard.coins) == (shard_root(b""), 0)
+    records = b""
+    near = coins_with_prefix(rng, 150, "00000011" + "0" * 90)
+    for batch in (random_coins(rng, 30, 3), near, random_coins(rng, 400, 3), {}, random_coins(rng, 1, 3)):
+        again = {coin: rng.randint(1, 3) for coin in list(near)[:40]} if records else {}
+        shard.update(batch | again)
+        records = merge_shard(records, batch | again)
+        assert (shard.root(), shard.coins) == (shard_root(records), len(records) // 33)
