@@ -19,8 +19,7 @@ from aiohttp import web
 from mix import mailbox, messages, submissions
 from mix.directory import Node
 from mix.frame import FRAME_ID_BYTES, Frame, FrameId
-from mix.links.front import answer, read_body
-from mix.links.tls import Refused
+from mix.links.front import Refused, answer, read_body
 from mix.mailbox import Delivery, Quota, QuotaError
 from mix.messages import FETCH, REGISTER, SUBMIT, FetchAnswer, FetchBody, RegisterBody, SignedRequest
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from mix.links.tls import Refused
+from mix.links.front import Refused
 
 
 class NodeMetrics:

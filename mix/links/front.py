@@ -19,7 +19,6 @@ from typing import Any
 
 from aiohttp import web
 
-from mix.links.tls import Refused
 from mixmint.errors import MalformedMessage, PeerError, UserError
 
 HANDSHAKE_S = 10.0
@@ -27,6 +26,9 @@ BODY_S = 20.0
 STOP_WITHIN_S = 3.0
 
 _log = logging.getLogger("mix.front")
+
+Refused = Callable[[str], None]
+"""Counts one refusal, by its reason."""
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
@@ -75,12 +77,17 @@ class Front:
         self._web = _Server(self._answer, refused, most_connections, idle_s)
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> None:
-        """Raises UserError when the port is taken or the address isn't ours."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        """
+        Listen; without ``tls`` for a port that a proxy with TLS stands before.
+
+        Raises UserError when the port is taken or the address isn't ours.
+        """
         loop = asyncio.get_running_loop()
+        handshake_s = None if tls is None else HANDSHAKE_S
         try:
             self._server = await loop.create_server(
-                self._web, host, port, ssl=tls, backlog=256, ssl_handshake_timeout=HANDSHAKE_S
+                self._web, host, port, ssl=tls, backlog=256, ssl_handshake_timeout=handshake_s
             )
         except OSError as error:
             where = f"{host}:{port}"

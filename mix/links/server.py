@@ -13,8 +13,7 @@ from aiohttp import web
 
 from mix.directory import Node
 from mix.frame import Frame, decode_frame, is_frame_size
-from mix.links.front import answer, read_body
-from mix.links.tls import Refused
+from mix.links.front import Refused, answer, read_body
 from mixmint.errors import MalformedMessage
 
 FRAME_PATH = "/v1/frame"

@@ -6,18 +6,16 @@ might sign. Names play no part: the directory says which certificate answers at 
 """
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from mix.directory import Node
+from mix.links.front import Refused
 from mixmint.errors import UserError
 from mixmint.keys import read_secret
 
 KEY_PEM_BYTES = 119
 """An Ed25519 private key in PKCS #8, PEM: always this long."""
-
-Refused = Callable[[str], None]
-"""Counts one refusal, by its reason."""
 
 
 def link_server_context(
