@@ -4,11 +4,12 @@ The bank's feed: how its outbox reaches the board exactly once and in order. Bot
 The outbox is a list of groups, numbered from 1 without gaps; one group is one order's entries and is never
 split over two rounds. The bank posts a batch of groups; the board takes it only if it begins with the number
 it waits for, and stores groups and next number in one transaction. So whichever side crashes, and whichever
-answer is lost, the next receipt says where to go on.
+answer is lost, the next receipt says where to go on. A group without entries stands for a change of the
+bank's books that shows nothing: the board counts it and stores nothing.
 
     body    = signature 64 || batch                              at most 1 MiB
     batch   = number of the first group 8 || count of groups 2 || groups
-    group   = count of entries 1 (at least 1) || entries
+    group   = count of entries 1 || entries
     entry   = length 2 || bytes                                  (numbers big-endian)
 
 The bank signs label, board public key 32, batch: what one board was given can't be shown to another.
@@ -24,7 +25,7 @@ from typing import Annotated
 import aiohttp
 from msgspec import Meta
 
-from bank.board.rounds import check_entry
+from bank.formats.entry import FROM_THE_BANK, check_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable
 from mixmint.keys import SIGNATURE_BYTES, Label, SigningKey, labelled_hash, verify
 from mixmint.wire import Bytes64, Message, UInt32, decode
@@ -82,7 +83,8 @@ class Batch:
         """
         Read a batch from hostile bytes, with the structural check of every entry. No signature is checked.
 
-        Raises MalformedMessage: ``size``, ``length``, ``counts``, ``number``, ``kind``, ``value``.
+        Raises MalformedMessage: ``size``, ``length``, ``number``, ``kind``, ``value``, and what a statement's
+        reader raises.
         """
         if len(data) > MOST_BATCH_BYTES:
             raise MalformedMessage("size")
@@ -108,14 +110,15 @@ def _read_group(data: bytes, at: int) -> tuple[list[bytes], int]:
     group = []
     count = data[at]
     at += 1
-    if count == 0:
-        raise MalformedMessage("counts")
     for _ in range(count):
         start = at + 2
         at = start + (data[at] << 8 | data[at + 1])
-        # A slice past the end comes out short, which its check refuses, since widths are fixed by kind.
+        # A slice past the end comes out short. That is refused here, since most widths are fixed by kind, or
+        # when the batch turns out to end before its last group does.
         entry = data[start:at]
         check_entry(entry)
+        if entry[0] not in FROM_THE_BANK:
+            raise MalformedMessage("kind")
         group.append(entry)
     return group, at
 

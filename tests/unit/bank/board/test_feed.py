@@ -20,7 +20,15 @@ from bank.board.feed import (
     sign_feed,
     sign_receipt,
 )
-from bank.formats.entry import AccountEntry, CertifiedEntry, SpentEntry
+from bank.formats.entry import (
+    AccountEntry,
+    CertifiedEntry,
+    ClaimEntry,
+    Entry,
+    MapEntry,
+    RoundEntry,
+    SpentEntry,
+)
 from mixmint.errors import MalformedMessage, PeerError, Unavailable
 from mixmint.keys import SigningKey
 from mixmint.wire import encode
@@ -35,9 +43,7 @@ entries = st.one_of(
     st.builds(CertifiedEntry, fields32, st.integers(0, 20), st.integers(0, 2**32 - 1), fields64),
     st.builds(SpentEntry, fields32, fields32, fields64),
 ).map(lambda entry: entry.encode())
-batches = st.builds(
-    Batch, st.integers(1, 2**50), st.lists(st.lists(entries, min_size=1, max_size=5), max_size=6)
-)
+batches = st.builds(Batch, st.integers(1, 2**50), st.lists(st.lists(entries, max_size=5), max_size=6))
 GROUPS = [[AccountEntry(bytes([n]) * 32).encode()] for n in range(3)]
 
 
@@ -66,12 +72,24 @@ def test_any_bytes_are_a_batch_or_malformed(data: bytes) -> None:
         assert Batch.decode(data).encode() == data
 
 
+def test_a_group_may_be_empty_and_has_its_number() -> None:
+    """It stands for a change of the bank's books that shows nothing."""
+    batch = Batch.decode(Batch(4, [[], *GROUPS, []]).encode())
+    assert (list(batch.groups), batch.next) == ([[], *GROUPS, []], 6 + len(GROUPS))
+
+
+@pytest.mark.parametrize("entry", [RoundEntry(1, 0, 0), MapEntry(1, 1, 0, bytes(32)), ClaimEntry(b"x")])
+def test_what_is_not_the_banks_to_say_is_refused(entry: Entry) -> None:
+    """Marks of rounds and map roots are the board's; claims don't come by the feed."""
+    with pytest.raises(MalformedMessage, match="kind"):
+        Batch.decode(Batch(1, [[entry.encode()]]).encode())
+
+
 @pytest.mark.parametrize(
     ("batch", "reason"),
     [
         (bytes(8) + b"\0\0", "number"),
         (b"\xff" * 8 + b"\0\0", "number"),
-        (bytes(7) + b"\1\0\1\0", "counts"),
         (bytes(7) + b"\1\0\1\1\0\1\x09", "kind"),
         (bytes(7) + b"\1\0\1\1\0\2\2a", "length"),
         (bytes(MOST_BATCH_BYTES + 1), "size"),
