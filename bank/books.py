@@ -1,97 +1,26 @@
 """
-The bank's books in SQLite: what is certified, spent, held and booked, and the outbox for the board.
+The bank's books in SQLite, as the ledger's rules see them. Their tables: bank/schema.py.
 
-Trusted: who can write to this file can make money, but not unnoticed, since every coin certified and spent is
-on the board. Nothing here ties an order's inputs to its outputs but its row in the outbox, and a held order's
-bytes. The first goes when the board has it, the second when it is settled; freed space of the database is
-overwritten (secure_delete). The write-ahead log beside it keeps what was in it until it is written over, or
-the bank stops: who takes the disk of a running bank finds the ties of some hundred commits more.
+What a transaction changes in the tallies and gives the outbox is gathered in memory and written at its end,
+a row each: a batch of orders costs a few writes more, not a few for each order.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from bank.board.feed import Batch
 from bank.formats.account import Operation, Statement
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
-from bank.ledger.book import Account, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
-from mixmint.database import open_database
-from mixmint.errors import FatalError, UserError
+from bank.formats.statement import Row, Tally
+from bank.ledger.book import Account, Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from mixmint.errors import FatalError
 
-SCHEMA = (
-    """
-    CREATE TABLE certified (
-        coin BLOB PRIMARY KEY, exponent INTEGER NOT NULL, epoch INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    -- The coin key, not the id: f is one-to-one as far as anyone can tell, and the proof needs the key.
-    CREATE TABLE spent (
-        key BLOB PRIMARY KEY, seal BLOB NOT NULL, signature BLOB NOT NULL,
-        round INTEGER NOT NULL, epoch INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-
-    CREATE TABLE held_coin (
-        coin BLOB PRIMARY KEY, seal BLOB NOT NULL, signature BLOB NOT NULL, to_round INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX held_coin_end ON held_coin (to_round);
-    CREATE TABLE promised (
-        coin BLOB PRIMARY KEY, seal BLOB NOT NULL, to_round INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX promised_end ON promised (to_round);
-    CREATE TABLE held_order (
-        seal BLOB PRIMARY KEY, signed BLOB, from_round INTEGER NOT NULL, to_round INTEGER NOT NULL,
-        last_round INTEGER NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL,
-        round INTEGER, epoch INTEGER, group_number INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX held_order_end ON held_order (last_round) WHERE group_number IS NULL;
-    CREATE INDEX held_order_group ON held_order (group_number) WHERE signed NOT NULL;
-
-    CREATE TABLE account (
-        key BLOB PRIMARY KEY, sequence INTEGER NOT NULL, balance INTEGER NOT NULL CHECK (balance >= 0),
-        head BLOB NOT NULL, published INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX account_unpublished ON account (key) WHERE published = 0;
-    CREATE TABLE statement (
-        account BLOB NOT NULL REFERENCES account (key), sequence INTEGER NOT NULL, body BLOB NOT NULL,
-        epoch INTEGER NOT NULL, PRIMARY KEY (account, sequence)
-    ) STRICT, WITHOUT ROWID;
-
-    -- One row for each commit: the groups that it made, numbers first .. next - 1, as they will be fed.
-    CREATE TABLE outbox (first INTEGER PRIMARY KEY, next INTEGER NOT NULL, batch BLOB NOT NULL) STRICT;
-    -- fed_group: the groups before it are public when fed_round is closed.
-    CREATE TABLE state (
-        one INTEGER PRIMARY KEY CHECK (one = 1), bank BLOB NOT NULL, next_group INTEGER NOT NULL,
-        newest_closed INTEGER NOT NULL, fed_group INTEGER NOT NULL, fed_round INTEGER NOT NULL
-    ) STRICT;
-    """,
-)
-
-_CACHE_KIB = 32 * 1024
 MOST_OUTBOX_ROW_BYTES = 1 << 18
 """A row is fed whole, and a feed is at most 1 MiB."""
-
-
-def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
-    """
-    Open the bank's database, or make it.
-
-    Raises UserError (another bank's, unreadable, full disk), FatalError (damaged, newer version).
-    """
-    connection = open_database(path, SCHEMA)
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-    connection.execute("PRAGMA secure_delete=ON")
-    try:
-        connection.execute("INSERT OR IGNORE INTO state VALUES (1, ?, 1, 0, 1, 0)", (bank,))
-        (owner,) = connection.execute("SELECT bank FROM state").fetchone()
-    except sqlite3.Error as error:
-        connection.close()
-        raise UserError(f"can't use database {path}: {error}; is the disk full, or read-only?") from None
-    if owner != bank:
-        connection.close()
-        raise UserError(f"database {path} belongs to bank {owner.hex()[:16]}, not {bank.hex()[:16]}")
-    return connection
+_GROUP_BYTES = 8
+"""What a group is taken to weigh beside its entries, so that no row has more groups than a feed may."""
 
 
 class SqliteBook:
@@ -107,15 +36,21 @@ class SqliteBook:
         self._next_group = 0
         self._groups: list[Sequence[bytes]] = []
         self._group_bytes = 0
+        self._counts: dict[Value, list[int]] = {}
 
     @contextmanager
     def writing(self) -> Iterator["SqliteBook"]:
-        """Inside a transaction that the caller began and will commit: number the groups made within."""
+        """
+        Inside a transaction that the caller began and will commit: number the groups made within, and add
+        what was counted to the tallies.
+        """
         (self._next_group,) = self._execute("SELECT next_group FROM state").fetchone()
         before = self._next_group
-        self._groups, self._group_bytes = [], 0
+        # Anew, not only at the end: a transaction that failed may have left something.
+        self._groups, self._group_bytes, self._counts = [], 0, {}
         yield self
         self._flush()
+        self._add_counts()
         if self._next_group != before:
             self._execute("UPDATE state SET next_group = ?", (self._next_group,))
 
@@ -148,6 +83,14 @@ class SqliteBook:
             ).rowcount
             == 1
         )
+
+    def count(self, what: Count, values: Sequence[Value]) -> None:
+        counts = self._counts
+        for value in values:
+            row = counts.get(value)
+            if row is None:
+                row = counts[value] = [0] * len(Count)
+            row[what] += 1
 
     def take_back(self, keys: Sequence[bytes], coins: Sequence[bytes]) -> None:
         self.connection.executemany("DELETE FROM spent WHERE key = ?", ((key,) for key in keys))
@@ -225,9 +168,12 @@ class SqliteBook:
 
     def publish(self, entries: Sequence[bytes]) -> None:
         self._groups.append(entries)
-        self._group_bytes += sum(map(len, entries))
+        self._group_bytes += _GROUP_BYTES + sum(map(len, entries))
         if self._group_bytes > MOST_OUTBOX_ROW_BYTES:
             self._flush()
+
+    def publish_later(self) -> None:
+        self._execute("UPDATE state SET unnumbered = 1")
 
     def account(self, key: bytes) -> Account | None:
         row = self._execute("SELECT sequence, balance, head FROM account WHERE key = ?", (key,)).fetchone()
@@ -274,6 +220,13 @@ class SqliteBook:
         """Every account: key, sequence, balance in units."""
         return self._execute("SELECT key, sequence, balance FROM account ORDER BY key").fetchall()
 
+    def tallies(self) -> list[Row]:
+        """Everything that was counted so far, but within this transaction; by exponent and epoch."""
+        rows = self._execute(
+            "SELECT exponent, epoch, withdrawn, exchanged, spent, deposited, replaced FROM tally"
+        )
+        return [Row(exponent, epoch, Tally(*counts)) for exponent, epoch, *counts in rows]
+
     def _put(self, sql: str, values: tuple[object, ...]) -> None:
         """A write that must touch one row."""
         if self._execute(sql, values).rowcount != 1:
@@ -282,6 +235,20 @@ class SqliteBook:
     def _flush(self) -> None:
         if self._groups:
             batch = Batch(self._next_group, self._groups)
-            self._execute("INSERT INTO outbox VALUES (?, ?, ?)", (batch.first, batch.next, batch.encode()))
+            entries = sum(map(len, self._groups))
+            self._execute(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?)", (batch.first, batch.next, entries, batch.encode())
+            )
             self._next_group = batch.next
             self._groups, self._group_bytes = [], 0
+
+    def _add_counts(self) -> None:
+        """One write for each value and epoch that the transaction touched."""
+        self.connection.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET"
+            " withdrawn = withdrawn + excluded.withdrawn, exchanged = exchanged + excluded.exchanged,"
+            " spent = spent + excluded.spent, deposited = deposited + excluded.deposited,"
+            " replaced = replaced + excluded.replaced, changed = 1",
+            [(*value, *row) for value, row in self._counts.items()],
+        )
+        self._counts = {}

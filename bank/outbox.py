@@ -91,7 +91,8 @@ def own_state(book: SqliteBook) -> Own:
 
 def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
     """
-    Number what waits without a group: the bank's key, the very first of all, and accounts opened since.
+    Number what waits without a group: the bank's key, the very first of all, accounts opened since, and what
+    else the operator changed.
 
     Only after the board was asked: a store restored from a backup must not use a number twice.
     """
@@ -103,6 +104,8 @@ def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
     for (key,) in keys:
         book.publish([AccountEntry(key).encode()])
         book.connection.execute("UPDATE account SET published = 1 WHERE key = ?", (key,))
+    if book.connection.execute("UPDATE state SET unnumbered = 0 WHERE unnumbered").rowcount:
+        book.publish(())
 
 
 def next_batch(book: SqliteBook, wanted: int) -> Batch:

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from bank.books import SqliteBook, open_books
+from bank.books import SqliteBook
+from bank.schema import open_books
 from mixmint.database import Writer
 from mixmint.errors import UserError
 

@@ -8,7 +8,7 @@ are never more certificates than an honest bank states, whatever board it has; a
 can make it confirm an entry that it never gave.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct
@@ -66,6 +66,14 @@ class Row:
     tally: Tally
 
 
+def units_of(rows: Iterable[Row]) -> Tally:
+    """What the coins in rows are worth, in units: the running totals, when these are all rows that stand."""
+    totals = Tally()
+    for row in rows:
+        totals = totals.plus(row.tally, 1 << row.exponent)
+    return totals
+
+
 @dataclass(frozen=True, slots=True)
 class BankStatement:
     """
@@ -73,6 +81,7 @@ class BankStatement:
     rows 45 each (exponent 1, epoch 4, counts 5 x 8), ascending by exponent and epoch, signature 64.
 
     Rows that haven't changed since an earlier statement needn't be repeated: a row stands until a newer one.
+    The totals are those of all rows that stand.
     """
 
     bank: bytes

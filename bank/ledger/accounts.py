@@ -24,7 +24,7 @@ from bank.formats.entry import SpentEntry
 from bank.formats.order import NOTHING, input_ids
 from bank.formats.request import Deposit, ReadAccount, Withdraw
 from bank.ledger.book import Account, Book
-from bank.ledger.orders import certify_all, enter, worth_of
+from bank.ledger.orders import certify_all, enter, units_of, values_of
 from bank.ledger.prepare import certified_entries
 from bank.ledger.terms import MOST_BALANCE, Age, Moment, Signer
 from mixmint.errors import FatalError, UserError
@@ -61,13 +61,14 @@ def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment:
     if not isinstance(account, Account):
         return account
     coins = input_ids(order.order)
-    worth = worth_of(order, coins, signer, book, moment, DEPOSITABLE)
-    if not isinstance(worth, int):
-        return worth
+    values = values_of(order, coins, signer, book, moment, DEPOSITABLE)
+    if not isinstance(values, list):
+        return values
+    worth = units_of(values)
     if account.balance + worth > MOST_BALANCE:
         return Refused(Refusal.BALANCE)
     round_ = signer.promised_round(moment)
-    obstacle = enter(order, coins, round_, signer, book, moment)
+    obstacle = enter(order, coins, values, round_, signer, book, moment)
     if obstacle is not None:
         return obstacle
     statement = _next(asked, digest, account, worth, round_)
@@ -121,6 +122,7 @@ def credit(bank: bytes, key: bytes, units: int, book: Book) -> Statement:
         NO_ROUND,
     )
     _append(book, statement, 0)
+    book.publish_later()
     return statement
 
 

@@ -9,6 +9,7 @@ Rounds are the board's; ``closed`` is the newest closed one; a hold or a promise
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from bank.formats.account import Statement
@@ -20,6 +21,20 @@ class Value(NamedTuple):
 
     exponent: int
     epoch: int
+
+
+class Count(IntEnum):
+    """What is counted of coins: the columns of ``bank.formats.statement.Tally``, in its order."""
+
+    WITHDRAWN = 0
+    """Certified by a withdrawal."""
+    EXCHANGED = 1
+    """Certified by an exchange, in one step or in two."""
+    SPENT = 2
+    """Spent, however."""
+    DEPOSITED = 3
+    """Of these, spent by deposits."""
+    REPLACED = 4
 
 
 class SpentCoin(NamedTuple):
@@ -90,6 +105,9 @@ class Book(Protocol):
         is promised to an order with another seal.
         """
 
+    def count(self, what: Count, values: Sequence[Value]) -> None:
+        """Count coins that the request in hand certified or spent, one of each of these values."""
+
     def take_back(self, keys: Sequence[bytes], coins: Sequence[bytes]) -> None:
         """Undo ``spend`` of these coin keys and ``certify`` of these ids, entered by the request in hand."""
 
@@ -114,7 +132,18 @@ class Book(Protocol):
         """Mark a held order executed by the group published last; the hold on its coins and outputs ends."""
 
     def publish(self, entries: Sequence[bytes]) -> None:
-        """Put one group of entries for the board into the outbox; a group is never split over rounds."""
+        """
+        Put one group of entries for the board into the outbox; a group is never split over rounds.
+
+        Whatever changes the books has a group, one without entries if it has nothing to publish: by their
+        number the board tells a copy of the books from before the change.
+        """
+
+    def publish_later(self) -> None:
+        """
+        As ``publish`` of nothing, for what the operator changes: the number is given by whoever feeds the
+        board, since only he has compared these books with it.
+        """
 
     def account(self, key: bytes) -> Account | None:
         """An account's newest state, by its public key (32)."""

@@ -29,7 +29,7 @@ from bank.formats.answer import (
 from bank.formats.coin import sign_certificate
 from bank.formats.order import Order, Output, SignedOrder, input_ids, tau_of
 from bank.formats.request import Execute
-from bank.ledger.book import Book, LivePromise, SpentCoin, Value
+from bank.ledger.book import Book, Count, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Exchange, entries_of
 from bank.ledger.terms import Age, Moment, Signer
 from mixmint.errors import FatalError
@@ -42,12 +42,12 @@ HOLDABLE = frozenset({Age.GOOD})
 def exchange(prepared: Exchange, signer: Signer, book: Book, moment: Moment) -> bytes:
     """Execute a one-step order; the signed answer."""
     order = prepared.order
-    worth = worth_of(order, prepared.coins, signer, book, moment, EXCHANGEABLE)
-    if not isinstance(worth, int):
-        return signer.answer(order.seal, worth)
-    if worth != output_units(order.order):
+    values = values_of(order, prepared.coins, signer, book, moment, EXCHANGEABLE)
+    if not isinstance(values, list):
+        return signer.answer(order.seal, values)
+    if units_of(values) != output_units(order.order):
         return signer.answer(order.seal, Refused(Refusal.SUMS))
-    obstacle = enter(order, prepared.coins, prepared.certificates.round, signer, book, moment)
+    obstacle = enter(order, prepared.coins, values, prepared.certificates.round, signer, book, moment)
     if obstacle is not None:
         return signer.answer(order.seal, obstacle)
     book.publish(prepared.entries)
@@ -60,10 +60,10 @@ def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body
     if held is not None:
         return Hold(held.from_round, held.to_round)
     coins = input_ids(order.order)
-    worth = worth_of(order, coins, signer, book, moment, HOLDABLE)
-    if not isinstance(worth, int):
-        return worth
-    if worth != output_units(order.order):
+    values = values_of(order, coins, signer, book, moment, HOLDABLE)
+    if not isinstance(values, list):
+        return values
+    if units_of(values) != output_units(order.order):
         return Refused(Refusal.SUMS)
     for index, coin in enumerate(coins):
         obstacle = _spent(order, index, signer, book) or _held(order, index, coin, book, moment)
@@ -77,6 +77,8 @@ def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body
     # coin never touch, which anyone can see who is shown both.
     to_round = min(moment.closed + signer.terms.hold_rounds, order.order.last_round)
     book.hold(order, coins, moment.closed + 1, to_round)
+    # Nothing to publish, but a copy of the books from before this hold must not go unnoticed.
+    book.publish(())
     return Hold(moment.closed + 1, to_round)
 
 
@@ -94,11 +96,11 @@ def execute(request: Execute, signer: Signer, book: Book, moment: Moment) -> Bod
         round_, epoch = held.executed
         return signer.certificates(order.order.outputs, epoch, round_)
     coins = input_ids(order.order)
-    worth = worth_of(order, coins, signer, book, moment, EXCHANGEABLE)
-    if not isinstance(worth, int):
-        return worth
+    values = values_of(order, coins, signer, book, moment, EXCHANGEABLE)
+    if not isinstance(values, list):
+        return values
     round_ = signer.promised_round(moment)
-    obstacle = enter(order, coins, round_, signer, book, moment)
+    obstacle = enter(order, coins, values, round_, signer, book, moment)
     if obstacle is not None:
         return obstacle
     certificates = signer.certificates(order.order.outputs, moment.epoch, round_)
@@ -112,26 +114,32 @@ def output_units(order: Order) -> int:
     return sum([1 << output.exponent for output in order.outputs])
 
 
-def worth_of(
+def units_of(values: Sequence[Value]) -> int:
+    """What coins of these values sum up to, in units."""
+    return sum([1 << value.exponent for value in values])
+
+
+def values_of(
     order: SignedOrder,
     coins: Sequence[bytes],
     signer: Signer,
     book: Book,
     moment: Moment,
     ages: Collection[Age],
-) -> int | Body:
+) -> list[Value] | Body:
     """
-    What an order's inputs are worth, in units; or why they can't be used: never certified, too late, too old.
+    The values of an order's inputs; or why they can't be used: never certified, too late, too old.
 
     When it is too late, or a coin is too old, a coin that was spent answers *spent* all the same: that the
     order (or another) was executed says more than that it can't be executed any more.
     """
-    units, old = 0, -1
+    values: list[Value] = []
+    old = -1
     for index, coin in enumerate(coins):
         value = book.value(coin)
         if value is None:
             return Refused(Refusal.UNKNOWN_CERTIFICATE, index)
-        units += 1 << value.exponent
+        values.append(value)
         if signer.terms.age(value.epoch, moment.epoch) not in ages:
             old = index
     if old >= 0 or moment.closed >= order.order.last_round:
@@ -140,20 +148,21 @@ def worth_of(
             if spent is not None:
                 return spent
         return Refused(Refusal.TOO_LATE) if old < 0 else Refused(Refusal.EXPIRED_COIN, old)
-    return units
+    return values
 
 
 def enter(
     order: SignedOrder,
     coins: Sequence[bytes],
+    values: Sequence[Value],
     round_: int,
     signer: Signer,
     book: Book,
     moment: Moment,
 ) -> Body | None:
     """
-    Enter an order's inputs as spent and its outputs as certified: all of them and None, or nothing and the
-    answer that says why.
+    Enter an order's inputs (ids, values) as spent and its outputs as certified, and count them: all of them
+    and None, or nothing and the answer that says why.
     """
     inputs, outputs = order.order.inputs, order.order.outputs
     for index, key in enumerate(inputs):
@@ -163,21 +172,29 @@ def enter(
             return _spent(order, index, signer, book) or _sure(
                 _held(order, index, coins[index], book, moment)
             )
+    made = [Value(output.exponent, moment.epoch) for output in outputs]
     for index, output in enumerate(outputs):
-        if not book.certify(output.coin, Value(output.exponent, moment.epoch), order.seal, moment.closed):
+        if not book.certify(output.coin, made[index], order.seal, moment.closed):
             book.take_back(inputs, [earlier.coin for earlier in outputs[:index]])
             return _sure(_taken(index, output, signer, book, moment))
+    book.count(Count.SPENT, values)
+    if order.order.is_deposit:
+        book.count(Count.DEPOSITED, values)
+    else:
+        book.count(Count.EXCHANGED, made)
     return None
 
 
 def certify_all(
     outputs: Sequence[Output], subject: bytes, signer: Signer, book: Book, moment: Moment
 ) -> Body | None:
-    """Certify a withdrawal's outputs: all of them and None, or none of them and *taken*."""
+    """Certify a withdrawal's outputs and count them: all of them and None, or none of them and *taken*."""
+    made = [Value(output.exponent, moment.epoch) for output in outputs]
     for index, output in enumerate(outputs):
-        if not book.certify(output.coin, Value(output.exponent, moment.epoch), subject, moment.closed):
+        if not book.certify(output.coin, made[index], subject, moment.closed):
             book.take_back((), [earlier.coin for earlier in outputs[:index]])
             return _sure(_taken(index, output, signer, book, moment))
+    book.count(Count.WITHDRAWN, made)
     return None
 
 

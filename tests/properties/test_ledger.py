@@ -10,6 +10,7 @@ money comes from balances below zero; here from the operator's credits, so the s
 import dataclasses
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -32,6 +33,8 @@ from bank.formats.coin import certificate_holds, coin_id, exponents_of
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import Output, SignedOrder, tau_of
 from bank.formats.request import BankRequest, Execute, encode_request
+from bank.formats.statement import Tally, sign_statement, units_of
+from bank.ledger.book import Value
 from bank.outbox import record
 from bank.store import run_once
 from mixmint.keys import SigningKey
@@ -320,6 +323,28 @@ class Economy(RuleBasedStateMachine):
         made_here = {coin_id(key.public) for key in getattr(self, "loose", [])}
         rows = self.desk.connection.execute("SELECT coin FROM certified").fetchall()
         assert certified == {coin for (coin,) in rows} - made_here
+
+    @invariant()
+    def the_tallies_are_what_a_recount_of_the_entries_finds(self) -> None:
+        """By what each group shows: withdrawals only certify, deposits only spend. Value in = value out."""
+        values = self.desk.values()
+        counted: Counter[tuple[Value, str]] = Counter()
+        for group in self.desk.groups():
+            certified = [Value(e.exponent, e.epoch) for e in group if isinstance(e, CertifiedEntry)]
+            spent = [values[e.coin] for e in group if isinstance(e, SpentEntry)]
+            counted.update((value, "exchanged" if spent else "withdrawn") for value in certified)
+            counted.update((value, "spent") for value in spent)
+            if not certified:
+                counted.update((value, "deposited") for value in spent)
+        recount = {
+            value: Tally(
+                **{what: counted[value, what] for what in ("withdrawn", "exchanged", "spent", "deposited")}
+            )
+            for value in {value for value, _ in counted}
+        }
+        assert self.desk.tallies() == recount
+        totals = units_of(run_once(self.desk.connection, lambda book: book.tallies()))
+        assert sign_statement(self.desk.key, self.desk.bank, 1, 0, bytes(32), totals, ()).balances()
 
 
 TestEconomy = Economy.TestCase

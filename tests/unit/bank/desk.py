@@ -12,6 +12,7 @@ from bank.formats.coin import Coin, CoinId, CoinKey, Secret, coin_id
 from bank.formats.entry import Entry, decode_entry
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from bank.formats.request import BankRequest, Deposit, Withdraw, encode_request, subject_of
+from bank.formats.statement import Tally
 from bank.ledger import Moment, Signer, Terms, prepare, settle
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.book import Value
@@ -144,9 +145,18 @@ class Desk:
             [decode_entry(entry) for entry in group] for (row,) in rows for group in Batch.decode(row).groups
         ]
 
+    def tallies(self) -> dict[Value, Tally]:
+        rows = run_once(self.connection, lambda book: book.tallies())
+        return {Value(row.exponent, row.epoch): row.tally for row in rows}
+
     def count(self, table: str) -> int:
         (number,) = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
         return int(number)
+
+    def values(self) -> dict[bytes, Value]:
+        """Of every coin certified, by its id."""
+        rows = self.connection.execute("SELECT coin, exponent, epoch FROM certified")
+        return {coin: Value(exponent, epoch) for coin, exponent, epoch in rows}
 
     def units(self, what: str) -> int:
         """The sum of all coins ``certified``, or of those ``spent``."""

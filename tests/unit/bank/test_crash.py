@@ -12,11 +12,15 @@ from bank.board.feed import FeedReceipt
 from bank.formats.answer import Answer
 from bank.formats.order import tau_of
 from bank.formats.request import Execute, encode_request
+from bank.formats.statement import Tally, units_of
 from bank.outbox import record
 from bank.store import run_once
 from tests.unit.bank.desk import Desk, fresh
 
-STEPS = ["spend", "certify", "hold", "execute_held", "add_statement", "publish", "flush", "commit", "answer"]
+STEPS = [
+    *("spend", "certify", "count", "hold", "execute_held", "add_statement", "publish"),
+    *("flush", "add_counts", "commit", "answer"),
+]
 
 CHILD = """
 import json, os, sys
@@ -26,7 +30,7 @@ from tests.unit.bank.desk import Desk
 
 folder, step, after, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), json.loads(sys.stdin.read())
 desk = Desk(folder)
-name = {"flush": "_flush"}.get(step, step)
+name = {"flush": "_flush", "add_counts": "_add_counts"}.get(step, step)
 calls = 0
 
 def dying(method):
@@ -96,14 +100,17 @@ def test_whatever_step_the_bank_dies_at_the_batch_happens_once(desk: Desk, tmp_p
     desk.reopen()
     done = step == "answer"
     assert (desk.count("spent"), desk.count("held_order")) == ((4, 1) if done else (0, 0))
-    assert len(desk.groups()) == (4 if done else 0)
+    assert len(desk.groups()) == (5 if done else 0)
+    assert sum(tally.certified for tally in desk.tallies().values()) == (5 if done else 0)
 
     answers = desk.ask_all(batch)
     assert kinds(answers) == ["Certificates", "Withdrawn", "Hold", "Certificates", "Certificates"]
     desk.reopen()
     desk.closed += 2
     assert desk.ask_all(batch) == answers
-    assert len(desk.groups()) == 4
+    assert len(desk.groups()) == 5
+    totals = units_of(run_once(desk.connection, lambda book: book.tallies()))
+    assert totals == Tally(withdrawn=16, exchanged=16, spent=16)
     assert desk.units("certified") - desk.units("spent") == before + 16
     assert desk.newest(account).balance == 84
 

@@ -1,0 +1,137 @@
+"""
+The bank's database: its tables, and how it is opened.
+
+Trusted: who can write to this file can make money, but not unnoticed, since every coin certified and spent is
+on the board. Nothing here ties an order's inputs to its outputs but its row in the outbox, and a held order's
+bytes. Both go when the bank has read them on the board; freed space of the database is overwritten
+(secure_delete). The write-ahead log beside it keeps what was in it until it is written over, or the bank
+stops: who takes the disk of a running bank finds the ties of some hundred commits more.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from mixmint.database import open_database
+from mixmint.errors import UserError
+
+SCHEMA = (
+    """
+    CREATE TABLE certified (
+        coin BLOB PRIMARY KEY, exponent INTEGER NOT NULL, epoch INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- The coin key, not the id: f is one-to-one as far as anyone can tell, and the proof needs the key.
+    CREATE TABLE spent (
+        key BLOB PRIMARY KEY, seal BLOB NOT NULL, signature BLOB NOT NULL,
+        round INTEGER NOT NULL, epoch INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE held_coin (
+        coin BLOB PRIMARY KEY, seal BLOB NOT NULL, signature BLOB NOT NULL, to_round INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX held_coin_end ON held_coin (to_round);
+    CREATE TABLE promised (
+        coin BLOB PRIMARY KEY, seal BLOB NOT NULL, to_round INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX promised_end ON promised (to_round);
+    CREATE TABLE held_order (
+        seal BLOB PRIMARY KEY, signed BLOB, from_round INTEGER NOT NULL, to_round INTEGER NOT NULL,
+        last_round INTEGER NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL,
+        round INTEGER, epoch INTEGER, group_number INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX held_order_end ON held_order (last_round) WHERE group_number IS NULL;
+    CREATE INDEX held_order_group ON held_order (group_number) WHERE signed NOT NULL;
+
+    CREATE TABLE account (
+        key BLOB PRIMARY KEY, sequence INTEGER NOT NULL, balance INTEGER NOT NULL CHECK (balance >= 0),
+        head BLOB NOT NULL, published INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX account_unpublished ON account (key) WHERE published = 0;
+    CREATE TABLE statement (
+        account BLOB NOT NULL REFERENCES account (key), sequence INTEGER NOT NULL, body BLOB NOT NULL,
+        epoch INTEGER NOT NULL, PRIMARY KEY (account, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    -- One row for each commit: the groups that it made, numbers first .. next - 1, as they will be fed.
+    CREATE TABLE outbox (first INTEGER PRIMARY KEY, next INTEGER NOT NULL, batch BLOB NOT NULL) STRICT;
+    -- fed_group: the groups before it are public when fed_round is closed.
+    CREATE TABLE state (
+        one INTEGER PRIMARY KEY CHECK (one = 1), bank BLOB NOT NULL, next_group INTEGER NOT NULL,
+        newest_closed INTEGER NOT NULL, fed_group INTEGER NOT NULL, fed_round INTEGER NOT NULL
+    ) STRICT;
+    """,
+    """
+    -- Coins of one value and epoch, counted since the bank began: the columns of a row in a statement, and if
+    -- anything changed since the newest statement.
+    CREATE TABLE tally (
+        exponent INTEGER NOT NULL, epoch INTEGER NOT NULL, withdrawn INTEGER NOT NULL,
+        exchanged INTEGER NOT NULL, spent INTEGER NOT NULL, deposited INTEGER NOT NULL,
+        replaced INTEGER NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (exponent, epoch)
+    ) STRICT, WITHOUT ROWID;
+    -- Empty, or these books are refused: see _refuse_uncounted.
+    DROP TABLE outbox;
+    -- entries: how many all its groups have.
+    CREATE TABLE outbox (
+        first INTEGER PRIMARY KEY, next INTEGER NOT NULL, entries INTEGER NOT NULL, batch BLOB NOT NULL
+    ) STRICT;
+    -- unnumbered: the operator changed something that has no group yet.
+    ALTER TABLE state ADD COLUMN unnumbered INTEGER NOT NULL DEFAULT 0;
+    """,
+)
+_UNCOUNTED = 1
+"""Books of this schema were kept before coins were counted."""
+
+_CACHE_KIB = 32 * 1024
+
+
+def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
+    """
+    Open the bank's database, or make it.
+
+    Raises UserError (another bank's, unreadable, full disk, from before coins were counted), FatalError
+    (damaged, newer version).
+    """
+    _refuse_uncounted(path)
+    connection = open_database(path, SCHEMA)
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    try:
+        connection.execute(
+            "INSERT OR IGNORE INTO state (one, bank, next_group, newest_closed, fed_group, fed_round)"
+            " VALUES (1, ?, 1, 0, 1, 0)",
+            (bank,),
+        )
+        (owner,) = connection.execute("SELECT bank FROM state").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise UserError(f"can't use database {path}: {error}; is the disk full, or read-only?") from None
+    if owner != bank:
+        connection.close()
+        raise UserError(f"database {path} belongs to bank {owner.hex()[:16]}, not {bank.hex()[:16]}")
+    return connection
+
+
+def _refuse_uncounted(path: Path) -> None:
+    """
+    Raises UserError for books that were used before coins were counted; the file isn't touched.
+
+    They don't tell exchanges from withdrawals, so the counts can't be made up for. Counts that begin anew
+    would convict an honest bank: it would state fewer coins than the board shows.
+    """
+    if not path.exists():
+        return
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            used = (
+                version == _UNCOUNTED
+                and connection.execute("SELECT 1 FROM state WHERE next_group > 1").fetchone()
+            )
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return  # whatever is wrong with it, opening it says
+    if used:
+        raise UserError(
+            f"the books {path} are of an earlier version, which didn't count coins and was never released; "
+            "make the bank and its board anew with `mixmint bank init` and `mixmint board init`"
+        )
