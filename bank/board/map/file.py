@@ -1,7 +1,7 @@
 """
 The map on disk: one file for each size of the log that a map was made of, ``<folder>/<size>``.
 
-    magic 8 || size of the log 8 || coins 8
+    magic 8 || size of the log 8 || coins 8 || the log's root at that size 32
     256 shards, each: coins 4 || CRC-32 of its records 4 || root 32
     SHA-256 of all the above 32
     records, 33 each, ascending by coin id
@@ -9,10 +9,11 @@ The map on disk: one file for each size of the log that a map was made of, ``<fo
 A file is written once, shard by shard, and renamed when it is whole. It is derived from the log, so it isn't
 forced to disk: that would make the log's own writes wait for tens of megabytes. A power cut may leave a file
 torn, and disks rot; so whatever is read is checked first, and a damaged file is made again from the log. A
-wrong byte that went unnoticed would become a wrong root, signed by the board.
+wrong byte that went unnoticed would become a wrong root, signed by the board. The log's root says which log
+it is of: a folder that another board left behind isn't believed.
 
-Who can write here could be believed, but only by the board's own process: readers hold proofs against a root
-that any auditor recomputes.
+Whoever can write here can make the board log a wrong root. Nobody believes it for long: any auditor has the
+right one.
 
 Source: docs/spec/map.md, section 4.
 """
@@ -40,18 +41,22 @@ from mixmint.errors import FatalError, PeerError, UserError
 
 MAGIC = b"mixmap1\n"
 TEMPORARY = ".new"
-_HEAD = Struct(">8sQQ")
+_HEAD = Struct(">8sQQ32s")
 _SHARD = Struct(">II32s")
 _CHECK_BYTES = 32
 HEADER_BYTES = _HEAD.size + SHARDS * _SHARD.size + _CHECK_BYTES
 
 
 class DamagedMap(FatalError):
-    """A map's file isn't what was written. It is derived: remove it and read the log."""
+    """The map's file for ``size`` isn't what was written. It is derived: remove it and read the log."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is damaged")
+        self.size = int(path.name)
 
 
 class MapRoot(NamedTuple):
-    """What the board logs: ``coins`` coins under ``root`` (32 bytes), after the log's first ``size`` leaves."""
+    """What the board logs: after ``size`` leaves of its log, so many coins under this root (32 bytes)."""
 
     size: int
     coins: int
@@ -89,7 +94,7 @@ class MapFile:
         data = self._read(0, HEADER_BYTES)
         if data[-_CHECK_BYTES:] != sha256(data[:-_CHECK_BYTES]).digest():
             raise self._damaged()
-        magic, self.size, self.coins = _HEAD.unpack_from(data)
+        magic, self.size, self.coins, self.log_root = _HEAD.unpack_from(data)
         self.shards = tuple(Shard(*each) for each in _SHARD.iter_unpack(data[_HEAD.size : -_CHECK_BYTES]))
         length = os.fstat(self._file.fileno()).st_size
         if magic != MAGIC or self.path.name != str(self.size):
@@ -135,20 +140,22 @@ class MapFile:
         return data
 
     def _damaged(self) -> DamagedMap:
-        return DamagedMap(f"{self.path} is damaged")
+        return DamagedMap(self.path)
 
 
-def merge(old: MapFile | None, changes: Changes, size: int, folder: Path) -> MapFile:
+def merge(old: MapFile | None, changes: Changes, size: int, log_root: bytes, folder: Path) -> MapFile:
     """
-    Make the map's file for ``size`` leaves in ``folder``: an older map with a period's changes.
+    Make the map's file in ``folder``, for the log of ``size`` leaves with this root (32 bytes): an older map
+    with a period's changes. Making it again is harmless: states only grow.
 
-    Making it again is harmless: states only grow. Raises DamagedMap (of ``old``), UserError (disk full).
+    Raises DamagedMap (of ``old``), UserError (disk full).
     """
     shards: list[Changes] = [{} for _ in range(SHARDS)]
     for coin, state in changes.items():
         shards[shard_of(coin)][coin] = state
     path = folder / str(size)
-    temporary = path.with_name(path.name + TEMPORARY)
+    # A process of its own name: one whose parent was killed may still be at it.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
             file.write(bytes(HEADER_BYTES))
@@ -157,7 +164,7 @@ def merge(old: MapFile | None, changes: Changes, size: int, folder: Path) -> Map
                 file.write(records)
                 lines.append(line)
             file.seek(0)
-            file.write(_header(size, lines))
+            file.write(_header(size, log_root, lines))
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -175,9 +182,9 @@ def _merged(old: MapFile | None, changes: list[Changes]) -> Iterator[tuple[Shard
             yield (old.shards[number] if old else _NO_SHARD), records
 
 
-def _header(size: int, lines: list[Shard]) -> bytes:
+def _header(size: int, log_root: bytes, lines: list[Shard]) -> bytes:
     coins = sum(line.coins for line in lines)
-    data = b"".join((_HEAD.pack(MAGIC, size, coins), *(_SHARD.pack(*line) for line in lines)))
+    data = b"".join((_HEAD.pack(MAGIC, size, coins, log_root), *(_SHARD.pack(*line) for line in lines)))
     return data + sha256(data).digest()
 
 

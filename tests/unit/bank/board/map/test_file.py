@@ -19,6 +19,7 @@ def coins() -> Coins:
     return random_coins(Random(1), 3000)
 
 
+LOG = b"l" * 32
 Make = Callable[[MapFile | None, Coins, int], MapFile]
 
 
@@ -26,7 +27,7 @@ Make = Callable[[MapFile | None, Coins, int], MapFile]
 def make(tmp_path: Path) -> Iterator[Make]:
     """Merges into files that are closed at the end."""
     with ExitStack() as files:
-        yield lambda old, coins, size: files.enter_context(closing(merge(old, coins, size, tmp_path)))
+        yield lambda old, coins, size: files.enter_context(closing(merge(old, coins, size, LOG, tmp_path)))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_file_says_what_was_put_in(made: MapFile, coins: Coins) -> None:
     for coin in [*list(coins)[:20], b"\7" * 32]:
         assert made.prove(coin).verify(coin, made.root.root) == coins.get(coin)
     with closing(MapFile(made.path)) as again:
-        assert again.root == made.root
+        assert (again.root, again.log_root) == (made.root, LOG)
 
 
 def test_a_period_is_merged_into_a_new_file(made: MapFile, make: Make, coins: Coins, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_damaged_record_is_noticed_when_it_is_read(made: MapFile, coins: Coins
             found.prove(lowest)
         assert found.prove(highest).verify(highest, found.root.root) == coins[highest]
         with pytest.raises(DamagedMap):
-            merge(found, {highest: State.REPLACED}, 7000, tmp_path)
+            merge(found, {highest: State.REPLACED}, 7000, LOG, tmp_path)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
@@ -120,7 +121,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(
 
     monkeypatch.setattr(map_file, "_header", full)
     with pytest.raises(UserError, match="No space left"):
-        merge(made, {b"\1" * 32: 1}, 6000, tmp_path)
+        merge(made, {b"\1" * 32: 1}, 6000, LOG, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["5000"]
 
 
