@@ -30,7 +30,7 @@ from bank.formats.coin import sign_certificate
 from bank.formats.order import Order, Output, SignedOrder, input_ids, tau_of
 from bank.formats.request import Execute
 from bank.ledger.book import Book, Count, LivePromise, SpentCoin, Value
-from bank.ledger.prepare import Exchange, entries_of
+from bank.ledger.prepare import Exchange, certify_ahead, entries_of
 from bank.ledger.terms import Age, Moment, Signer
 from mixmint.errors import FatalError
 
@@ -42,6 +42,10 @@ HOLDABLE = frozenset({Age.GOOD})
 def exchange(prepared: Exchange, signer: Signer, book: Book, moment: Moment) -> bytes:
     """Execute a one-step order; the signed answer."""
     order = prepared.order
+    if prepared.certificates.round <= moment.closed:
+        # The promised round closed while the order was checked. A promise that names no later round would also
+        # pass for an execution under a hold that has lapsed since: an accusation against an honest bank.
+        prepared = certify_ahead(order, signer, moment)
     values = values_of(order, prepared.coins, signer, book, moment, EXCHANGEABLE)
     if not isinstance(values, list):
         return signer.answer(order.seal, values)

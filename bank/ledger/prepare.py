@@ -74,6 +74,11 @@ def _prepare_exchange(signed: SignedOrder, signer: Signer, moment: Moment) -> Pr
     refusal = _objection(signed, signer)
     if refusal is not None:
         return Refusing(signer.answer(signed.seal, refusal))
+    return certify_ahead(signed, signer, moment)
+
+
+def certify_ahead(signed: SignedOrder, signer: Signer, moment: Moment) -> Exchange:
+    """The good case of an exchange whose signatures hold, as it is answered at this moment."""
     order = signed.order
     certificates = signer.certificates(order.outputs, moment.epoch, signer.promised_round(moment))
     return Exchange(

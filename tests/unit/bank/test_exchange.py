@@ -9,6 +9,8 @@ from bank.formats.coin import certificate_holds, coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import SEAL_LABEL, Output, SignedOrder
 from bank.formats.request import encode_request
+from bank.ledger import prepare, settle
+from bank.store import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
 
@@ -208,3 +210,15 @@ def test_nothing_in_the_books_ties_inputs_to_outputs_once_the_outbox_is_empty(de
     assert file.count(signed.seal) == 1
     assert file.count(signed.salt) == 0
     assert str(SEAL_LABEL).encode() not in file
+
+
+def test_a_promise_is_always_of_a_round_that_is_still_open(desk: Desk) -> None:
+    """Rounds that close while an order is checked don't make the bank promise the past."""
+    signed = desk.order([desk.coin(3)], [fresh(3)[1]])
+    prepared = prepare(encode_request(signed), desk.signer, desk.moment)
+    desk.closed += desk.terms.promise_rounds
+    data = run_once(desk.connection, lambda book: settle(prepared, desk.signer, book, desk.moment))
+    body = desk.read(signed, data).body
+    assert isinstance(body, Certificates)
+    assert body.round == desk.closed + desk.terms.promise_rounds
+    assert desk.ask(signed).body == body
