@@ -7,6 +7,9 @@ A transparency log as the C2SP pages describe it: it knows leaves, and nothing o
     checkpoint.py   what a log signs: its origin, size and root
     folder.py       the files themselves, written durably, read as they are
     source.py       the same files, from a folder or over HTTP
+    policy.py       which witnesses a reader demands
+    reader.py       reading a log that isn't trusted
+    proof.py        that one entry is in a log, in a file
 
 Source: docs/spec/log.md.
 """

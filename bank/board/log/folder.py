@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bank.board.log.note import MOST_NOTE_BYTES, Note
+from bank.board.log.note import Note
 from bank.board.log.source import CHECKPOINT, most_bytes
 from bank.board.log.tiles import (
     ENTRIES,
@@ -68,12 +68,15 @@ class TileFolder:
             raise UserError(f"can't publish the checkpoint in {self.path}: {error.strerror}") from None
 
     def checkpoint(self) -> Note | None:
-        """The published note, unchecked. Raises FatalError when it is no note."""
+        """The published note, unchecked; None when there is none yet. Raises FatalError: it is no note."""
         data = self.read(CHECKPOINT)
-        if data is None:
-            return None
         try:
-            return Note.decode(data[: MOST_NOTE_BYTES + 1])
+            if data is not None:
+                return Note.decode(data)
+            if not (self.path / CHECKPOINT).exists():
+                return None
+            # Too long to be read isn't "never published": a board that began anew would fork its log.
+            raise MalformedMessage("note")
         except MalformedMessage:
             raise FatalError(f"{self.path / CHECKPOINT} is damaged; take it from a mirror") from None
 

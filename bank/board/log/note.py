@@ -55,14 +55,14 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
-        """Raises MalformedMessage("verifier-key")."""
+        """Raises MalformedMessage("verifier-key"). A key has one text: what ``text`` gives."""
         parts = text.split("+", 2)
         try:
-            name, key_id, key = parts[0], bytes.fromhex(parts[1]), b64decode(parts[2], validate=True)
+            name, key = parts[0], b64decode(parts[2], validate=True)
             found = cls(name, key[1:], KeyKind(key[0]))
         except (IndexError, ValueError):
             raise MalformedMessage("verifier-key") from None
-        if not is_name(name) or len(found.public) != PUBLIC_BYTES or found.id != key_id:
+        if not is_name(name) or len(found.public) != PUBLIC_BYTES or found.text() != text:
             raise MalformedMessage("verifier-key")
         return found
 

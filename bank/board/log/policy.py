@@ -8,11 +8,12 @@ Policies: which log, which witnesses, and how many of them must have seen a chec
     quorum  <name>|none
 
 The shape is Sigsum's policy file, with the verifier keys of C2SP. A name is defined before it is used. Groups
-may hold groups. The quorum is a witness, a group, or ``none``.
+may hold groups; each name is a member of one group at most. The quorum is a witness, a group, or ``none``.
 
 Source: docs/spec/log.md, section 5.
 """
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from bank.board.log.note import KeyKind, Note, Signature, VerifierKey, is_name
 from mixmint.errors import MalformedMessage, PeerError, UserError
 
 MOST_POLICY_BYTES = 1 << 16
+_WHITE = re.compile(r"[ \t]+")
 NONE = "none"
 
 
@@ -102,9 +104,9 @@ def load_policy(path: Path) -> Policy:
 def parse_policy(text: str) -> Policy:
     """Raises MalformedMessage("policy"), its detail naming the line."""
     reading = _Reading()
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if words:
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = [word for word in _WHITE.split(line) if word]
+        if words and not words[0].startswith("#"):
             try:
                 reading.take(words[0], words[1:])
             except MalformedMessage as error:
@@ -157,6 +159,9 @@ class _Reading:
         name, count, members = self._fresh(rest[0]), rest[1], rest[2:]
         if len(set(members)) != len(members) or not all(map(self._is_known, members)):
             raise MalformedMessage("policy", "members are witnesses and groups from above, each once")
+        if any(set(members) & set(group.members) for group in self.groups.values()):
+            # Else one witness could count twice on the way to a quorum.
+            raise MalformedMessage("policy", "a witness or group is a member of one group at most")
         least = {"all": len(members), "any": 1}.get(count)
         if least is None and count.isascii() and count.isdecimal() and len(count) < 4:
             least = int(count)

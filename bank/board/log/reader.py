@@ -40,6 +40,15 @@ class Published:
     cosignatures: dict[Witness, Signature]
 
 
+def open_published(note: Note, log: VerifierKey, policy: Policy) -> Published:
+    """
+    What a note says, once the log signed it and enough witnesses cosigned it.
+
+    Raises PeerError (``signature``, ``quorum``), MalformedMessage("checkpoint").
+    """
+    return Published(open_checkpoint(note, log), note, policy.check(note))
+
+
 class LogReader:
     """
     One log from one source. ``log``: its verifier key; ``policy``: what a checkpoint must have to count.
@@ -71,8 +80,7 @@ class LogReader:
 
     def open(self, note: Note) -> Published:
         """A note that was fetched elsewhere. Raises as ``checkpoint``."""
-        checkpoint = open_checkpoint(note, self.log)
-        return Published(checkpoint, note, self.policy.check(note))
+        return open_published(note, self.log, self.policy)
 
     async def bundles(self, first: int, stop: int, size: int) -> AsyncIterator[tuple[int, list[bytes]]]:
         """

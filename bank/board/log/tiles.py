@@ -136,7 +136,10 @@ def place_of(node: Node, size: int) -> Place:
     """In which tile of the log of ``size`` leaves a node stands. Raises ValueError when in none."""
     level, above = divmod(node.level, HEIGHT)
     first = node.index << above
-    return Place(tile_at(level, first // WIDTH, size), first % WIDTH, 1 << above)
+    place = Place(tile_at(level, first // WIDTH, size), first % WIDTH, 1 << above)
+    if place.first + place.count > place.tile.width:
+        raise ValueError("no such node")
+    return place
 
 
 class File(NamedTuple):
