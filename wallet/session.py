@@ -81,7 +81,7 @@ async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> Asyn
         teller = Teller(
             Books(purse, bank, home / "evidence"),
             OverTheMixes(post, member.settings.bank),
-            BoardReader(board.url, board.identity, session),
+            BoardReader.at(board.url, board.identity, session),
             settings,
             answer_wait_s=settings.answer_wait(post.usual_wait_s),
             now_s=time.time,

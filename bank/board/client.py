@@ -1,150 +1,131 @@
 """
-Reading the board as somebody who doesn't trust it: whole rounds from a cursor, each one checked.
+Reading the board as somebody who doesn't trust it: whole rounds from a cursor, each one proved.
 
 A wallet reads everything from its cursor on and asks about no single coin, so the board learns nothing about
-what it looks for. A round is handed on only when the board's signature, the digest, the order of entries and
-the place after the round before all hold; a board that rewrites its past is refused there.
+what it looks for. Rounds are handed on only when the leaves up to their end, which the reader hashes himself,
+are the beginning of the log under a checkpoint that the board signed and the reader's policy takes. A board
+that rewrites its past is refused there, and what it signed convicts it (bank/board/fork.py).
+
+An older checkpoint than the one before proves nothing: a mirror may lag. It is waited for, as is a checkpoint
+with too few cosignatures.
 
 Source: docs/spec/board.md, section 4.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 
 import aiohttp
-import msgspec
 
-from bank.board.rounds import MOST_ROUND_ENTRIES, NO_DIGEST, Round, check_round
-from bank.board.views import EntryBytes, Index, InRound, RoundsPage, TotalsPage
-from bank.formats.entry import Entry, decode_entry
-from bank.formats.fields import Reader
-from mixmint.errors import MalformedMessage, PeerError, Unavailable
+from bank.board.cursor import Cursor, Cutter, VerifiedRound
+from bank.board.fork import Fork, ForkedLog
+from bank.board.log.checkpoint import Checkpoint, open_checkpoint, origin_of
+from bank.board.log.note import Note, VerifierKey
+from bank.board.log.policy import NO_POLICY, Policy
+from bank.board.log.reader import LogReader, Published
+from bank.board.log.source import HttpSource
+from bank.board.log.tree import (
+    EMPTY_ROOT,
+    Frontier,
+    Span,
+    consistency_holds,
+    extends,
+    inclusion_holds,
+    leaf_hash,
+    span_nodes,
+)
+from bank.board.retry import Patient
+from bank.formats.entry import RoundEntry, decode_entry
+from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
-MOST_PAGE_BYTES = 4 << 20
-"""A page of 500 entries is about 300 KB; nothing longer than this is ever held."""
-_ENTRIES_A_PAGE = 500
-_ATTEMPTS = 3
-_FIRST_PAUSE_S = 0.1
+__all__ = ["BoardReader", "Cursor", "VerifiedRound", "check_growth", "log_key"]
+
 _LONGEST_PAUSE_S = 30.0
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
+def log_key(url: str, board_key: bytes, policy: Policy = NO_POLICY) -> VerifierKey:
     """
-    How far a reader has come: the last round he checked, its digest, and the index of the entry after it.
+    The key of a board's log: named by its URL, or as the policy names it.
 
-    ``Cursor()`` stands before the first round. Persist it with whatever was learnt from the rounds.
+    Raises UserError when the policy is about another log's key.
     """
-
-    round: int = 0
-    digest: bytes = NO_DIGEST
-    index: int = 0
-
-    def follows(self, round_: Round) -> bool:
-        """Whether ``round_`` is the very next one."""
-        return (
-            round_.number == self.round + 1 and round_.first == self.index and round_.previous == self.digest
-        )
-
-    def encode(self) -> bytes:
-        """Round 4, index 8, digest 32: 44 bytes."""
-        return self.round.to_bytes(4) + self.index.to_bytes(8) + self.digest
-
-    @classmethod
-    def decode(cls, data: bytes) -> "Cursor":
-        """Raises MalformedMessage."""
-        reader = Reader(data)
-        round_, index, digest = reader.number(4), reader.number(8), reader.take(32)
-        reader.end()
-        return cls(round_, digest, index)
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedRound:
-    """A round that passed every check. Each entry's own signature is still the reader's to check."""
-
-    number: int
-    closed_at_s: int
-    entries: tuple[Entry, ...]
-    after: Cursor
-
-
-class _EntryIn(msgspec.Struct, frozen=True):
-    """Of an entry's JSON only this is read: the other fields say the same again, for people."""
-
-    index: Index
-    round: InRound
-    bytes: EntryBytes
-
-
-class _EntriesIn(msgspec.Struct, frozen=True):
-    entries: list[_EntryIn]
+    if policy.log is None:
+        return VerifierKey(origin_of(url), board_key)
+    if policy.log.public != board_key:
+        raise UserError(f"the policy's log, {policy.log.name}, has another key than the board at {url}")
+    return policy.log
 
 
 class BoardReader:
-    """Reads one board. ``board_key``: its public key (32 bytes) from the directory."""
+    """Reads one board, from wherever ``log`` reads it, under its policy."""
 
-    def __init__(
-        self, url: str, board_key: bytes, session: aiohttp.ClientSession, *, timeout_s: float = 10.0
-    ) -> None:
-        self._url = url.rstrip("/") + "/api/v1/"
-        self._key = board_key
-        self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+        self._ahead: tuple[int, Sequence[bytes]] = (0, ())
+        """Leaves that were read behind the last page, with their first index; not proved yet."""
+
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        board_key: bytes,
+        session: aiohttp.ClientSession,
+        *,
+        policy: Policy = NO_POLICY,
+        timeout_s: float = 10.0,
+    ) -> "BoardReader":
+        """
+        The board at a URL. ``board_key``: its public key (32 bytes) from the directory.
+
+        Raises UserError when the policy is about another log.
+        """
+        source = Patient(HttpSource(url, session, timeout_s=timeout_s))
+        return cls(LogReader(source, log_key(url, board_key, policy), policy))
 
     async def head(self) -> Cursor:
         """
-        A cursor after the newest closed round, for a reader who needs nothing of the past.
-
-        Its digest is believed, by signature, not recomputed: everything before it stays unchecked.
+        A cursor after the newest round, for a reader who needs nothing of the past: that stays unchecked.
 
         Raises Unavailable, PeerError, MalformedMessage.
         """
-        newest = (await self._get("totals", {}, TotalsPage)).round
-        if newest == 0:
-            return Cursor()
-        page = await self._get("rounds", {"after": newest - 1, "limit": 1}, RoundsPage)
-        if not page.rounds:
-            raise MalformedMessage("rounds", "the newest round isn't served")
-        round_ = page.rounds[0].signed()
-        if round_.number != newest or not round_.holds(self._key):
-            raise MalformedMessage("signature")
-        return Cursor(round_.number, round_.digest, round_.next)
+        published = await self._published()
+        size, root = published.checkpoint.size, published.checkpoint.root
+        if not size:
+            return Cursor(note=published.note)
+        frontier = await self._log.frontier(size, root)
+        leaves = [leaf async for _, part in self._log.bundles(size - 1, size, size) for leaf in part]
+        proof = await self._log.inclusion(size - 1, size)
+        if not inclusion_holds(leaf_hash(leaves[0]), size - 1, size, proof, root):
+            self._forget()
+            raise PeerError("tile", "the last entry isn't the checkpoint's")
+        mark = decode_entry(leaves[0])
+        if not isinstance(mark, RoundEntry) or mark.first >= size:
+            raise MalformedMessage("checkpoint", "it isn't the end of a round")
+        return Cursor(mark.number, frontier, mark.closed_at_s, published.note)
 
     async def rounds(self, after: Cursor, most: int = 100) -> list[VerifiedRound]:
         """
         The rounds after the cursor, at most ``most``, fewer when they are large; none when there is no newer.
 
-        Raises Unavailable (after a few attempts), PeerError or MalformedMessage (the board broke the rules;
-        none of what it answered is returned).
+        Raises Unavailable (also for a checkpoint that is too old, or that too few witnesses have seen yet),
+        ForkedLog (the board contradicts itself, provably), PeerError or MalformedMessage (it broke the rules
+        otherwise). Nothing of what it answered is returned then.
         """
-        page = await self._get("rounds", {"after": after.round, "limit": most}, RoundsPage)
-        if len(page.rounds) > most:
-            raise MalformedMessage("rounds", "more than asked for")
-        verified: list[VerifiedRound] = []
-        pages = _Entries(self, after.index)
-        held = 0
-        for view in page.rounds:
-            round_ = view.signed()
-            # Before the entries are fetched: a round out of place or not signed costs the reader nothing.
-            if not after.follows(round_):
-                raise MalformedMessage("chain", f"round {round_.number} doesn't follow {after.round}")
-            if not round_.holds(self._key):
-                raise MalformedMessage("signature")
-            if verified and held + round_.count > MOST_ROUND_ENTRIES:
-                break
-            entries = await pages.take(round_)
-            check_round(round_, entries, self._key)
-            held += round_.count
-            after = Cursor(round_.number, round_.digest, round_.next)
-            decoded = tuple(decode_entry(entry) for entry in entries)
-            verified.append(VerifiedRound(round_.number, view.closed_at, decoded, after))
-        return verified
+        published = await self._published()
+        checkpoint = published.checkpoint
+        if after.note is not None:
+            older = open_checkpoint(after.note, self._log.log)
+            if older.size != after.index or checkpoint.size <= older.size:
+                await check_growth(self._log, after.note, published)
+            # Else reading on from there will show whether it grew from the older one.
+        try:
+            return await self._page(after, published, most)
+        except PeerError:
+            self._forget()
+            await self._convict(after, published)
+            raise
 
     async def follow(
         self, cursor: Cursor, *, poll_s: float = 1.0, patience_s: float = 60.0
@@ -173,74 +154,97 @@ class BoardReader:
             if not rounds:
                 await asyncio.sleep(poll_s)
 
-    async def entries(self, index: int, limit: int) -> list[_EntryIn]:
-        """One page of entries as the board tells them; unchecked but for their indexes."""
-        page = await self._get("entries", {"cursor": index, "limit": limit}, _EntriesIn)
-        if len(page.entries) > limit:
-            raise MalformedMessage("entries", "more than asked for")
-        if any(entry.index != index + place for place, entry in enumerate(page.entries)):
-            raise MalformedMessage("entries", "indexes with gaps")
-        return page.entries
-
-    async def _get(self, path: str, query: dict[str, int], kind: type[T]) -> T:
-        pause_s = _FIRST_PAUSE_S
-        for attempt in range(_ATTEMPTS):
-            try:
-                body = await self._get_once(path, query)
-                break
-            except Unavailable:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
+    async def _published(self) -> Published:
         try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise MalformedMessage("encoding") from None
-
-    async def _get_once(self, path: str, query: dict[str, int]) -> bytes:
-        try:
-            async with self._session.get(
-                self._url + path, params=query, timeout=self._timeout, allow_redirects=False
-            ) as response:
-                if response.status >= 500 or response.status == 429:
-                    raise Unavailable(f"the board at {self._url} answers {response.status}; try again later")
-                if response.status != 200:
-                    raise PeerError("status", f"{response.status} for {path}")
-                return await _read_bounded(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            published = await self._log.checkpoint()
+        except PeerError as error:
+            if error.reason != "quorum":
+                raise
             raise Unavailable(
-                f"the board at {self._url} can't be reached ({type(error).__name__}); is it running?"
+                f"the board's newest checkpoint isn't settled yet ({error.detail}); waiting"
             ) from None
+        if not published.checkpoint.size and published.checkpoint.root != EMPTY_ROOT:
+            raise MalformedMessage("checkpoint")
+        return published
+
+    async def _page(self, after: Cursor, published: Published, most: int) -> list[VerifiedRound]:
+        size, root = published.checkpoint.size, published.checkpoint.root
+        if size < after.index:
+            raise _too_old(after.index, published)
+        cutter = Cutter(after, published.note, most)
+        at = after.index
+        async with aclosing(self._leaves(at, size)) as leaves:
+            async for part in leaves:
+                taken = cutter.take(part)
+                at += taken
+                if cutter.is_full:
+                    self._ahead = at, part[taken:]
+                    break
+        if at == size and not cutter.is_between:
+            raise MalformedMessage("checkpoint", "it isn't the end of a round")
+        # All of the page at once: that its end is on the way to the checkpoint proves every leaf before.
+        end = cutter.rounds[-1].after.frontier if cutter.rounds else after.frontier
+        if not extends(end, size, root, await self._log.right(end.size, size)):
+            raise PeerError("tile", f"the entries before number {end.size} don't lead to the checkpoint")
+        return cutter.rounds
+
+    async def _convict(self, after: Cursor, published: Published) -> None:
+        """Whatever is wrong with a page: if it is that the log was forked, say so. Raises ForkedLog."""
+        if after.note is None:
+            return
+        try:
+            await check_growth(self._log, after.note, published)
+        except ForkedLog:
+            raise
+        except (PeerError, Unavailable):
+            return
+
+    async def _leaves(self, first: int, stop: int) -> AsyncGenerator[Sequence[bytes], None]:
+        begin, ahead = self._ahead
+        self._ahead = (0, ())
+        if begin <= first < begin + len(ahead):
+            part = ahead[first - begin : stop - begin]
+            yield part
+            first += len(part)
+        async for _, bundle in self._log.bundles(first, stop, stop):
+            yield bundle
+
+    def _forget(self) -> None:
+        """What was kept may be what was wrong."""
+        self._ahead = (0, ())
+        self._log.forget()
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > MOST_PAGE_BYTES:
-            raise MalformedMessage("size")
-    return b"".join(parts)
+async def check_growth(log: LogReader, older: Note, published: Published) -> None:
+    """
+    Whether the log that was published grew from the one in an older note, which the log signed.
+
+    Raises ForkedLog (provably not), Unavailable (it is smaller: old, but not wrong), PeerError("tile") (its
+    files prove neither).
+    """
+    before, now = open_checkpoint(older, log.log), published.checkpoint
+    if now.size < before.size:
+        raise _too_old(before.size, published)
+    if now.size == before.size:
+        if now.root != before.root:
+            raise ForkedLog(Fork(older, published.note, now.root), before, now)
+        return
+    proof = await log.consistency(before.size, now.size)
+    if consistency_holds(before.size, before.root, now.size, now.root, proof):
+        return
+    log.forget()
+    nodes = span_nodes(Span(0, before.size))
+    frontier = Frontier(before.size, tuple([await log.node(node, now.size) for node in nodes]))
+    proof = await log.consistency(before.size, now.size)
+    fork = Fork(older, published.note, frontier.root(), tuple(proof))
+    if fork.holds(log.log):
+        raise ForkedLog(fork, before, now)
+    raise PeerError("tile", "the log's hashes don't lead to its checkpoint")
 
 
-class _Entries:
-    """Pages of entries cut into rounds: one request may serve many small rounds."""
-
-    def __init__(self, reader: BoardReader, index: int) -> None:
-        self._reader = reader
-        self._next = index
-        self._waiting: list[_EntryIn] = []
-
-    async def take(self, round_: Round) -> list[bytes]:
-        """The round's entries, as many as it says. Raises MalformedMessage when the board has fewer."""
-        while len(self._waiting) < round_.count:
-            page = await self._reader.entries(self._next, _ENTRIES_A_PAGE)
-            if not page:
-                raise MalformedMessage("entries", f"round {round_.number} is cut short")
-            self._waiting += page
-            self._next += len(page)
-        taken, self._waiting = self._waiting[: round_.count], self._waiting[round_.count :]
-        if any(entry.round != round_.number for entry in taken):
-            raise MalformedMessage("entries", "an entry of another round")
-        return [entry.bytes for entry in taken]
+def _too_old(size: int, published: Published) -> Unavailable:
+    checkpoint: Checkpoint = published.checkpoint
+    return Unavailable(
+        f"{checkpoint.origin} shows an older state ({checkpoint.size} entries) than before ({size}): "
+        "a mirror that lags, or a board that was restored from a backup; waiting"
+    )

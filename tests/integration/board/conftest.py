@@ -122,7 +122,7 @@ class Clients:
         return FeedClient(board.url, KEY.public, BANK, self.session)
 
     def reader(self, board: BoardProcess) -> BoardReader:
-        return BoardReader(board.url, KEY.public, self.session)
+        return BoardReader.at(board.url, KEY.public, self.session)
 
     async def until_round(self, board: BoardProcess, number: int) -> None:
         """Wait until a round with this number is closed."""

@@ -40,7 +40,7 @@ async def test_a_round_read_over_the_mixes_passes_every_check(tmp_path: Path) ->
         entries = [AccountEntry(bytes([n]) * 32).encode() for n in range(3)]
         async with aiohttp.ClientSession() as session:
             receipt = await FeedClient(url, key, BANK, session).feed(Batch(1, [entries]))
-            async for round_ in BoardReader(url, key, session).follow(Cursor(), poll_s=0.05):
+            async for round_ in BoardReader.at(url, key, session).follow(Cursor(), poll_s=0.05):
                 if round_.number == receipt.round:
                     break
         async with Post(member) as post:

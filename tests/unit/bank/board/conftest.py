@@ -97,7 +97,7 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
                 url,
                 session,
                 FeedClient(url, KEY.public, BANK, session),
-                BoardReader(url, KEY.public, session, timeout_s=5),
+                BoardReader.at(url, KEY.public, session, timeout_s=5),
             )
 
         yield start
