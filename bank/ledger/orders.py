@@ -43,7 +43,7 @@ def exchange(prepared: Exchange, signer: Signer, book: Book, moment: Moment) -> 
     """Execute a one-step order; the signed answer."""
     order = prepared.order
     if prepared.certificates.round <= moment.closed:
-        # The promised round closed while the order was checked. To promise the past is to be late at once, and
+        # The promised round closed while the order was checked. To promise the past is to be late, and
         # beside a hold that has lapsed since it would pass for an execution under that hold.
         prepared = certify_ahead(order, signer, moment)
     values = values_of(order, prepared.coins, signer, book, moment, EXCHANGEABLE)
