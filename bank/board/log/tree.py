@@ -162,20 +162,12 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
     return spans[::-1]
 
 
-def _are_hashes(proof: Sequence[bytes], count: int) -> bool:
-    """
-    Whether a proof has this many hashes of 32 bytes. Of other widths, two that meet in one node could be cut
-    anew between them: a second proof of the same thing.
-    """
-    return len(proof) == count and all(len(each) == HASH_BYTES for each in proof)
-
-
 def inclusion_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
     """The root that a proof of inclusion leads to; None when it has a wrong number of hashes."""
     if not 0 <= index < size <= MOST_SIZE:
         return None
     spans = inclusion_spans(index, size)
-    if not _are_hashes(proof, len(spans)):
+    if len(spans) != len(proof):
         return None
     root = leaf
     for span, other in zip(spans, proof, strict=True):
@@ -219,7 +211,7 @@ def consistency_holds(old: int, old_root: bytes, new: int, new_root: bytes, proo
     if old == new:
         return not proof and old_root == new_root
     spans = consistency_spans(old, new)
-    if not _are_hashes(proof, len(spans)):
+    if len(spans) != len(proof):
         return False
     hashes = iter(zip(spans, proof, strict=True))
     if spans[0].stop == old:
@@ -258,7 +250,7 @@ def grown_root(frontier: Frontier, new: int, right: Sequence[bytes]) -> bytes | 
     ``right_spans(frontier.size, new)``; None when there is a wrong number of them.
     """
     old = frontier.size
-    if not 0 <= old <= new <= MOST_SIZE or not _are_hashes(right, len(right_spans(old, new))):
+    if not 0 <= old <= new <= MOST_SIZE or len(right) != len(right_spans(old, new)):
         return None
     if old == 0:
         return right[0] if right else EMPTY_ROOT
@@ -294,8 +286,6 @@ def many_root(leaves: Mapping[int, bytes], size: int, proof: Sequence[bytes]) ->
     """The root that some leaves (hashes by index) and a proof lead to; None when the numbers don't fit."""
     indexes = sorted(leaves)
     if not indexes or indexes[0] < 0 or indexes[-1] >= size or size > MOST_SIZE:
-        return None
-    if not _are_hashes(proof, len(proof)):
         return None
     others = iter(proof)
 
