@@ -4,6 +4,7 @@ import json
 from base64 import b64decode
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from bank.board.log.tree import consistency_holds
 from mixmint.errors import PeerError
 from tests.unit.bank.board.log import second_log as second
 from tests.vectors.make_log import FILE, as_text
+
+PAGE = (Path(__file__).parents[5] / "docs" / "spec" / "log.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +48,12 @@ def test_the_file_is_what_its_maker_makes() -> None:
     assert FILE.read_text() == as_text()
 
 
-def test_sizes(vectors: Any) -> None:
-    """Those around a full tile, and one with three levels of tiles."""
+def test_the_page_has_the_roots(vectors: Any) -> None:
+    """Of the sizes around a full tile, and one with three levels of tiles."""
     assert [log["size"] for log in vectors["logs"]] == [0, 1, 255, 256, 257, 70_000]
+    for log in vectors["logs"]:
+        assert f"| {log['size']:,} | `{log['root']}` |" in PAGE
+    assert f"`{vectors['corrupted']['leads_to']}`" in PAGE
 
 
 @pytest.mark.parametrize("number", range(6))
