@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from bank.board.map.proof import MOST_PROOF_BYTES, MapProof, prove
+from bank.board.map.proof import MOST_PROOF_BYTES, MapProof
 from bank.board.map.states import State
 from bank.board.map.trie import (
     EMPTY,
@@ -15,12 +15,9 @@ from bank.board.map.trie import (
     bucket_hash,
     merge_shard,
     node_hash,
-    root_of_shards,
-    shard_of,
-    shard_root,
 )
 from mixmint.errors import MalformedMessage, PeerError
-from tests.unit.bank.board.map.maps import Coins, shards_of
+from tests.unit.bank.board.map.maps import Coins, prove_in, root_of
 from tests.unit.bank.board.map.second_map import root_below, state_by
 
 """Among few first bytes and many zeros, so that shards fill and paths get long."""
@@ -37,9 +34,7 @@ coin_maps = st.dictionaries(crowded, st.integers(1, 3), max_size=200)
 
 
 def proof_of(coins: Coins, coin: bytes) -> tuple[MapProof, bytes]:
-    shards = shards_of(coins)
-    roots = [shard_root(records) for records in shards]
-    return prove(coin, shards[shard_of(coin)], roots), root_of_shards(roots)
+    return prove_in(coins, coin), root_of(coins)
 
 
 @given(coin_maps, crowded)

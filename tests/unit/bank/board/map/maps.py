@@ -2,6 +2,7 @@
 
 from random import Random
 
+from bank.board.map.proof import MapProof, prove
 from bank.board.map.trie import merge_shard, root_of_shards, shard_of, shard_root
 
 Coins = dict[bytes, int]
@@ -32,3 +33,9 @@ def shards_of(coins: Coins) -> list[bytes]:
 def root_of(coins: Coins) -> bytes:
     """The map's root."""
     return root_of_shards([shard_root(records) for records in shards_of(coins)])
+
+
+def prove_in(coins: Coins, coin: bytes) -> MapProof:
+    """What the map of these coins says of one."""
+    shards = shards_of(coins)
+    return prove(coin, shards[shard_of(coin)], [shard_root(records) for records in shards])
