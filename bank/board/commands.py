@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from bank.board.map.commands import check_proof, proof
+
 _PATH = click.Path(path_type=Path)
 _PORT = click.IntRange(1, 65535)
 
@@ -85,3 +87,7 @@ def run_board(config: Path, check: bool) -> None:
         click.echo(describe_run(prepared))
         return
     run(prepared)
+
+
+board.add_command(proof)
+board.add_command(check_proof)

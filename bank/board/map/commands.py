@@ -74,7 +74,7 @@ def check_proof(
     file: Path, key: str | None, policy: Path | None, bank_key: str | None, as_json: bool
 ) -> None:
     """
-    Check a file of `mixmint board proof`, offline: the signatures, the log's tree, the map of coins.
+    Check a coin's proof file offline: the signatures, the log's tree, the map of coins.
 
     Whose key counts is yours to say: give --key or --policy.
 
