@@ -3,7 +3,8 @@ What the board shows of a wallet: which coins came, which are spent, which opera
 
 Whole rounds are matched here, at home, against keyed hashes of our ids; nobody is asked about a single coin.
 The board comes before every answer: a coin of ours that it shows is ours, in whatever state its operation
-was, and a coin that it shows as spent is spent.
+was, and a coin that it shows as spent is spent. A certificate proves itself, so it is the same whether the
+bank put it there or its holder (a ``PostedEntry`` is a ``CertifiedEntry``).
 """
 
 from collections import defaultdict

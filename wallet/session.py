@@ -4,6 +4,7 @@ A member's wallet, opened: home folder, post, board and purse put together.
 Only here do the parts meet sockets and the clock; everything below is given them.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from random import SystemRandom
 import aiohttp
 
 from bank.board.client import BoardReader
+from bank.board.log.policy import NO_POLICY, load_policy
 from bank.formats.coin import bank_id
 from mixmint.errors import UserError
 from mixmint.keys import write_new
@@ -23,9 +25,11 @@ from wallet.books import Books
 from wallet.cashier import Cashier
 from wallet.lines import OverTheMixes
 from wallet.purse import FILE_NAME, Purse
-from wallet.settings import EXAMPLE, load_settings
 from wallet.settings import FILE_NAME as SETTINGS_NAME
+from wallet.settings import load_settings, settings_text
 from wallet.teller import Teller, nothing
+
+POLICY_NAME = "policy"
 
 
 def bank_of(member: Member) -> Bank:
@@ -36,11 +40,22 @@ def bank_of(member: Member) -> Bank:
     return Bank(service.identity, bank_id(service.identity))
 
 
+def policy_beside(network: Path, home: Path) -> Path | None:
+    """The policy file that came with the network file, as ``wallet.toml`` in ``home`` names it."""
+    policy = network.parent / POLICY_NAME
+    if not policy.exists():
+        return None
+    load_policy(policy)
+    return Path(os.path.relpath(policy.resolve(), home.resolve()))
+
+
 def create_wallet(home: Path, network: Path | None, gateway: str | None) -> Purse:
     """
-    Make a wallet, and the member's home if there is none yet.
+    Make a wallet, and the member's home if there is none yet. A file ``policy`` beside the network file is
+    the network's word on its witnesses: the wallet demands what it says.
 
-    Raises UserError: there is a wallet already; or there is no member, and network or gateway is missing.
+    Raises UserError: there is a wallet already; there is no member, and network or gateway is missing; the
+    policy can't be read.
     """
     if (home / FILE_NAME).exists():
         raise UserError(f"{home} holds a wallet already; choose another --home")
@@ -52,7 +67,8 @@ def create_wallet(home: Path, network: Path | None, gateway: str | None) -> Purs
         raise UserError(f"{home} has no member yet; name --network FILE and --gateway NAME")
     bank = bank_of(member)
     if not (home / SETTINGS_NAME).exists():
-        write_new(home / SETTINGS_NAME, EXAMPLE.encode())
+        policy = policy_beside(member.settings.network, home)
+        write_new(home / SETTINGS_NAME, settings_text(policy).encode())
     return Purse.create(home / FILE_NAME, member.sealer, bank.id)
 
 
@@ -68,6 +84,7 @@ async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> Asyn
     bank = bank_of(member)
     board = member.directory.service(member.settings.board)
     settings = load_settings(home)
+    policy = NO_POLICY if settings.policy is None else load_policy(settings.policy)
     async with AsyncExitStack() as stack:
         post = await stack.enter_async_context(Post(member))
         purse = Purse(home / FILE_NAME, member.sealer, bank.id)
@@ -81,7 +98,7 @@ async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> Asyn
         teller = Teller(
             Books(purse, bank, home / "evidence"),
             OverTheMixes(post, member.settings.bank),
-            BoardReader.at(board.url, board.identity, session),
+            BoardReader.at(board.url, board.identity, session, policy=policy),
             settings,
             answer_wait_s=settings.answer_wait(post.usual_wait_s),
             now_s=time.time,

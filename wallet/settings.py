@@ -1,8 +1,12 @@
-"""``wallet.toml``: how patient the wallet is. Everything has a default; the file is written by init."""
+"""
+``wallet.toml``: what the wallet demands of the board, and how patient it is. Everything has a default; init
+writes the file.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from mix.directory import Directory
@@ -18,8 +22,15 @@ Rounds = Annotated[int, Meta(ge=1, le=2**31)]
 
 
 class WalletSettings(Settings, frozen=True):
-    """``wallet.toml``."""
+    """``wallet.toml``. Paths count from its folder."""
 
+    policy: Annotated[
+        Path | None,
+        Meta(
+            description="a policy file: which witnesses must have cosigned the board's checkpoint before "
+            "what it shows counts as settled. Default: none, the board's own signature is enough"
+        ),
+    ] = None
     stock_wait_s: Annotated[
         Wait | None,
         Meta(
@@ -72,11 +83,18 @@ class WalletSettings(Settings, frozen=True):
 
 
 EXAMPLE = """\
-# How patient this wallet is. Everything here is optional; `mixmint wallet --help` and docs/wallet.md explain.
+# What this wallet demands, and how patient it is. Everything is optional; docs/wallet.md explains.
+# policy = "policy"
 # stock_wait_s = 1.0
 # answer_wait_s = 120
 # settle_wait_s = 120
 """
+
+
+def settings_text(policy: Path | None) -> str:
+    """The file that init writes; ``policy``: the file to name in it."""
+    named = f"policy = {msgspec.json.encode(str(policy)).decode()}"
+    return EXAMPLE if policy is None else EXAMPLE.replace('# policy = "policy"', named)
 
 
 def load_settings(home: Path) -> WalletSettings:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from bank.board.fork import ForkedLog
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
 from mixmint.keys import Label, labelled_hash
 from wallet.answers import check
@@ -23,7 +24,7 @@ from wallet.settings import WalletSettings
 from wallet.words import line_of
 
 CONVERSATION_LABEL = Label("mixmint/wallet-conversation/v1")
-MOST_ROUNDS_A_PAGE = 100
+MOST_ROUNDS_A_PAGE = 1000
 PENDING: Final = "the outcome isn't known yet; run: mixmint wallet resume"
 
 
@@ -71,7 +72,8 @@ class Teller:
         """
         Read the board up to its newest round; that round's number.
 
-        Raises Unavailable; UserError when the board breaks its own rules (nothing of it is believed then).
+        Raises Unavailable (also while too few witnesses have cosigned); UserError when the board breaks its
+        own rules (nothing of it is believed then; of a fork, the proof is kept).
         """
         async with self._reading:
             try:
@@ -90,6 +92,12 @@ class Teller:
                     cursor = rounds[-1].after
                     for row, outward in changed.items():
                         self._hand_out(row, outward)
+            except ForkedLog as error:
+                path = self.books.keep("board-fork", error.fork.encode())
+                raise UserError(
+                    f"the board contradicts itself: {error.detail}. Both are kept in {path}, with the proof; "
+                    "nothing more of it is believed. Show the file to its operator, and to everyone"
+                ) from None
             except PeerError as error:
                 raise UserError(
                     f"the board broke its own rules ({error}); nothing of it is believed. Tell its operator"

@@ -7,6 +7,7 @@ Whoever knows the log's key can check it offline, without a single leaf.
 Source: docs/spec/log.md, section 1 (proofs of consistency).
 """
 
+from base64 import b64encode
 from dataclasses import dataclass
 
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
@@ -37,6 +38,11 @@ class Fork:
         return self.root != older.root and consistency_holds(
             older.size, self.root, newer.size, newer.root, self.proof
         )
+
+    def encode(self) -> bytes:
+        """To be kept: root and proof, a line of base64 each, an empty line, then the notes, older first."""
+        lines = [b64encode(each).decode() for each in (self.root, *self.proof)]
+        return "\n".join([*lines, "", ""]).encode() + self.older.encode() + self.newer.encode()
 
 
 class ForkedLog(PeerError):

@@ -1,9 +1,13 @@
 """A bank that lies, a board that bends: nothing wrong is believed, everything wrong is kept."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from bank.board.log.note import KeyKind, VerifierKey, cosign_text
+from bank.board.log.policy import parse_policy
+from bank.board.log.tiles import ENTRIES, pack, tile_at, unpack
 from bank.formats.account import Operation, Statement, sign_statement
 from bank.formats.answer import (
     Answer,
@@ -19,13 +23,14 @@ from bank.formats.answer import (
     sign_answer,
 )
 from bank.formats.coin import coin_id, sign_certificate
-from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.entry import AccountEntry, CertifiedEntry, Kind, RoundEntry, SpentEntry
 from bank.formats.order import Output
 from bank.formats.request import ReadAccount, decode_request
 from bank.ledger.accounts import credit
-from mixmint.errors import PendingError, UserError
+from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
-from tests.unit.wallet.town import Town, Wallet
+from tests.unit.bank.board.logs import BEGIN_S, LogMaker
+from tests.unit.wallet.town import PaperBoard, Town, Wallet
 from wallet.bearer import Bearer
 from wallet.machines.steps import Phase
 from wallet.payment_request import PaymentRequest
@@ -195,8 +200,8 @@ async def test_every_round_is_read_once(town: Town) -> None:
     again = town.wallet("ann")
     assert again.books.cursor().round >= 2
     await town.tick()
-    assert await again.teller.sync() == len(town.board.closed)
-    assert again.books.cursor() == town.board.closed[-1].after
+    assert await again.teller.sync() == town.board.closed
+    assert again.books.cursor().frontier == town.board.maker.edge.frontier()
 
 
 async def test_a_coin_of_another_value_than_asked_for_is_taken_but_pays_nothing(town: Town) -> None:
@@ -314,6 +319,7 @@ async def test_a_payment_refused_and_executed_all_the_same_is_paid(town: Town) -
     assert outcome.state.phase is Phase.REFUSED
     town.board.bends = lambda entries: sorted([*entries, *(each for late in shown for each in late)])
     await town.tick()
+    await town.tick()
     await ann.cashier.resume()
     paid = ann.purse.operation(outcome.row)
     assert (paid.phase, paid.reason) == (Phase.SETTLED, "")
@@ -339,4 +345,137 @@ async def test_a_request_that_names_the_payers_own_ids_is_not_paid(town: Town) -
     rewrapped = PaymentRequest(request.bank, request.last_round, request.outputs, "for something else")
     with pytest.raises(UserError, match="pay itself"):
         await ann.cashier.pay(rewrapped, now=True)
+    assert ann.units() == 8
+
+
+# Boards that break the rules of their log
+
+
+def leave_out(board: PaperBoard) -> None:
+    """The root covers an entry that the files don't show."""
+    board.maker.close([AccountEntry(bytes(32)).encode(), AccountEntry(bytes(range(32))).encode()])
+    path = board.maker.folder.path / tile_at(ENTRIES, 0, board.maker.edge.size).path()
+    leaves = unpack(path.read_bytes())
+    path.write_bytes(pack([*leaves[:-3], leaves[-2], leaves[-2], leaves[-1]]))
+
+
+def unsort(board: PaperBoard) -> None:
+    mark = RoundEntry(board.closed + 1, BEGIN_S + board.closed, board.maker.edge.size)
+    board.maker.append([bytes([2]) * 33, bytes([1]) * 33, mark.encode()])
+
+
+def skip_a_round(board: PaperBoard) -> None:
+    board.maker.round += 1
+    board.maker.close([])
+
+
+def turn_back_the_clock(board: PaperBoard) -> None:
+    mark = RoundEntry(board.closed + 1, BEGIN_S - 1, board.maker.edge.size)
+    board.maker.append([mark.encode()])
+
+
+def use_another_key(board: PaperBoard) -> None:
+    board.maker.key = SigningKey.generate()
+
+
+@pytest.mark.parametrize("lie", [leave_out, unsort, skip_a_round, turn_back_the_clock, use_another_key])
+async def test_a_board_that_breaks_its_rules_is_not_believed(
+    town: Town, lie: Callable[[PaperBoard], None]
+) -> None:
+    """It is told plainly, nothing is booked, and the place on the board stays where it was."""
+    ann = await funded(town)
+    await ann.teller.sync()
+    before = ann.books.cursor()
+    lie(town.board)
+    town.board.maker.publish()
+    with pytest.raises(UserError, match="broke its own rules"):
+        await ann.teller.sync()
+    assert ann.books.cursor() == before
+    assert ann.units() == 8
+
+
+async def test_a_board_that_rewrites_its_past_is_convicted_by_its_signatures(
+    town: Town, tmp_path: Path
+) -> None:
+    """Another log under the same key: both checkpoints are kept as evidence, and nothing is booked."""
+    ann = await funded(town)
+    await ann.teller.sync()
+    other = LogMaker(tmp_path / "other", town.board.maker.key)
+    for _ in range(town.board.closed + 3):
+        other.close([])
+    note = other.publish()
+    honest, town.board.maker.folder = town.board.maker.folder, other.folder
+    with pytest.raises(UserError, match="contradicts itself"):
+        await ann.teller.sync()
+    (kept,) = ann.books.evidence()
+    assert kept.name.startswith("board-fork-")
+    assert note.encode() in kept.read_bytes()
+    assert honest.checkpoint().encode() in kept.read_bytes()
+    town.board.maker.folder = honest
+    await town.tick()
+    await ann.teller.sync()
+    assert ann.units() == 8
+
+
+async def test_a_board_that_shrinks_is_waited_for(town: Town) -> None:
+    """An old checkpoint is signed and true; a mirror that lags shows the same."""
+    ann = await funded(town)
+    old = town.board.maker.folder.checkpoint()
+    await town.tick()
+    await ann.teller.sync()
+    town.board.maker.folder.publish(old)
+    with pytest.raises(Unavailable, match="older state"):
+        await ann.teller.sync()
+    assert ann.books.evidence() == []
+
+
+async def test_what_no_witness_has_seen_is_not_settled(town: Town) -> None:
+    """The wallet's policy decides: without its witness nothing begins, and what has begun is pending."""
+    witness = SigningKey.generate()
+    key = VerifierKey("w1", witness.public, KeyKind.WITNESS)
+    alone = town.board.publish
+
+    def with_witness() -> None:
+        note = town.board.maker.sign()
+        seen = cosign_text(witness, "w1", note.text, BEGIN_S)
+        town.board.maker.folder.publish(note.plus([seen]))
+
+    def the_witness_goes(step: str) -> None:
+        if step == "answered":
+            town.board.publish = alone
+
+    ann = await funded(town)
+    town.close(ann)
+    policy = parse_policy(f"witness w1 {key.text()}\nquorum w1")
+    ann = town.wallet("ann", policy=policy, at=the_witness_goes)
+    with pytest.raises(Unavailable, match="0 of 1 witnesses"):
+        await ann.cashier.exchange(None)
+    assert ann.units() == 8
+    town.board.publish = with_witness
+    await town.tick()
+    with pytest.raises(PendingError):
+        await ann.cashier.exchange(None)
+    assert (ann.units(), ann.units(CoinState.PENDING)) == (0, 8)
+    town.board.publish = with_witness
+    await town.tick()
+    await ann.cashier.resume()
+    assert ann.units() == 8
+
+
+async def test_a_certificate_that_its_holder_posted_is_as_good_as_the_banks(town: Town) -> None:
+    """It proves itself, whoever put it on the board."""
+    ann = await funded(town)
+    withheld: list[bytes] = []
+
+    def withhold(entries: list[bytes]) -> list[bytes]:
+        withheld.extend(entry for entry in entries if entry[0] == Kind.CERTIFIED)
+        return [entry for entry in entries if entry not in withheld]
+
+    town.board.bends = withhold
+    with pytest.raises(PendingError):
+        await ann.cashier.exchange(None)
+    posted = [Kind.POSTED.to_bytes(1) + entry[1:] for entry in withheld]
+    town.board.bends = lambda entries: sorted([*entries, *posted])
+    await town.tick()
+    await ann.teller.sync()
     assert ann.units() == 8

@@ -1,5 +1,6 @@
 """
-A town for wallets: the real bank on its real store, a board by hand, and wires that can lose things.
+A town for wallets: the real bank on its real store, a board by hand on a real log, and wires that can lose
+things.
 
 No sockets, no clock: whenever a wallet waits, the board closes a round.
 """
@@ -8,18 +9,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from bank.board.client import Cursor, VerifiedRound
+from bank.board.client import BoardReader
 from bank.board.feed import Batch, FeedReceipt, sign_receipt
-from bank.formats.entry import CertifiedEntry, SpentEntry, decode_entry, make_key_entry
+from bank.board.log.policy import NO_POLICY, Policy
+from bank.board.log.reader import LogReader
+from bank.feeder import Feeder
+from bank.formats.entry import CertifiedEntry, Entry, SpentEntry, decode_entry, make_key_entry
 from bank.ledger import Signer, Terms
 from bank.ledger.accounts import credit, open_account
-from bank.outbox import BoardClock, Feeder
+from bank.outbox import BoardClock
 from bank.service import Bank
 from bank.store import Store, open_books
 from mixmint.errors import PendingError, Unavailable
 from mixmint.keys import SigningKey
 from mixmint.sealing import Sealer
 from replyblocks.service import Request
+from tests.unit.bank.board.logs import LogMaker
 from wallet.answers import Bank as BankNames
 from wallet.books import Books
 from wallet.cashier import Cashier
@@ -35,14 +40,20 @@ class Crash(BaseException):
 
 
 class PaperBoard:
-    """What the bank feeds, in rounds, read by wallets."""
+    """What the bank feeds, in rounds of a real log, and the files that wallets read."""
 
-    def __init__(self) -> None:
-        self.key = SigningKey.generate()
+    def __init__(self, folder: Path) -> None:
+        self.maker = LogMaker(folder, SigningKey.generate())
         self.groups: list[Sequence[bytes]] = []
-        self.closed: list[VerifiedRound] = []
         self.is_down = False
         self.bends: Callable[[list[bytes]], list[bytes]] = lambda entries: entries
+        self.close: Callable[[list[bytes]], object] = self.maker.close
+        self.publish: Callable[[], object] = self.maker.publish
+
+    @property
+    def closed(self) -> int:
+        """The newest round."""
+        return self.maker.round
 
     async def feed(self, batch: Batch) -> FeedReceipt:
         if self.is_down:
@@ -51,29 +62,33 @@ class PaperBoard:
         if batch.first == wanted:
             self.groups.extend(batch.groups)
             self._next_group = wanted + len(batch.groups)
-        closed = len(self.closed)
-        return sign_receipt(self.key, batch.encode(), self._next_group, closed + 1, closed)
+        return sign_receipt(self.maker.key, batch.encode(), self._next_group, self.closed + 1, self.closed)
 
     _next_group = 1
 
     def close_round(self) -> None:
         entries = self.bends(sorted(entry for group in self.groups for entry in group))
         self.groups = []
-        before = self.closed[-1].after if self.closed else Cursor()
-        number = before.round + 1
-        after = Cursor(number, number.to_bytes(32), before.index + len(entries))
-        decoded = tuple(decode_entry(entry) for entry in entries)
-        self.closed.append(VerifiedRound(number, int(NOW_S), decoded, after))
+        self.close(entries)
+        self.publish()
 
-    async def head(self) -> Cursor:
-        if self.is_down:
-            raise Unavailable("the board can't be reached")
-        return self.closed[-1].after if self.closed else Cursor()
+    def entries(self) -> list[Entry]:
+        """Everything that it ever showed."""
+        return [decode_entry(leaf) for leaf in self.maker.leaves]
 
-    async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]:
-        if self.is_down:
+
+class Files:
+    """The board's files, while it is up."""
+
+    name = "the board"
+
+    def __init__(self, board: PaperBoard) -> None:
+        self._board = board
+
+    async def read(self, path: str) -> bytes | None:
+        if self._board.is_down:
             raise Unavailable("the board can't be reached")
-        return self.closed[after.round : after.round + most]
+        return self._board.maker.folder.read(path)
 
 
 class Wire:
@@ -126,7 +141,7 @@ class Town:
         self.store = Store(open_books(folder / "bank.db", self.signer.bank))
         self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
         self.bank = Bank(self.signer, self.store, self.clock, threads=1)
-        self.board = PaperBoard()
+        self.board = PaperBoard(folder / "log")
         entry = make_key_entry(self.key, self.signer.bank).encode()
         self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0)
         self._wires: dict[str, Wire] = {}
@@ -149,10 +164,17 @@ class Town:
             self.board.close_round()
             await self.feeder.step()
 
-    def wallet(self, name: str, *, at: Callable[[str], None] = nothing, **settings: object) -> "Wallet":
+    def wallet(
+        self,
+        name: str,
+        *,
+        at: Callable[[str], None] = nothing,
+        policy: Policy = NO_POLICY,
+        **settings: object,
+    ) -> "Wallet":
         """A wallet, made or (as after a crash) opened again."""
         wire = self._wires.setdefault(name, Wire(self))
-        made = Wallet(self, self.folder / name, wire, at, settings)
+        made = Wallet(self, self.folder / name, wire, at, policy, settings)
         self.open_wallets.append(made)
         return made
 
@@ -174,7 +196,7 @@ class Town:
 
     def outstanding(self) -> int:
         """Units on the board: certified and not spent."""
-        entries = [entry for round_ in self.board.closed for entry in round_.entries]
+        entries = self.board.entries()
         spent = {entry.coin for entry in entries if isinstance(entry, SpentEntry)}
         certified = [entry for entry in entries if isinstance(entry, CertifiedEntry)]
         ids = [entry.coin for entry in certified]
@@ -186,7 +208,13 @@ class Wallet:
     """A wallet's process."""
 
     def __init__(
-        self, town: Town, home: Path, wire: Wire, at: Callable[[str], None], settings: dict[str, object]
+        self,
+        town: Town,
+        home: Path,
+        wire: Wire,
+        at: Callable[[str], None],
+        policy: Policy,
+        settings: dict[str, object],
     ) -> None:
         home.mkdir(exist_ok=True)
         self.town = town
@@ -203,7 +231,7 @@ class Wallet:
         self.teller = Teller(
             self.books,
             wire,
-            town.board,
+            BoardReader(LogReader(Files(town.board), town.board.maker.verifier, policy)),
             self.settings,
             answer_wait_s=5.0,
             now_s=lambda: NOW_S,
