@@ -34,6 +34,11 @@ if [ "${1:-}" = browser ] && ! command -v curl >/dev/null; then
     missing+=(curl)
 fi
 
+# A verifier of the board's log is built from the sources that Go's toolchain brings along.
+if [ "${1:-}" = browser ] && ! command -v go >/dev/null; then
+    missing+=(golang-go)
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
     apt=(apt-get)
     [ "$(id -u)" = 0 ] || apt=(sudo -n apt-get)
