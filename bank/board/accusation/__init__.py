@@ -1,0 +1,13 @@
+"""
+Accusations: self-contained files that prove a cheat to anyone, offline. Pure.
+
+    verdict.py    kinds, whom they accuse, what a check comes to
+    evidence.py   leaves with their proof; a log that the board signed, or that the bank confirmed
+    books.py      the bank: certificates, statements, coins that end twice
+    answers.py    the bank: two answers that give one coin to two orders
+    log.py        the board: two logs, broken rules, a false map
+    receipts.py   the board: receipts that it didn't honour
+    file.py       the text file around all of them, and the check
+
+Source: docs/spec/accusation.md.
+"""

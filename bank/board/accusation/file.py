@@ -1,0 +1,131 @@
+"""
+The file of an accusation: a header for people, and the evidence in base64. Pure.
+
+    mixmint accusation v1
+    kind: <word>
+    against: <whom, by public keys>
+    <one sentence>
+
+    <base64 of kind 1 || evidence, 76 characters to a line>
+
+ASCII. The header is a function of the evidence, so nobody can put other words over somebody's signatures; and
+each accusation has one file.
+
+Source: docs/spec/accusation.md, section 1.
+"""
+
+from base64 import b64decode, b64encode
+from typing import Protocol, Self
+
+from bank.board.accusation.answers import OverlappingHolds
+from bank.board.accusation.books import (
+    CertifiedTwice,
+    EntryFalse,
+    SpentTwice,
+    StatementsContradict,
+    ValueCreated,
+)
+from bank.board.accusation.log import BoardEquivocation, LogInvalid, MapFalse, TwoViews, WholeLog
+from bank.board.accusation.receipts import FeedReceiptBroken, ReceiptBroken
+from bank.board.accusation.verdict import Accused, Kind, Verdict
+from bank.formats.fields import Reader
+from mixmint.errors import MalformedMessage
+
+TITLE = "mixmint accusation v1"
+MOST_FILE_BYTES = 1 << 24
+MOST_LOGGED_BYTES = 32_000
+"""An accusation that fits one entry of a board's log."""
+_LINE = 76
+
+
+class Evidence(Protocol):
+    """What each kind of evidence is."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is about."""
+
+    def encode(self) -> bytes:
+        """Its one encoding, without the kind."""
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Raises MalformedMessage."""
+
+    def accused(self) -> Accused:
+        """Whom it accuses, true or not."""
+
+    def sentence(self) -> str:
+        """What it says, true or not: one line of ASCII."""
+
+    def objection(self) -> str | None:
+        """Why it proves nothing; None when it proves its sentence."""
+
+
+_READERS: dict[Kind, type[Evidence]] = {
+    Kind.BOARD_EQUIVOCATION: BoardEquivocation,
+    Kind.COIN_SPENT_TWICE: SpentTwice,
+    Kind.CERTIFIED_TWICE: CertifiedTwice,
+    Kind.VALUE_CREATED: ValueCreated,
+    Kind.STATEMENTS_CONTRADICT: StatementsContradict,
+    Kind.OVERLAPPING_HOLDS: OverlappingHolds,
+    Kind.RECEIPT_BROKEN: ReceiptBroken,
+    Kind.FEED_RECEIPT_BROKEN: FeedReceiptBroken,
+    Kind.LOG_INVALID: LogInvalid,
+    Kind.ENTRY_FALSE: EntryFalse,
+    Kind.TWO_VIEWS: TwoViews,
+    Kind.MAP_FALSE: MapFalse,
+    Kind.WHOLE_LOG: WholeLog,
+}
+
+
+def encode_accusation(evidence: Evidence) -> bytes:
+    """The file's bytes."""
+    body = b64encode(evidence.kind.to_bytes(1) + evidence.encode()).decode()
+    lines = [body[at : at + _LINE] for at in range(0, len(body), _LINE)]
+    header = (
+        TITLE,
+        f"kind: {evidence.kind.word}",
+        f"against: {evidence.accused().text()}",
+        evidence.sentence(),
+        "",
+    )
+    return "".join(line + "\n" for line in (*header, *lines)).encode("ascii")
+
+
+def decode_accusation(data: bytes) -> Evidence:
+    """
+    Read a file; nothing is checked but its form.
+
+    Raises MalformedMessage: ``size``, ``text`` (no accusation, or other words than its evidence's), ``kind``
+    (unknown, or not yet known), and what the evidence's readers raise.
+    """
+    if len(data) > MOST_FILE_BYTES:
+        raise MalformedMessage("size")
+    if not data.isascii() or not data.startswith(TITLE.encode() + b"\n"):
+        raise MalformedMessage("text")
+    _, _, body = data.partition(b"\n\n")
+    try:
+        reader = Reader(b64decode(body.replace(b"\n", b""), validate=True))
+    except ValueError:
+        raise MalformedMessage("text") from None
+    number = reader.number(1)
+    if number not in _READERS:
+        what = "a later version checks it" if number == Kind.CLAIM_UNANSWERED else "unknown"
+        raise MalformedMessage("kind", f"accusations of kind {number}: {what}")
+    evidence = _READERS[Kind(number)].read(reader)
+    reader.end()
+    if encode_accusation(evidence) != data:
+        raise MalformedMessage("text", "the header doesn't say what the evidence says")
+    return evidence
+
+
+def check(evidence: Evidence) -> Verdict:
+    """Check an accusation, offline and whole."""
+    objection = evidence.objection()
+    return Verdict(objection is None, evidence.accused(), objection or evidence.sentence())
+
+
+def check_file(data: bytes) -> Verdict:
+    """Read and check. Raises MalformedMessage: it is no accusation."""
+    return check(decode_accusation(data))
