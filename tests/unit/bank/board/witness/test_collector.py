@@ -155,6 +155,28 @@ async def test_cosignatures_that_are_there_already_are_not_asked_for_again(place
     assert len(place.asked) == 1
 
 
+async def test_a_note_that_has_its_quorum_waits_a_grace_only(place: Place) -> None:
+    """As after a crash between cosigning and publishing: nothing more is needed."""
+    demanded = policy(1, w1=await place.server(signs("w1")), w2=await place.server(silent))
+    before = TRUE.note(40).plus([cosign_text(SigningKey(SEEDS["w1"]), key("w1").name, TRUE.note(40).text, 1)])
+    started_s = time.monotonic()
+    assert await place.collector(demanded).gather(before, 40) == before
+    assert time.monotonic() - started_s < 4
+
+
+async def test_a_redirect_is_not_followed(place: Place) -> None:
+    """A witness says where it is in the policy; nobody sends the board elsewhere."""
+    true = await place.server(signs("w1"))
+
+    async def elsewhere(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": true + "/add-checkpoint"})
+
+    collector = place.collector(policy(1, w1=await place.server(elsewhere)))
+    assert await collector.gather(TRUE.note(40), 40) == TRUE.note(40)
+    assert len(place.asked) == 1
+    assert count(collector, "w1", "refused") == 1
+
+
 async def test_a_witness_is_asked_with_the_size_that_it_has(place: Place) -> None:
     """What a witness cosigned is remembered: one request for each checkpoint, not two."""
 
