@@ -1,8 +1,9 @@
 """The board for programs: JSON, paged by cursor, open to every web page (CORS), and the bank's feed."""
 
 import asyncio
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -15,9 +16,12 @@ from bank.board.views import (
     CertifiedView,
     CoinPage,
     EntriesPage,
+    PostedView,
+    ReplacedView,
     RoundsPage,
     SpentView,
     TotalsPage,
+    View,
     entry_view,
     round_view,
     totals_view,
@@ -69,7 +73,7 @@ class Api:
             Endpoint("/api/v1/rounds", "Closed rounds", self.rounds, RoundsPage, parameters=(AFTER, LIMIT)),
             Endpoint(
                 "/api/v1/entries",
-                "Entries of closed rounds",
+                "The log's leaves: entries of closed rounds, and the marks between them",
                 self.entries,
                 EntriesPage,
                 parameters=(CURSOR, LIMIT),
@@ -102,7 +106,7 @@ class Api:
     async def rounds(self, request: web.Request) -> web.Response:
         limit = LIMIT.number(request)
         rounds = await self._board.store.rounds(AFTER.number(request), limit)
-        page = RoundsPage([round_view(one.round, one.closed_at_s, one.totals) for one in rounds])
+        page = RoundsPage([round_view(closed) for closed in rounds])
         return answer_json(request, page, closed=len(rounds) == limit)
 
     async def entries(self, request: web.Request) -> web.Response:
@@ -113,8 +117,8 @@ class Api:
 
     async def totals(self, request: web.Request) -> web.Response:
         newest = self._board.store.newest
-        round_ = newest.round
-        page = TotalsPage(round_.number, round_.next, newest.closed_at_s, totals_view(newest.totals))
+        totals = totals_view(newest.totals)
+        page = TotalsPage(newest.number, newest.size, newest.root.hex(), newest.closed_at_s, totals)
         return answer_json(request, page)
 
     async def coin(self, request: web.Request) -> web.Response:
@@ -123,10 +127,10 @@ class Api:
 
     async def feed(self, request: web.Request) -> web.Response:
         body = await read_body(request, lambda length: 0 < length <= MOST_FEED_BYTES)
-        taken = await self._board.feed(body)
+        taken, receipt = await self._board.feed(body)
         return web.Response(
-            status=200 if taken.taken else 409,
-            body=encode(taken.receipt),
+            status=200 if taken else 409,
+            body=encode(receipt),
             content_type="application/octet-stream",
             headers={"Cache-Control": "no-store"},
         )
@@ -166,5 +170,19 @@ def coin_page(coin: bytes, found: list[Placed]) -> CoinPage:
     views = [_view(placed) for placed in found]
     certified = [view for view in views if isinstance(view, CertifiedView)]
     spent = [view for view in views if isinstance(view, SpentView)]
-    state = "spent" if spent else "certified" if certified else "unknown"
-    return CoinPage(coin.hex(), state, certified, spent)  # type: ignore[arg-type]  # one of the three words
+    posted = [view for view in views if isinstance(view, PostedView)]
+    replaced = [view for view in views if isinstance(view, ReplacedView)]
+    return CoinPage(
+        coin.hex(), _state(certified or posted, spent, replaced), certified, spent, posted, replaced
+    )
+
+
+def _state(
+    certified: Sequence[View], spent: Sequence[View], replaced: Sequence[View]
+) -> Literal["unknown", "certified", "spent", "replaced"]:
+    """The highest: states only grow."""
+    if replaced:
+        return "replaced"
+    if spent:
+        return "spent"
+    return "certified" if certified else "unknown"

@@ -1,38 +1,47 @@
 """
-The board at work: feeds come in, rounds close on time, news go out. Everything that lasts is in the store.
+The board at work: feeds come in, rounds are published in time, news go out. Everything that lasts is in the
+store and in the log's files.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from random import Random, SystemRandom
+from typing import TypeVar
 
 import msgspec
 
 from bank.board.events import Hub
-from bank.board.feed import open_feed
-from bank.board.journal import ClosedRound, Taken
+from bank.board.feed import FeedReceipt, open_feed, sign_receipt
+from bank.board.journal import ClosedRound
+from bank.board.log.tree import leaf_hash
 from bank.board.metrics import BoardMetrics
+from bank.board.publisher import Publisher
+from bank.board.receipts import EntryReceipt, sign_entry_receipt
 from bank.board.sampling import choose, is_true
-from bank.board.store import BoardStore
+from bank.board.store import BoardStore, Within, nothing_else
 from bank.board.views import round_view
 from bank.formats.coin import bank_id
-from mixmint.errors import PeerError, UserError
+from mixmint.errors import PeerError, Unavailable, UserError
 from mixmint.keys import SigningKey
 
 _RETRY_S = 1.0
 _INLINE_BYTES = 1 << 15
 """Checking a signature over more than this is done beside the event loop: 1 MiB takes 2 ms."""
 
+T = TypeVar("T")
 _log = logging.getLogger("bank.board")
 
 
 class Board:
-    """One board over one store. ``bank_key``: whose feed it takes (32 bytes)."""
+    """One board over one store and one log. ``bank_key``: whose feed it takes (32 bytes)."""
 
     def __init__(
         self,
         store: BoardStore,
+        publisher: Publisher,
         key: SigningKey,
         bank_key: bytes,
         *,
@@ -43,11 +52,14 @@ class Board:
         rng: Random | None = None,
     ) -> None:
         self.store = store
+        self.publisher = publisher
         self.metrics = metrics or BoardMetrics()
         self.hub = Hub(subscribers, self.metrics.evicted.inc)
         self.metrics.subscribers.set_function(lambda: len(self.hub))
         self.writes = True
         """Whether the last attempt to write succeeded."""
+        self._stuck = False
+        """Whether the last round that was due couldn't be published."""
         self.stopped = ""
         """Why a part of the board runs no more; empty as long as all do."""
         self._key = key
@@ -58,52 +70,110 @@ class Board:
         self._rng = rng or SystemRandom()
         # Rounds yet to be sampled; a flood of rounds drops some, since each is only a sample anyway.
         self._unchecked: asyncio.Queue[ClosedRound] = asyncio.Queue(64)
+        self._full = 0
+        """The newest round that needn't wait for the clock."""
+        self._wake = asyncio.Event()
         self._closed_s = time.monotonic()
         self.metrics.round_age_s.set_function(lambda: time.monotonic() - self._closed_s)
 
-    async def feed(self, body: bytes) -> Taken:
+    async def start(self) -> None:
         """
-        Take a signed batch, or say which group is waited for.
+        Open what is on disk, and make sure that it is the newest that this board ever signed.
 
-        Raises MalformedMessage, PeerError("signature"), UserError when the disk is full (nothing was taken).
+        Raises UserError, FatalError: the board must not run.
+        """
+        self._full = await self.publisher.start()
+        self.metrics.newest.set(self.store.newest.number)
+
+    async def feed(self, body: bytes) -> tuple[bool, FeedReceipt]:
+        """
+        Take a signed batch, or say which group is waited for; whether it was taken, and the receipt.
+
+        Raises MalformedMessage, PeerError("signature"), Unavailable (too much is waiting), UserError when the
+        disk is full. Then nothing was taken.
         """
         started_s = time.perf_counter()
         if len(body) > _INLINE_BYTES:
             encoded = await asyncio.to_thread(open_feed, self._bank_key, self._key.public, body)
         else:
             encoded = open_feed(self._bank_key, self._key.public, body)
-        try:
-            taken = await self.store.take(encoded, time.time())
-        except UserError:
-            self._note_failure()
-            raise
-        self._note_success()
+        # Read first: groups that come after this batch are in rounds later than the receipt's newest closed
+        # one, so a receipt that waits for a group proves that no round up to there has it.
+        newest = self.store.newest.number
+        taken = await self._written(self.store.take(encoded))
         self.metrics.feeds.labels("taken" if taken.taken else "expected-another").inc()
         self.metrics.feed_s.observe(time.perf_counter() - started_s)
-        self._announce(taken.closed)
-        return taken
+        self._filled(taken.full)
+        round_ = max(taken.round, newest)
+        receipt = sign_receipt(self._key, encoded, taken.next_group, round_, newest, taken=taken.taken)
+        return taken.taken, receipt
+
+    async def submit(self, entries: Sequence[bytes], within: Within = nothing_else) -> list[EntryReceipt]:
+        """
+        Take entries that don't come by the bank's feed (1 to 255, checked by the caller), for one round.
+
+        Returns a receipt for each. ``within(connection, round)`` joins the transaction and may refuse by
+        raising. Raises what it raises, Unavailable, UserError; then nothing was taken.
+        """
+        taken = await self._written(self.store.submit(entries, within))
+        self._filled(taken.full)
+        newest = self.store.newest.number
+        return [sign_entry_receipt(self._key, leaf_hash(entry), taken.round, newest) for entry in entries]
+
+    async def publish_round(self, now_s: float) -> ClosedRound:
+        """Close the next round and tell everyone. Raises as ``Publisher.publish``."""
+        closed = await self._written(self.publisher.publish(now_s))
+        self._announce(closed)
+        return closed
 
     async def close_rounds(self) -> None:
         """
-        Close a round whenever the newest is ``round_s`` old; runs until cancelled.
+        Publish a round whenever one is full, or the newest is ``round_s`` old; runs until cancelled.
 
         After a stand-still, however long, one round closes: rounds count, they don't catch up.
         """
         while True:
-            due_s = self._closed_s + self._round_s - time.monotonic()
-            if due_s > 0:
-                await asyncio.sleep(due_s)
-                continue
+            await self._until_due()
             try:
-                closed = await self.store.close_round(time.time())
+                await self.publish_round(time.time())
             except UserError as error:
-                if self.writes:
+                if not self._stuck:
                     _log.error("%s; rounds stop until it can", error)
-                self._note_failure()
+                self._stuck = True
                 await asyncio.sleep(min(_RETRY_S, self._round_s))
-                continue
-            self._note_success()
-            self._announce((closed,))
+            else:
+                self._stuck = False
+
+    async def _until_due(self) -> None:
+        while self.store.newest.number >= self._full:
+            due_s = self._closed_s + self._round_s - time.monotonic()
+            if due_s <= 0:
+                return
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), due_s)
+
+    def _filled(self, full: int) -> None:
+        if full > self._full:
+            self._full = full
+            self._wake.set()
+
+    async def _written(self, work: Awaitable[T]) -> T:
+        """What writes: the health check says whether the last attempt could."""
+        if self.stopped:
+            raise Unavailable(self.stopped)
+        try:
+            done = await work
+        except Unavailable:
+            raise
+        except UserError:
+            self.metrics.write_failures.inc()
+            self.writes = False
+            raise
+        if not self.writes:
+            _log.info("the store can write again")
+        self.writes = True
+        return done
 
     async def check_samples(self) -> None:
         """Check a few signatures of each round; runs until cancelled."""
@@ -113,8 +183,7 @@ class Board:
     async def check_sample(self, closed: ClosedRound) -> int:
         """Check a few signatures of one round; how many were false."""
         false = 0
-        round_ = closed.round
-        for index in choose(round_.first, round_.count, self._check_entries, self._rng):
+        for index in choose(closed.first, closed.count, self._check_entries, self._rng):
             (placed,) = await self.store.entries(index, 1)
             if await asyncio.to_thread(is_true, placed.entry, self._bank, self._bank_key):
                 self.metrics.checked.labels("true").inc()
@@ -124,29 +193,16 @@ class Board:
                 _log.error("entry %d, fed by the bank, has a false signature", index)
         return false
 
-    def _announce(self, rounds: tuple[ClosedRound, ...]) -> None:
-        for closed in rounds:
-            self._closed_s = time.monotonic()
-            self.metrics.rounds.inc()
-            self.metrics.entries.inc(closed.round.count)
-            view = round_view(closed.round, closed.closed_at_s, closed.totals)
-            self.hub.publish(closed.round.number, msgspec.json.encode(view))
-            if closed.round.count and self._check_entries and not self._unchecked.full():
-                self._unchecked.put_nowait(closed)
-        if rounds:
-            newest = rounds[-1]
-            self.metrics.newest.set(newest.round.number)
-            self.metrics.repeats.set(newest.totals.repeats)
-            self.metrics.unknown.set(newest.totals.unknown)
-
-    def _note_failure(self) -> None:
-        self.metrics.write_failures.inc()
-        self.writes = False
-
-    def _note_success(self) -> None:
-        if not self.writes:
-            _log.info("the store can write again")
-        self.writes = True
+    def _announce(self, closed: ClosedRound) -> None:
+        self._closed_s = time.monotonic()
+        self.metrics.rounds.inc()
+        self.metrics.entries.inc(closed.count)
+        self.metrics.newest.set(closed.number)
+        self.metrics.repeats.set(closed.totals.repeats)
+        self.metrics.unknown.set(closed.totals.unknown)
+        self.hub.publish(closed.number, msgspec.json.encode(round_view(closed)))
+        if closed.count and self._check_entries and not self._unchecked.full():
+            self._unchecked.put_nowait(closed)
 
     def note_end(self, task: "asyncio.Task[None]") -> None:
         """

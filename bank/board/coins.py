@@ -4,32 +4,34 @@ The coin index: where each coin was certified and where it was spent; and the to
 Coin ids are random, so a round of 1,000 entries touches 1,000 places of the table, and writing them at once
 would write nearly a page for each: twenty times the entries themselves. So changed rows wait in memory, in 32
 slices by the first bits of the id, and each round writes the one slice whose turn it is: as many rows, but
-close together. After 32 rounds everything is written. The rounds themselves are the truth: what waits is read
-from the last 32 again after a restart, or after a transaction that failed.
+close together. After 32 rounds everything is written. The log is the truth: what waits is read from its last
+32 rounds again after a restart, or after a transaction that failed.
 
 The board is a witness, not a judge. A coin certified twice, spent twice, or spent without ever being
 certified goes on record like everything else, and is counted where everyone sees it: the two entries carry
 signatures that only the bank, or only the holder of the coin's secret, can have made. Refusing them would
 hide the evidence, and one bad group would stop the bank's feed for everybody.
 
-Source: docs/spec/board.md, section 5.
+Source: docs/spec/board.md, section 6.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from bank.board.rounds import unpack
 from bank.board.totals import Totals
 from bank.formats.coin import coin_id
 from bank.formats.entry import Kind
 
 SCHEMA = """
-CREATE TABLE coins (
+CREATE TABLE coins (             -- indexes in the log of the first entry of each kind; never NULL all
     coin      BLOB PRIMARY KEY,
-    certified INTEGER,  -- index of the first entry that certifies it
-    exponent  INTEGER,
-    spent     INTEGER   -- index of the first entry that spends it
+    certified INTEGER,
+    worth     INTEGER,           -- epoch * 256 + exponent, as first certified or posted
+    spent     INTEGER,
+    posted    INTEGER,
+    replaced  INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE repeats (
     coin  BLOB NOT NULL,
@@ -42,7 +44,15 @@ SLICES = 32
 _SHIFT = 3
 """Of an id's first byte: 256 values, 32 slices."""
 
-_FIND = "SELECT certified, exponent, spent FROM coins WHERE coin = ?"
+_FIND = "SELECT certified, worth, spent, posted, replaced FROM coins WHERE coin = ?"
+_WRITE = "INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?, ?, ?)"
+_CERTIFIED, _SPENT, _POSTED = int(Kind.CERTIFIED), int(Kind.SPENT), int(Kind.POSTED)
+_REPLACED, _ACCOUNT = int(Kind.REPLACED), int(Kind.ACCOUNT)
+
+Bundles = Iterable[tuple[int, Sequence[bytes]]]
+"""Leaves of the log with the index of the first of each run."""
+ReadLog = Callable[[int, int], Bundles]
+"""Leaves first .. stop - 1."""
 
 
 @dataclass(slots=True)
@@ -50,8 +60,18 @@ class _Coin:
     """One coin's row: indexes of its first entries, None where there is none."""
 
     certified: int | None = None
-    exponent: int = 0
+    worth: int | None = None
     spent: int | None = None
+    posted: int | None = None
+    replaced: int | None = None
+
+    @property
+    def units(self) -> int:
+        return 0 if self.worth is None else 1 << (self.worth & 0xFF)
+
+    @property
+    def ended(self) -> bool:
+        return self.spent is not None or self.replaced is not None
 
 
 @dataclass(slots=True)
@@ -64,6 +84,8 @@ class _Change:
     spent_coins: int = 0
     accounts: int = 0
     unknown: int = 0
+    replaced_units: int = 0
+    replaced_coins: int = 0
     repeats: list[tuple[bytes, int]] = field(default_factory=list)
 
     def totals(self) -> Totals:
@@ -75,14 +97,40 @@ class _Change:
             self.accounts,
             len(self.repeats),
             self.unknown,
+            self.replaced_units,
+            self.replaced_coins,
         )
+
+    def create(self, row: _Coin) -> None:
+        """A coin's value became known."""
+        self.coins += 1
+        self.certified_units += row.units
+        if row.ended:
+            # It ended before, as unknown.
+            self.end(row)
+
+    def end(self, row: _Coin) -> None:
+        """A coin of known value was spent or replaced, the first of both counts."""
+        if row.spent is not None and (row.replaced is None or row.spent < row.replaced):
+            self.spent_coins += 1
+            self.spent_units += row.units
+        else:
+            self.replaced_coins += 1
+            self.replaced_units += row.units
 
 
 class CoinIndex:
-    """Used by the thread that writes, inside the transaction that closes a round."""
+    """
+    Written by one thread, inside the transaction that closes a round; ``find`` is for any other.
 
-    def __init__(self) -> None:
+    ``read_log``: leaves of published rounds.
+    """
+
+    def __init__(self, read_log: ReadLog) -> None:
+        self._read_log = read_log
         self._waiting: list[dict[bytes, _Coin]] = [{} for _ in range(SLICES)]
+        self._written: dict[bytes, _Coin] = {}
+        """What the last round wrote. Its transaction may still be open, so ``find`` needs it here."""
         self._round: int | None = None
         """What waits belongs to a log that ends with this round; None: unknown, read it again."""
 
@@ -95,107 +143,143 @@ class CoinIndex:
         Returns what the round adds to the totals. In sorted order a coin's certificate comes before its
         spending, so a coin made and spent within one round counts as both.
         """
-        if self._round != number - 1:
-            self._read_again(connection, number - 1)
+        self.load(connection, number - 1, first)
         self._round = None
         change = _Change()
         for index, entry in enumerate(entries, start=first):
             kind = entry[0]
-            if kind == Kind.CERTIFIED:
-                self._certify(connection, index, entry[1:33], entry[33], change)
-            elif kind == Kind.SPENT:
-                self._spend(connection, index, coin_id(entry[1:33]), change)
-            elif kind == Kind.ACCOUNT:
+            if kind == _CERTIFIED:
+                self._certify(connection, index, entry, change)
+            elif kind == _SPENT:
+                self._end(connection, index, coin_id(entry[1:33]), "spent", change)
+            elif kind == _ACCOUNT:
                 change.accounts += 1
+            elif kind == _REPLACED:
+                self._end(connection, index, entry[1:33], "replaced", change)
+            elif kind == _POSTED:
+                self._post(connection, index, entry, change)
         if change.repeats:
             connection.executemany("INSERT INTO repeats (coin, entry) VALUES (?, ?)", change.repeats)
         self._write_slice(connection, number % SLICES)
         self._round = number
         return change.totals()
 
-    def _certify(
-        self, connection: sqlite3.Connection, index: int, coin: bytes, exponent: int, change: _Change
+    def find(self, connection: sqlite3.Connection, coin: bytes) -> list[int]:
+        """
+        The indexes of the entries about a coin, ascending: the first of each kind, and every repeat. Rounds
+        that are being closed count too.
+
+        Memory before table: a row leaves memory only after the transaction that wrote it has ended.
+        """
+        row = self._waiting[coin[0] >> _SHIFT].get(coin) or self._written.get(coin)
+        if row is None:
+            row = _found(connection, coin)
+        repeats = connection.execute("SELECT entry FROM repeats WHERE coin = ?", (coin,))
+        found = {row.certified, row.spent, row.posted, row.replaced} | {index for (index,) in repeats}
+        return sorted(index for index in found if index is not None)
+
+    def _certify(self, connection: sqlite3.Connection, index: int, entry: bytes, change: _Change) -> None:
+        row, worth = self._row(connection, entry[1:33]), _worth(entry)
+        if row.certified is not None:
+            change.repeats.append((entry[1:33], index))
+            return
+        row.certified = index
+        self._value(row, worth, (entry[1:33], index), change)
+
+    def _post(self, connection: sqlite3.Connection, index: int, entry: bytes, change: _Change) -> None:
+        """
+        Unlike a certificate that the bank publishes twice, one that its holder posts again says nothing
+        against the bank; unless it is another one.
+        """
+        row, worth = self._row(connection, entry[1:33]), _worth(entry)
+        row.posted = index if row.posted is None else row.posted
+        self._value(row, worth, (entry[1:33], index), change)
+
+    def _value(self, row: _Coin, worth: int, place: tuple[bytes, int], change: _Change) -> None:
+        if row.worth is None:
+            row.worth = worth
+            change.create(row)
+        elif row.worth != worth:
+            change.repeats.append(place)
+
+    def _end(
+        self, connection: sqlite3.Connection, index: int, coin: bytes, how: str, change: _Change
     ) -> None:
         row = self._row(connection, coin)
-        if row.certified is not None:
+        ended = row.ended
+        if getattr(row, how) is None:
+            setattr(row, how, index)
+        if ended:
             change.repeats.append((coin, index))
-            return
-        row.certified, row.exponent = index, exponent
-        change.coins += 1
-        change.certified_units += 1 << exponent
-        if row.spent is not None:
-            # It was spent before, as unknown; now its value is known.
-            change.spent_coins += 1
-            change.spent_units += 1 << exponent
-
-    def _spend(self, connection: sqlite3.Connection, index: int, coin: bytes, change: _Change) -> None:
-        row = self._row(connection, coin)
-        if row.spent is not None:
-            change.repeats.append((coin, index))
-            return
-        row.spent = index
-        if row.certified is None:
+        elif row.worth is None:
             change.unknown += 1
         else:
-            change.spent_coins += 1
-            change.spent_units += 1 << row.exponent
+            change.end(row)
 
     def _row(self, connection: sqlite3.Connection, coin: bytes) -> _Coin:
         """The coin's row, to be changed: from now on it waits to be written."""
         waiting = self._waiting[coin[0] >> _SHIFT]
         row = waiting.get(coin)
         if row is None:
-            found = connection.execute(_FIND, (coin,)).fetchone()
-            row = waiting[coin] = _Coin(*found) if found else _Coin()
+            row = waiting[coin] = _found(connection, coin)
         return row
 
     def _write_slice(self, connection: sqlite3.Connection, number: int) -> None:
         waiting = self._waiting[number]
+        self._written = waiting
         if waiting:
-            rows = [(coin, row.certified, row.exponent, row.spent) for coin, row in sorted(waiting.items())]
-            connection.executemany("INSERT OR REPLACE INTO coins VALUES (?, ?, ?, ?)", rows)
+            rows = [
+                (coin, row.certified, row.worth, row.spent, row.posted, row.replaced)
+                for coin, row in sorted(waiting.items())
+            ]
+            connection.executemany(_WRITE, rows)
             self._waiting[number] = {}
 
-    def _read_again(self, connection: sqlite3.Connection, newest: int) -> None:
-        """Rows that may wait: those of the last rounds. Writing one that isn't new changes nothing."""
-        self._waiting = [{} for _ in range(SLICES)]
-        for index, coin, exponent in _recent(connection, newest):
-            row = self._row(connection, coin)
-            if exponent is None:
-                row.spent = index if row.spent is None else row.spent
-            elif row.certified is None:
-                row.certified, row.exponent = index, exponent
+    def load(self, connection: sqlite3.Connection, newest: int, stop: int, more: Bundles = ()) -> None:
+        """
+        Read the rows that may wait, those of the last rounds up to ``newest``: from the log up to ``stop``,
+        then from ``more`` leaves that it hasn't yet. Nothing to do when they are here already.
+
+        Writing one that isn't new changes nothing.
+        """
+        if self._round == newest:
+            return
+        oldest = connection.execute(
+            "SELECT first FROM rounds WHERE round = ?", (newest - SLICES + 1,)
+        ).fetchone()
+        slices: list[dict[bytes, _Coin]] = [{} for _ in range(SLICES)]
+        log = self._read_log(oldest[0] if oldest else 0, stop)
+        for index, coin, kind, worth in _events(chain(log, more)):
+            waiting = slices[coin[0] >> _SHIFT]
+            row = waiting.get(coin)
+            if row is None:
+                row = waiting[coin] = _found(connection, coin)
+            if getattr(row, kind) is None:
+                setattr(row, kind, index)
+            if row.worth is None:
+                row.worth = worth
+        self._waiting, self._written, self._round = slices, {}, newest
 
 
-def _recent(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[int, bytes, int | None]]:
-    """Of the last rounds, ascending: index, coin, and the exponent of those certified (None: spent)."""
-    bundles = connection.execute(
-        "SELECT first, entries FROM bundles"
-        " WHERE first >= coalesce((SELECT first FROM rounds WHERE round = ?), 0) ORDER BY first",
-        (newest - SLICES + 1,),
-    )
-    for first, bundle in bundles:
-        for index, entry in enumerate(unpack(bundle), start=first):
-            if entry[0] == Kind.CERTIFIED:
-                yield index, entry[1:33], entry[33]
-            elif entry[0] == Kind.SPENT:
-                yield index, coin_id(entry[1:33]), None
+def _found(connection: sqlite3.Connection, coin: bytes) -> _Coin:
+    found = connection.execute(_FIND, (coin,)).fetchone()
+    return _Coin(*found) if found else _Coin()
 
 
-def find_coin(connection: sqlite3.Connection, coin: bytes) -> list[int]:
-    """
-    The indexes of all entries about a coin, ascending; empty when no closed round has one.
+def _worth(entry: bytes) -> int:
+    return int.from_bytes(entry[34:38]) << 8 | entry[33]
 
-    Reads the database only (two reads of one transaction), so it may run beside the writer.
-    """
-    connection.execute("BEGIN")
-    try:
-        row = connection.execute("SELECT certified, spent FROM coins WHERE coin = ?", (coin,)).fetchone()
-        found = {index for index in row or () if index is not None}
-        repeats = connection.execute("SELECT entry FROM repeats WHERE coin = ?", (coin,))
-        found.update(index for (index,) in repeats)
-        (newest,) = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()
-        found.update(index for index, recent, _ in _recent(connection, newest) if recent == coin)
-    finally:
-        connection.execute("COMMIT")
-    return sorted(found)
+
+def _events(bundles: Bundles) -> Iterator[tuple[int, bytes, str, int | None]]:
+    """Index, coin, the row's field, and what the coin is worth where the entry says so."""
+    for first, entries in bundles:
+        for index, entry in enumerate(entries, start=first):
+            kind = entry[0]
+            if kind == _CERTIFIED:
+                yield index, entry[1:33], "certified", _worth(entry)
+            elif kind == _SPENT:
+                yield index, coin_id(entry[1:33]), "spent", None
+            elif kind == _POSTED:
+                yield index, entry[1:33], "posted", _worth(entry)
+            elif kind == _REPLACED:
+                yield index, entry[1:33], "replaced", None

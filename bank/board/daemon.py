@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -17,19 +18,29 @@ from bank.board.api import Api, answer_json
 from bank.board.board import Board
 from bank.board.endpoints import Endpoint
 from bank.board.feed import MOST_FEED_BYTES
+from bank.board.log.folder import TileFolder
+from bank.board.log.policy import NO_POLICY, Policy
+from bank.board.log.source import CHECKPOINT
+from bank.board.logfiles import LogFiles
 from bank.board.metrics import BoardMetrics
 from bank.board.openapi import describe
 from bank.board.pages import Pages
+from bank.board.pages.site import Identity
+from bank.board.publisher import Publisher
 from bank.board.settings import BoardSettings
 from bank.board.store import BoardStore
 from bank.board.views import ErrorView
+from bank.board.witness.collector import Collector, CollectorMetrics
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 
 BOARD = web.AppKey("board", Board)
 
-_FOR_PROGRAMS = ("/api/", "/openapi.json", "/events")
-_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+_FOR_PROGRAMS = ("/api/", "/openapi.json", "/events", "/tile/")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
 _WORDS = {404: "not-found", 405: "method", 413: "size"}
 
 _log = logging.getLogger("bank.board")
@@ -44,16 +55,22 @@ def build_app(
     bank_key: bytes,
     *,
     metrics: BoardMetrics | None = None,
+    policy: Policy = NO_POLICY,
     alongside: Alongside | None = None,
 ) -> web.Application:
     """
-    The public application. ``key`` signs rounds; ``bank_key`` (32 bytes) is whose feed is taken.
+    The public application. ``key`` signs the log; ``bank_key`` (32 bytes) is whose feed is taken;
+    ``policy``: which witnesses are asked.
 
-    The database is opened and rounds begin to close when the application starts.
+    The database is opened and rounds begin to close when the application starts. Raises UserError when the
+    log can't be called as the settings say.
     """
-    store = BoardStore(settings.database_path, key, settings.round_entries)
+    folder = TileFolder(settings.log_path)
+    store = BoardStore(settings.database_path, folder, settings.round_entries)
+    publisher = Publisher(store, folder, key, settings.log_origin)
     board = Board(
         store,
+        publisher,
         key,
         bank_key,
         round_s=settings.round_ms / 1000,
@@ -61,21 +78,24 @@ def build_app(
         subscribers=settings.subscribers,
         metrics=metrics,
     )
-    pages = Pages(board, settings.name)
-    endpoints = [*Api(board).endpoints(), *pages.endpoints()]
+    identity = Identity(settings.name, publisher.log, policy, bank_key)
+    pages = Pages(board, identity, lambda: publisher.recent)
+    files = LogFiles(folder, lambda: store.newest.size)
+    endpoints = [*Api(board).endpoints(), *files.endpoints(), *pages.endpoints()]
     endpoints.append(_description(endpoints))
     app = web.Application(middlewares=[_refusals(board, pages)], client_max_size=MOST_FEED_BYTES)
     app[BOARD] = board
     for endpoint in endpoints:
         if endpoint.method == "POST":
-            app.router.add_post(endpoint.path, endpoint.serve)
+            app.router.add_post(endpoint.route or endpoint.path, endpoint.serve)
         else:
             # A HEAD of an endless answer would never end.
             endless = endpoint.media_type == "text/event-stream"
-            app.router.add_get(endpoint.path, endpoint.serve, allow_head=not endless)
+            app.router.add_get(endpoint.route or endpoint.path, endpoint.serve, allow_head=not endless)
     app.on_response_prepare.append(_headers)
     app.on_shutdown.append(_end_feeds)
-    app.cleanup_ctx.append(_work(board, alongside))
+    app.cleanup_ctx.append(_witnesses(board, settings, policy))
+    app.cleanup_ctx.append(_work(board, files, alongside))
     return app
 
 
@@ -88,9 +108,33 @@ def _description(endpoints: list[Endpoint]) -> Endpoint:
     return own
 
 
-def _work(board: Board, alongside: Alongside | None) -> Callable[[web.Application], AsyncIterator[None]]:
+def _witnesses(
+    board: Board, settings: BoardSettings, policy: Policy
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def witnesses(_: web.Application) -> AsyncIterator[None]:
+        if not any(witness.url for witness in policy.witnesses):
+            yield
+            return
+        async with aiohttp.ClientSession() as session:
+            board.publisher.cosigners = Collector(
+                policy,
+                board.publisher.log.name,
+                board.publisher.proofs,
+                session,
+                timeout_s=settings.cosign_timeout_ms / 1000,
+                fail_open=settings.cosign_fail_open,
+                metrics=CollectorMetrics(board.metrics.registry),
+            )
+            yield
+
+    return witnesses
+
+
+def _work(
+    board: Board, files: LogFiles, alongside: Alongside | None
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def work(_: web.Application) -> AsyncIterator[None]:
-        board.store.open()
+        await board.start()
         tasks = [asyncio.create_task(board.close_rounds()), asyncio.create_task(board.check_samples())]
         for task in tasks:
             task.add_done_callback(board.note_end)
@@ -105,6 +149,7 @@ def _work(board: Board, alongside: Alongside | None) -> Callable[[web.Applicatio
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await board.store.close()
+            files.close()
 
     return work
 
@@ -116,11 +161,15 @@ async def _end_feeds(app: web.Application) -> None:
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "mixmint"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.path.startswith(_FOR_PROGRAMS):
+    if _is_for_programs(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"
     else:
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
+
+
+def _is_for_programs(path: str) -> bool:
+    return path == f"/{CHECKPOINT}" or path.startswith(_FOR_PROGRAMS)
 
 
 def _refusals(board: Board, pages: Pages) -> Callable[..., Awaitable[web.StreamResponse]]:
@@ -142,7 +191,7 @@ def _refusals(board: Board, pages: Pages) -> Callable[..., Awaitable[web.StreamR
             _log.exception("a request failed")
             status, word, message = 500, "fault", "a fault of the board; its operator can see it"
         board.metrics.refused.labels(word).inc()
-        if request.path.startswith(_FOR_PROGRAMS):
+        if _is_for_programs(request.path):
             body = msgspec.json.encode(ErrorView(word, message))
             answer = web.Response(status=status, body=body, content_type="application/json")
         else:
@@ -164,6 +213,6 @@ def health(board: Board) -> dict[str, object]:
     status = "ok" if board.writes else "the store can't write; is the disk full?"
     return {
         "status": board.stopped or status,
-        "round": newest.round.number,
-        "entries": newest.round.next,
+        "round": newest.number,
+        "leaves": newest.size,
     }

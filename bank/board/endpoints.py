@@ -18,7 +18,10 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number (``least`` to ``most``) or, with ``hex_bytes``, that many bytes in hexadecimal."""
+    """
+    A number (``least`` to ``most``); with ``hex_bytes``, that many bytes in hexadecimal; with ``pattern``,
+    text that the handler reads itself.
+    """
 
     name: str
     description: str
@@ -27,6 +30,7 @@ class Parameter:
     least: int = 0
     most: int = 2**63 - 1
     hex_bytes: int = 0
+    pattern: str = ""
 
     def number(self, request: web.Request) -> int:
         """Raises MalformedMessage("query")."""
@@ -62,7 +66,8 @@ class Endpoint:
     """
     One path. ``answer``: the struct that a 200 carries as JSON, or None for another ``media_type``.
 
-    ``statuses``: what else can come back, besides 400 for a malformed request.
+    ``statuses``: what else can come back, besides 400 for a malformed request. ``route``: the path as the
+    router wants it, where it differs.
     """
 
     path: str
@@ -73,6 +78,7 @@ class Endpoint:
     media_type: str = "application/json"
     parameters: Sequence[Parameter] = ()
     statuses: Sequence[int] = ()
+    route: str = ""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Check the query's names, then handle."""

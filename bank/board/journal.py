@@ -1,192 +1,331 @@
 """
-What the board writes: groups taken from the feed, rounds closed. Each function runs inside one transaction.
+What the board writes into its database. Each function runs inside one transaction.
 
 State is read from the database at the start of each, never kept beside it (the coin index keeps a copy, which
-it checks against the newest round). So a transaction that is rolled
-back (a killed process, a full disk) leaves nothing to repair, and the path after a crash is the usual path.
+it checks against the newest round). So a transaction that is rolled back (a killed process, a full disk)
+leaves nothing to repair, and the path after a crash is the usual path.
 
-    groups and the next expected number    one transaction: a group is in once or not at all
-    round, entries, coin index, totals     one transaction: kill -9 leaves whole rounds
-    groups that wait for the round's close are stored, so an acknowledged group survives a crash
+    waiting    entries that came, with the round they are for, until that round's checkpoint is signed
+    rounds     one row for each round whose leaves are fixed ("sequenced")
+    head       the newest checkpoint that was signed: the one thing that must never go back
+    feed       the bank's next group, and the round of the last one
+
+What has left ``waiting`` stands in the log's files, and only there.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
 
-from bank.board import coins
+from bank.board import coins, notable
 from bank.board.coins import CoinIndex
-from bank.board.feed import Batch, FeedReceipt, sign_receipt
-from bank.board.rounds import NO_DIGEST, Round, pack, sign_round, unpack
+from bank.board.feed import Batch
+from bank.board.log.tiles import Edge, File, pack, unpack
+from bank.board.log.tree import EMPTY_ROOT
+from bank.board.rounds import leaves_of
 from bank.board.totals import Totals
-from mixmint.keys import SigningKey
+from mixmint.errors import FatalError, Unavailable
 
 SCHEMA = (
     coins.SCHEMA
+    + notable.SCHEMA
     + """
 CREATE TABLE rounds (
     round     INTEGER PRIMARY KEY,
-    first     INTEGER NOT NULL,
-    count     INTEGER NOT NULL,
-    digest    BLOB NOT NULL,
-    previous  BLOB NOT NULL,
-    signature BLOB NOT NULL,
-    closed_at INTEGER NOT NULL,  -- Unix seconds
+    first     INTEGER NOT NULL UNIQUE,  -- index of its first leaf
+    count     INTEGER NOT NULL,         -- entries; the mark comes after them
+    root      BLOB NOT NULL,            -- of the log up to and including the mark
+    closed_at INTEGER NOT NULL,         -- Unix seconds
     certified_units INTEGER NOT NULL,
     spent_units     INTEGER NOT NULL,
     coins           INTEGER NOT NULL,
     spent_coins     INTEGER NOT NULL,
     accounts        INTEGER NOT NULL,
     repeats         INTEGER NOT NULL,
-    unknown         INTEGER NOT NULL
+    unknown         INTEGER NOT NULL,
+    replaced_units  INTEGER NOT NULL,
+    replaced_coins  INTEGER NOT NULL
 );
-CREATE TABLE bundles (           -- one per round that isn't empty: its entries as they are hashed
-    first   INTEGER PRIMARY KEY,
-    round   INTEGER NOT NULL,
-    entries BLOB NOT NULL
-);
-CREATE TABLE waiting (           -- groups of the round that is open, in the order they came
+CREATE INDEX rounds_with_entries ON rounds (round) WHERE count > 0;
+CREATE TABLE waiting (
     place   INTEGER PRIMARY KEY,
+    round   INTEGER NOT NULL,
     count   INTEGER NOT NULL,
     entries BLOB NOT NULL
 );
 CREATE TABLE feed (
     only       INTEGER PRIMARY KEY CHECK (only = 1),
-    next_group INTEGER NOT NULL
+    next_group INTEGER NOT NULL,        -- 0: unknown, after a recovery from the log's files
+    proposed   INTEGER NOT NULL,        -- then: where the last batch began that had no groups, or 0
+    round      INTEGER NOT NULL         -- of the last group
 );
-INSERT INTO feed VALUES (1, 1);
+INSERT INTO feed VALUES (1, 1, 0, 0);
+CREATE TABLE head (
+    only  INTEGER PRIMARY KEY CHECK (only = 1),
+    round INTEGER NOT NULL,
+    note  BLOB NOT NULL                 -- the signed checkpoint; empty before the first
+);
+INSERT INTO head VALUES (1, 0, x'');
 """
 )
-MIGRATIONS = (SCHEMA,)
+MIGRATIONS = ("", SCHEMA)
+"""The first is that of the boards before there was a log; their databases can't be brought over."""
+
+MOST_UNPUBLISHED = 8
+"""Rounds that are full and not published: with more of them behind, nothing more is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedRound:
-    """A round as it is stored: what is signed, when it closed (Unix seconds), the totals up to it."""
+    """
+    A round: its number (from 1), the index of its first leaf, how many entries it has (its mark comes after
+    them), the log's root at its end (32 bytes), when it closed (Unix seconds), and the totals up to it.
+    """
 
-    round: Round
+    number: int
+    first: int
+    count: int
+    root: bytes
     closed_at_s: int
     totals: Totals
 
+    @property
+    def size(self) -> int:
+        """The log's size at its end."""
+        return self.first + self.count + 1 if self.number else 0
 
-GENESIS = ClosedRound(Round(0, 0, 0, NO_DIGEST, NO_DIGEST, b""), 0, Totals())
+
+GENESIS = ClosedRound(0, 0, 0, EMPTY_ROOT, 0, Totals())
 """What stands before the first round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a batch: taken or not, the board's answer, and the rounds that it filled."""
+    """
+    What became of a batch: taken or not, the next group, the round of the last one, and the newest round that
+    is full.
+    """
 
     taken: bool
-    receipt: FeedReceipt
-    closed: tuple[ClosedRound, ...]
+    next_group: int
+    round: int
+    full: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """
+    A round on its way to publication. ``note``: its signed checkpoint, when there is one already; else
+    ``edge`` and ``files``: what the log's files must be for it.
+    """
+
+    closed: ClosedRound
+    edge: Edge
+    files: Sequence[File]
+    note: bytes = b""
 
 
 def read_round(row: Sequence[object]) -> ClosedRound:
     """A whole row of the table ``rounds``."""
-    return ClosedRound(Round(*row[:6]), row[6], Totals(*row[7:]))  # type: ignore[arg-type]  # as the schema says
+    number, first, count, root, closed_at_s, *totals = row
+    # The columns are as the schema says.
+    return ClosedRound(number, first, count, root, closed_at_s, Totals(*totals))  # type: ignore[arg-type]
 
 
-def newest_round(connection: sqlite3.Connection) -> ClosedRound:
-    """The newest closed round, or GENESIS."""
+def newest_sequenced(connection: sqlite3.Connection) -> ClosedRound:
+    """The newest round whose leaves are fixed, or GENESIS."""
     row = connection.execute("SELECT * FROM rounds ORDER BY round DESC LIMIT 1").fetchone()
     return read_round(row) if row else GENESIS
 
 
-def take_batch(
-    connection: sqlite3.Connection,
-    key: SigningKey,
-    index: CoinIndex,
-    encoded: bytes,
-    batch: Batch,
-    round_entries: int,
-    now_s: float,
+def head(connection: sqlite3.Connection) -> tuple[ClosedRound, bytes]:
+    """The newest round with a signed checkpoint, and that; GENESIS and nothing before the first."""
+    number, note = connection.execute("SELECT round, note FROM head").fetchone()
+    if not number:
+        return GENESIS, b""
+    row = connection.execute("SELECT * FROM rounds WHERE round = ?", (number,)).fetchone()
+    if row is None:
+        raise FatalError(f"round {number}, whose checkpoint was signed, is not in the database")
+    return read_round(row), note
+
+
+def round_before(connection: sqlite3.Connection, number: int) -> ClosedRound:
+    """The round before this one, or GENESIS."""
+    row = connection.execute("SELECT * FROM rounds WHERE round = ?", (number - 1,)).fetchone()
+    return read_round(row) if row else GENESIS
+
+
+def newest_full(connection: sqlite3.Connection, round_entries: int) -> int:
+    """The newest round that needn't wait for the clock: it is full, or a later one has entries."""
+    filling = _Filling(connection, round_entries)
+    return filling.full
+
+
+class _Filling:
+    """Which round the next group is for."""
+
+    def __init__(self, connection: sqlite3.Connection, round_entries: int) -> None:
+        self._most = round_entries
+        sequenced = newest_sequenced(connection).number
+        row = connection.execute(
+            "SELECT round, sum(count) FROM waiting WHERE round > ?"
+            " GROUP BY round ORDER BY round DESC LIMIT 1",
+            (sequenced,),
+        ).fetchone()
+        found: tuple[int, int] = row or (sequenced + 1, 0)
+        self.round, self._held = found
+
+    @property
+    def full(self) -> int:
+        return self.round if self._held >= self._most else self.round - 1
+
+    def place(self, count: int) -> int:
+        """The round of a group of ``count`` entries. A round is full after the group that reached it."""
+        if count and self._held >= self._most:
+            self.round, self._held = self.round + 1, 0
+        self._held += count
+        return self.round
+
+    def check(self, published: int) -> None:
+        """Raises Unavailable when too much waits to be published."""
+        if self.full - published >= MOST_UNPUBLISHED:
+            raise Unavailable("the board is behind with publishing; try again in a moment")
+
+
+def take_batch(connection: sqlite3.Connection, batch: Batch, round_entries: int, published: int) -> Taken:
+    """
+    Take a batch if it begins with the group that is waited for, else nothing of it. ``published``: the newest
+    published round.
+
+    Groups and the next expected number are one transaction: a group is in once or not at all. Each group's
+    round is fixed here, and no group is split over two.
+
+    Raises Unavailable when too many full rounds wait already; nothing was taken.
+    """
+    wanted, proposed, last = connection.execute("SELECT next_group, proposed, round FROM feed").fetchone()
+    filling = _Filling(connection, round_entries)
+    if batch.first != (wanted or proposed):
+        if not wanted:
+            # Only the bank can tell where it goes on; it does so by asking for the clock first.
+            proposed = 0 if batch.groups else batch.first
+            connection.execute("UPDATE feed SET proposed = ?", (proposed,))
+        return Taken(False, wanted, last, filling.full)
+    if batch.groups:
+        filling.check(published)
+        last = _wait(connection, filling, batch.groups)
+    if batch.next != wanted:
+        connection.execute("UPDATE feed SET next_group = ?, round = ?", (batch.next, last))
+    return Taken(True, batch.next, last, filling.full)
+
+
+def submit(
+    connection: sqlite3.Connection, entries: Sequence[bytes], round_entries: int, published: int
 ) -> Taken:
     """
-    Take a batch if it begins with the group that is waited for, else nothing of it.
+    Take entries that don't come by the bank's feed, as one group: 1 to 255, checked by the caller.
 
-    A round is closed as soon as it holds ``round_entries``, after the group that reached it: groups are
-    never split.
+    Raises Unavailable when too many full rounds wait already; nothing was taken.
     """
-    head = newest_round(connection)
-    (wanted,) = connection.execute("SELECT next_group FROM feed").fetchone()
-    (held,) = connection.execute("SELECT coalesce(sum(count), 0) FROM waiting").fetchone()
-    if batch.first != wanted:
-        return Taken(False, _receipt(key, encoded, wanted, held, head), ())
-    closed: list[ClosedRound] = []
+    filling = _Filling(connection, round_entries)
+    filling.check(published)
+    round_ = _wait(connection, filling, [entries])
+    return Taken(True, 0, round_, filling.full)
+
+
+def _wait(connection: sqlite3.Connection, filling: _Filling, groups: Iterable[Sequence[bytes]]) -> int:
+    """Put groups into ``waiting``, a row for each round; the round of the last group."""
     fresh: list[bytes] = []
-    for group in batch.groups:
+    round_ = 0
+
+    def flush() -> None:
+        if fresh:
+            row = (round_, len(fresh), pack(fresh))
+            connection.execute("INSERT INTO waiting (round, count, entries) VALUES (?, ?, ?)", row)
+            fresh.clear()
+
+    for group in groups:
+        place = filling.place(len(group))
+        if place != round_:
+            flush()
+            round_ = place
         fresh += group
-        if held + len(fresh) >= round_entries:
-            head = _close(connection, key, index, head, [*_take_waiting(connection, held), *fresh], now_s)
-            closed.append(head)
-            held, fresh = 0, []
-    if fresh:
-        connection.execute("INSERT INTO waiting (count, entries) VALUES (?, ?)", (len(fresh), pack(fresh)))
-        held += len(fresh)
-    if batch.groups:
-        connection.execute("UPDATE feed SET next_group = ?", (batch.next,))
-    return Taken(True, _receipt(key, encoded, batch.next, held, head), tuple(closed))
+    flush()
+    return round_
 
 
-def close_round(
-    connection: sqlite3.Connection, key: SigningKey, index: CoinIndex, now_s: float
-) -> ClosedRound:
-    """Close the open round with whatever waits, even with nothing: rounds are the network's clock."""
-    head = newest_round(connection)
-    (held,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
-    return _close(connection, key, index, head, _take_waiting(connection, held), now_s)
-
-
-def _take_waiting(connection: sqlite3.Connection, held: int) -> list[bytes]:
-    if not held:
-        return []
-    entries: list[bytes] = []
-    for (bundle,) in connection.execute("SELECT entries FROM waiting ORDER BY place"):
-        entries += unpack(bundle)
-    connection.execute("DELETE FROM waiting")
-    return entries
-
-
-def _close(
+def sequence(
     connection: sqlite3.Connection,
-    key: SigningKey,
     index: CoinIndex,
-    head: ClosedRound,
-    entries: list[bytes],
+    edge_at: Callable[[ClosedRound], Edge],
+    published: int,
     now_s: float,
-) -> ClosedRound:
-    entries.sort()
-    before = head.round
-    round_, bundle = sign_round(key, before.number + 1, before.next, before.digest, entries)
-    totals = head.totals.plus(index.add_round(connection, round_.number, round_.first, entries))
+) -> Sequenced:
+    """
+    Fix the leaves of the next round: whatever waits for it, even nothing: rounds are the network's clock.
+
+    Should a round be on its way already (its publication failed, or the process was killed), it is that one,
+    with the same leaves: they follow from ``rounds`` and ``waiting``, which this transaction left behind.
+
+    ``edge_at``: the log's edge at the end of a round; ``published``: the newest published round.
+    """
+    newest, before = newest_sequenced(connection), head(connection)
+    signed, note = before
+    if signed.number > published:
+        return Sequenced(signed, Edge(), (), note)
+    edge = edge_at(signed)
+    if newest.number > signed.number:
+        entries = _entries_for(connection, newest.number)
+        leaves = leaves_of(newest.number, newest.closed_at_s, newest.first, entries)
+        grown, files = edge.grow(leaves)
+        if (grown.size, grown.root()) != (newest.size, newest.root):
+            raise FatalError(f"round {newest.number} was sequenced with other entries; recover the board")
+        index.load(connection, newest.number, newest.first, [(newest.first, leaves)])
+        return Sequenced(newest, grown, files)
+    number, first = signed.number + 1, signed.size
     # A clock set back doesn't make the log go backwards.
-    closed_at = max(int(now_s), head.closed_at_s)
+    closed_at_s = max(int(now_s), signed.closed_at_s)
+    leaves = leaves_of(number, closed_at_s, first, _entries_for(connection, number))
+    grown, files = edge.grow(leaves)
+    totals = signed.totals.plus(index.add_round(connection, number, first, leaves[:-1]))
+    closed = ClosedRound(number, first, len(leaves) - 1, grown.root(), closed_at_s, totals)
+    insert_round(connection, closed)
+    notable.add_round(connection, number, first, leaves)
+    return Sequenced(closed, grown, files)
+
+
+def insert_round(connection: sqlite3.Connection, closed: ClosedRound) -> None:
+    """A row of the table ``rounds``."""
     connection.execute(
         "INSERT INTO rounds VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
-            round_.number,
-            round_.first,
-            round_.count,
-            round_.digest,
-            round_.previous,
-            round_.signature,
-            closed_at,
-            totals.certified_units,
-            totals.spent_units,
-            totals.coins,
-            totals.spent_coins,
-            totals.accounts,
-            totals.repeats,
-            totals.unknown,
+            closed.number,
+            closed.first,
+            closed.count,
+            closed.root,
+            closed.closed_at_s,
+            *astuple(closed.totals),
         ),
     )
-    if entries:
-        connection.execute("INSERT INTO bundles VALUES (?, ?, ?)", (round_.first, round_.number, bundle))
-    return ClosedRound(round_, closed_at, totals)
 
 
-def _receipt(key: SigningKey, encoded: bytes, wanted: int, held: int, head: ClosedRound) -> FeedReceipt:
-    """Whatever waits will be in the next round; when nothing waits, all of it is in closed ones."""
-    newest = head.round.number
-    return sign_receipt(key, encoded, wanted, newest + 1 if held else newest, newest)
+def _entries_for(connection: sqlite3.Connection, number: int) -> list[bytes]:
+    entries: list[bytes] = []
+    for (bundle,) in connection.execute(
+        "SELECT entries FROM waiting WHERE round = ? ORDER BY place", (number,)
+    ):
+        entries += unpack(bundle)
+    return entries
+
+
+def commit(connection: sqlite3.Connection, closed: ClosedRound, note: bytes) -> None:
+    """
+    Record a round's signed checkpoint, if the newest one is still the round's before it.
+
+    Raises FatalError otherwise: a second process has signed, and this one must not.
+    """
+    done = connection.execute(
+        "UPDATE head SET round = ?, note = ? WHERE round = ?", (closed.number, note, closed.number - 1)
+    )
+    if done.rowcount != 1:
+        raise FatalError("another process signs with this database; stop one of them")
+    connection.execute("DELETE FROM waiting WHERE round <= ?", (closed.number,))

@@ -30,7 +30,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "mixmint bulletin board",
             "version": "1",
-            "description": "The public log of coins certified and coins spent. See docs/spec/board.md.",
+            "description": "The public log of coins certified and spent. See docs/spec/board.md and log.md.",
         },
         "paths": paths,
         "components": {"schemas": components},
@@ -58,7 +58,9 @@ def _operation(endpoint: Endpoint, by_kind: dict[type, dict[str, Any]]) -> dict[
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema: dict[str, Any]
-    if parameter.hex_bytes:
+    if parameter.pattern:
+        schema = {"type": "string", "pattern": parameter.pattern}
+    elif parameter.hex_bytes:
         schema = {"type": "string", "pattern": f"^[0-9a-fA-F]{{{2 * parameter.hex_bytes}}}$"}
     else:
         schema = {"type": "integer", "minimum": parameter.least, "maximum": parameter.most}

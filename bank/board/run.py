@@ -8,6 +8,8 @@ from pathlib import Path
 
 from bank.board.board import Board
 from bank.board.daemon import BOARD, build_app, health
+from bank.board.log.note import VerifierKey
+from bank.board.log.policy import NO_POLICY, Policy, load_policy
 from bank.board.metrics import BoardMetrics
 from bank.board.settings import BoardSettings
 from mix.directory import Directory, load_network
@@ -25,6 +27,7 @@ class Prepared:
     key: SigningKey
     endpoint_key: BoxKey
     bank_key: bytes
+    policy: Policy
     directory: Directory | None
 
 
@@ -35,12 +38,18 @@ def prepare(config: Path) -> Prepared:
     Raises UserError, one line, for whatever is missing, unreadable or doesn't fit together.
     """
     settings = load(config, BoardSettings)
+    try:
+        _ = settings.log_origin
+    except UserError as error:
+        raise UserError(f"{config}: {error}") from None
     key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
     endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
+    policy = load_policy(settings.policy_path) if settings.policy_path else NO_POLICY
     if settings.network is None:
         if not settings.bank_key:
             raise UserError(f"{config}: set network, or the bank_key of the bank whose feed is taken")
-        return Prepared(settings, key, endpoint_key, bytes.fromhex(settings.bank_key), None)
+        bank_key = bytes.fromhex(settings.bank_key)
+        return Prepared(settings, key, endpoint_key, bank_key, policy, None)
     directory = load_network(settings.network, time.time())
     if directory.service(settings.name).identity != key.public:
         raise UserError(
@@ -48,15 +57,17 @@ def prepare(config: Path) -> Prepared:
             "or use the folder that belongs to it"
         )
     bank_key = bytes.fromhex(settings.bank_key) or directory.service(settings.bank).identity
-    return Prepared(settings, key, endpoint_key, bank_key, directory)
+    return Prepared(settings, key, endpoint_key, bank_key, policy, directory)
 
 
 def describe_run(prepared: Prepared) -> str:
     """What ``--check`` prints."""
+    log = VerifierKey(prepared.settings.log_origin, prepared.key.public)
     return "\n".join(
         (
             describe(prepared.settings),
             f"# board key: {prepared.key.public.hex()}",
+            f"# the log's verifier key: {log.text()}",
             f"# takes the feed of bank key: {prepared.bank_key.hex()}",
         )
     )
@@ -80,7 +91,14 @@ def run(prepared: Prepared) -> None:
             ):
                 yield
 
-    app = build_app(settings, prepared.key, prepared.bank_key, metrics=metrics, alongside=alongside)
+    app = build_app(
+        settings,
+        prepared.key,
+        prepared.bank_key,
+        metrics=metrics,
+        policy=prepared.policy,
+        alongside=alongside,
+    )
     operations = web.operations_app(metrics.registry, lambda: health(app[BOARD]))
     listeners = [
         web.Listener(app, settings.host, settings.port),

@@ -8,17 +8,31 @@ from collections.abc import Sequence
 from random import Random
 
 from bank.formats.coin import BankId
-from bank.formats.entry import AccountEntry, CertifiedEntry, KeyEntry, SpentEntry, decode_entry
+from bank.formats.entry import (
+    CertifiedEntry,
+    KeyEntry,
+    ReplacedEntry,
+    SpentEntry,
+    StatementEntry,
+    decode_entry,
+)
 
 
 def is_true(entry: bytes, bank: BankId, bank_key: bytes) -> bool:
-    """Whether an entry proves itself: by the bank's key, or by the coin's own. An account has no proof."""
-    decoded = decode_entry(entry)
-    if isinstance(decoded, CertifiedEntry):
-        return decoded.holds(bank_key, bank)
-    if isinstance(decoded, SpentEntry):
-        return decoded.holds()
-    return isinstance(decoded, AccountEntry) or (isinstance(decoded, KeyEntry) and decoded.holds(bank))
+    """
+    Whether an entry proves itself: by the bank's key, or by the coin's own. Accounts have no proof; claims,
+    answers and accusations were checked before they were taken, and the board's own entries are the board's.
+    """
+    match decode_entry(entry):
+        case CertifiedEntry() | ReplacedEntry() as decoded:
+            return decoded.holds(bank_key, bank)
+        case SpentEntry() as spent:
+            return spent.holds()
+        case StatementEntry(statement):
+            return statement.holds(bank_key, bank)
+        case KeyEntry() as key:
+            return key.holds(bank)
+    return True
 
 
 def choose(first: int, count: int, most: int, rng: Random) -> Sequence[int]:

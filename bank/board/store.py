@@ -1,14 +1,15 @@
 """
-The board's database: one writer thread, one reader thread, each with its own connection.
+The board's database and the log's files: a thread that writes and one that reads, each with its connection.
 
-Durability: ``take`` and ``close_round`` return after a commit that survives a power cut. Readers see whole
-transactions, so never half a round. Trust: the file is the operator's. Who changes it can't forge the bank's
-or a coin's signatures, but can make the board sign a second past; readers with a cursor notice.
+Durability: ``take``, ``submit``, ``sequence`` and ``commit`` return after a commit that survives a power cut.
+Readers are shown published rounds only. Trust: the files are the operator's. Who changes them can't forge the
+bank's or a coin's signatures, but could make the board sign a second past; start.py and witnesses are there
+for that.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,19 @@ from typing import TypeVar
 
 from bank.board import journal
 from bank.board.checkpoints import Checkpointer
-from bank.board.coins import CoinIndex, find_coin
+from bank.board.coins import Bundles, CoinIndex
 from bank.board.feed import Batch
-from bank.board.journal import GENESIS, ClosedRound, Taken
-from bank.board.rounds import unpack
+from bank.board.journal import GENESIS, ClosedRound, Sequenced, Taken
+from bank.board.log.folder import TileFolder
+from bank.board.log.tiles import Edge
+from bank.board.rounds import MOST_GROUP_ENTRIES
+from bank.board.start import Head
 from mixmint.database import Writer, open_database
-from mixmint.keys import SigningKey
+from mixmint.errors import FatalError
 
 T = TypeVar("T")
+Within = Callable[[sqlite3.Connection, int], None]
+"""What belongs into the transaction that takes entries, told their round. Raises to refuse them."""
 
 _WRITER_CACHE_KIB = 65_536
 """The coin index is written at random places; what fits here costs no read: about a million coins."""
@@ -31,11 +37,15 @@ _WRITER_CACHE_KIB = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An entry with its index in the log and the round that shows it."""
+    """A leaf with its index in the log and its round."""
 
     index: int
     round: int
     entry: bytes
+
+
+def nothing_else(_: sqlite3.Connection, __: int) -> None:
+    """No more than the entries."""
 
 
 class BoardStore:
@@ -46,25 +56,36 @@ class BoardStore:
     _read_connection: sqlite3.Connection
     _checkpointer: Checkpointer
 
-    def __init__(self, path: Path, key: SigningKey, round_entries: int) -> None:
+    def __init__(self, path: Path, folder: TileFolder, round_entries: int) -> None:
         self._path = path
-        self._key = key
+        self._folder = folder
         self._round_entries = round_entries
-        self._index = CoinIndex()
+        self._index = CoinIndex(self._leaves)
         self.newest = GENESIS
-        """The newest closed round, as of the last commit that this process made."""
+        """The newest published round."""
 
-    def open(self) -> None:
-        """Raises UserError (can't be opened, disk full) or FatalError (damaged)."""
-        connection = open_database(self._path, journal.MIGRATIONS)
-        connection.execute("PRAGMA wal_autocheckpoint=0")
+    def open(self) -> tuple[Head, int]:
+        """
+        Returns what the database says was signed last, and the newest round that is full. ``publish`` must
+        say what of it is public before anything is read or written.
+
+        Raises UserError (can't be opened, disk full) or FatalError (damaged, or of another version).
+        """
+        connection = open_board(self._path)
         connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
-        self.newest = journal.newest_round(connection)
+        closed, note = journal.head(connection)
+        head = Head(closed, note, journal.round_before(connection, closed.number))
+        full = journal.newest_full(connection, self._round_entries)
         self._writer = Writer(connection)
-        self._read_connection = open_database(self._path, journal.MIGRATIONS)
+        self._read_connection = open_board(self._path)
         self._read_connection.execute("PRAGMA query_only=ON")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._checkpointer = Checkpointer(self._path)
+        return head, full
+
+    async def load(self, head: ClosedRound) -> None:
+        """Read again what the coin index has in memory, once the files are known to be whole."""
+        await self._writer.run(lambda connection: self._index.load(connection, head.number, head.size))
 
     async def close(self) -> None:
         """Finish what is queued, then close every connection."""
@@ -73,89 +94,136 @@ class BoardStore:
         await asyncio.to_thread(self._reader.shutdown)
         self._read_connection.close()
 
-    async def take(self, encoded: bytes, now_s: float) -> Taken:
+    def publish(self, closed: ClosedRound) -> None:
+        """Its checkpoint is public: from now on it is shown."""
+        self.newest = closed
+
+    async def take(self, encoded: bytes) -> Taken:
         """
         Decode a batch (whose signature was checked) and take it, or refuse all of it.
 
-        Raises MalformedMessage, UserError when the store can't write; then nothing was taken.
+        Raises MalformedMessage, Unavailable (the board is behind), UserError when the store can't write; then
+        nothing was taken.
         """
 
         def work(connection: sqlite3.Connection) -> Taken:
             batch = Batch.decode(encoded)
-            return journal.take_batch(
-                connection, self._key, self._index, encoded, batch, self._round_entries, now_s
-            )
+            return journal.take_batch(connection, batch, self._round_entries, self.newest.number)
 
-        taken = await self._writer.run(work)
-        if taken.closed:
-            self._note(taken.closed[-1])
-        return taken
+        return await self._writer.run(work)
 
-    async def close_round(self, now_s: float) -> ClosedRound:
-        """Close the open round. Raises UserError when the store can't write; then it stays open."""
-        closed = await self._writer.run(
-            lambda connection: journal.close_round(connection, self._key, self._index, now_s)
+    async def submit(self, entries: Sequence[bytes], within: Within = nothing_else) -> Taken:
+        """
+        Take 1 to 255 entries that don't come by the feed, all for one round; the caller has checked them.
+
+        ``within`` joins the transaction. Raises what it raises, Unavailable, UserError; nothing was taken.
+        """
+        if not 1 <= len(entries) <= MOST_GROUP_ENTRIES:
+            raise ValueError("a group has 1 to 255 entries")
+
+        def work(connection: sqlite3.Connection) -> Taken:
+            taken = journal.submit(connection, entries, self._round_entries, self.newest.number)
+            within(connection, taken.round)
+            return taken
+
+        return await self._writer.run(work)
+
+    async def sequence(self, edge_at: Callable[[ClosedRound], Edge], now_s: float) -> Sequenced:
+        """Fix the leaves of the next round, or find the one on its way. Raises UserError, FatalError."""
+        published = self.newest.number
+        return await self._writer.run(
+            lambda connection: journal.sequence(connection, self._index, edge_at, published, now_s)
         )
-        self._note(closed)
-        return closed
 
-    def _note(self, closed: ClosedRound) -> None:
-        # Operations that shared a commit may resolve in one go: only ever forwards.
-        if closed.round.number > self.newest.round.number:
-            self.newest = closed
+    async def commit(self, closed: ClosedRound, note: bytes) -> None:
+        """Make a signed checkpoint the newest. Raises UserError, FatalError (somebody else did)."""
+        await self._writer.run(lambda connection: journal.commit(connection, closed, note))
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Something else in a transaction of its own."""
+        return await self._writer.run(work)
 
     async def rounds(self, after: int, limit: int) -> list[ClosedRound]:
-        """Closed rounds with numbers above ``after``, ascending."""
-
-        def work(connection: sqlite3.Connection) -> list[ClosedRound]:
-            rows = connection.execute(
-                "SELECT * FROM rounds WHERE round > ? ORDER BY round LIMIT ?", (after, limit)
-            )
-            return [journal.read_round(row) for row in rows]
-
-        return await self._read(work)
+        """Published rounds with numbers above ``after``, ascending."""
+        newest = self.newest.number
+        rows = "SELECT * FROM rounds WHERE round > ? AND round <= ? ORDER BY round LIMIT ?"
+        return await self.read(lambda connection: _rounds(connection, rows, (after, newest, limit)))
 
     async def newest_with_entries(self, limit: int) -> list[ClosedRound]:
         """The newest rounds that aren't empty, descending."""
-
-        def work(connection: sqlite3.Connection) -> list[ClosedRound]:
-            rows = connection.execute(
-                "SELECT rounds.* FROM bundles JOIN rounds USING (round) ORDER BY bundles.first DESC LIMIT ?",
-                (limit,),
-            )
-            return [journal.read_round(row) for row in rows]
-
-        return await self._read(work)
+        newest = self.newest.number
+        rows = "SELECT * FROM rounds WHERE count > 0 AND round <= ? ORDER BY round DESC LIMIT ?"
+        return await self.read(lambda connection: _rounds(connection, rows, (newest, limit)))
 
     async def entries(self, cursor: int, limit: int) -> list[Placed]:
-        """Entries of closed rounds from index ``cursor`` on, without gaps, at most ``limit``."""
-        return await self._read(lambda connection: _entries(connection, cursor, limit))
+        """Leaves of published rounds from index ``cursor`` on, without gaps, at most ``limit``."""
+        return await self.read(lambda connection: self._entries(connection, cursor, limit))
 
     async def coin(self, coin: bytes) -> list[Placed]:
-        """All entries about one coin (id, 32 bytes), ascending."""
+        """The entries about one coin (id, 32 bytes), ascending: the first of each kind, and every repeat."""
 
         def work(connection: sqlite3.Connection) -> list[Placed]:
-            return [placed for at in find_coin(connection, coin) for placed in _entries(connection, at, 1)]
+            found = self._index.find(connection, coin)
+            return [placed for at in found for placed in self._entries(connection, at, 1)]
 
-        return await self._read(work)
+        return await self.read(work)
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Something read from the database, in the reader's thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reader, work, self._read_connection)
 
+    def _leaves(self, first: int, stop: int) -> Bundles:
+        return self._folder.entries(first, stop, stop)
 
-def _entries(connection: sqlite3.Connection, cursor: int, limit: int) -> list[Placed]:
-    found: list[Placed] = []
-    rows = connection.execute(
-        "SELECT first, round, entries FROM bundles"
-        " WHERE first >= coalesce((SELECT max(first) FROM bundles WHERE first <= ?1), 0) ORDER BY first",
-        (cursor,),
-    )
-    for first, round_, bundle in rows:
-        for index, entry in enumerate(unpack(bundle), start=first):
-            if index >= cursor:
-                found.append(Placed(index, round_, entry))
-                if len(found) == limit:
-                    rows.close()
-                    return found
-    return found
+    def _entries(self, connection: sqlite3.Connection, cursor: int, limit: int) -> list[Placed]:
+        size = self.newest.size
+        stop = min(size, cursor + limit)
+        if cursor >= stop:
+            return []
+        # Every round has a leaf, so there are no more rounds than leaves.
+        rows = (
+            "SELECT * FROM rounds WHERE first >= (SELECT max(first) FROM rounds WHERE first <= ?)"
+            " AND first < ? ORDER BY first"
+        )
+        rounds = iter(_rounds(connection, rows, (cursor, stop)))
+        closed = next(rounds)
+        found: list[Placed] = []
+        for first, leaves in self._folder.entries(cursor, stop, size):
+            for index, leaf in enumerate(leaves, start=first):
+                if index == closed.size:
+                    closed = next(rounds)
+                found.append(Placed(index, closed.number, leaf))
+        return found
+
+
+def _rounds(connection: sqlite3.Connection, query: str, values: tuple[int, ...]) -> list[ClosedRound]:
+    return [journal.read_round(row) for row in connection.execute(query, values)]
+
+
+def open_board(path: Path) -> sqlite3.Connection:
+    """
+    Open (or create) a board's database.
+
+    Raises UserError, FatalError as ``open_database``, and FatalError for a database from before the log.
+    """
+    _refuse_old(path)
+    connection = open_database(path, journal.MIGRATIONS)
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    # Nothing in it is secret, and what waited for its round is deleted by the megabyte.
+    connection.execute("PRAGMA secure_delete=OFF")
+    return connection
+
+
+def _refuse_old(path: Path) -> None:
+    if not path.exists():
+        return
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'bundles'").fetchone()
+    except sqlite3.Error:
+        return  # open_database says what is wrong with it
+    finally:
+        connection.close()
+    if old:
+        raise FatalError(f"{path} is of a board before there was a log; move it away: a new log begins")

@@ -1,6 +1,6 @@
 """Running totals of the board. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,8 +8,9 @@ class Totals:
     """
     Sums over every entry up to some round. Units in whole units.
 
-    ``repeats`` counts entries that certify or spend a coin which already was; ``unknown`` counts coins spent
-    that weren't certified before. Neither adds to the units, and an honest bank leaves both at zero.
+    ``repeats`` counts entries that certify, spend or replace a coin which already was; ``unknown`` counts
+    coins spent or replaced that weren't certified before. Neither adds to the units, and an honest bank
+    leaves both at zero.
     """
 
     certified_units: int = 0
@@ -19,14 +20,13 @@ class Totals:
     accounts: int = 0
     repeats: int = 0
     unknown: int = 0
+    replaced_units: int = 0
+    replaced_coins: int = 0
+
+    @property
+    def outstanding_units(self) -> int:
+        """What the bank owes to the holders of coins."""
+        return self.certified_units - self.spent_units - self.replaced_units
 
     def plus(self, change: "Totals") -> "Totals":
-        return Totals(
-            self.certified_units + change.certified_units,
-            self.spent_units + change.spent_units,
-            self.coins + change.coins,
-            self.spent_coins + change.spent_coins,
-            self.accounts + change.accounts,
-            self.repeats + change.repeats,
-            self.unknown + change.unknown,
-        )
+        return Totals(*(one + other for one, other in zip(astuple(self), astuple(change), strict=True)))

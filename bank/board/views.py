@@ -11,19 +11,31 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bank.board.rounds import MOST_ROUND_ENTRIES, Round
+from bank.board.journal import ClosedRound
+from bank.board.rounds import MOST_ROUND_ENTRIES
 from bank.board.totals import Totals
 from bank.formats.coin import MOST_EXPONENT, coin_id
 from bank.formats.entry import (
     MOST_ENTRY_BYTES,
     AccountEntry,
+    AccusationEntry,
+    AnswerEntry,
     CertifiedEntry,
+    ClaimEntry,
     KeyEntry,
+    MapEntry,
+    PostedEntry,
+    ReplacedEntry,
+    RoundEntry,
+    SpentEntry,
+    StatementEntry,
     decode_entry,
 )
+from bank.formats.statement import Tally
 
 Number32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Number63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Number64 = Annotated[int, Meta(ge=0, description="below 2**64")]
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="32 bytes, hexadecimal")]
 Hex64 = Annotated[str, Meta(pattern="^[0-9a-f]{128}$", description="64 bytes, hexadecimal")]
 EntryBytes = Annotated[
@@ -43,41 +55,31 @@ class TotalsView(View, frozen=True):
 
     certified_units: Annotated[Number63, Meta(description="value of all coins certified")]
     spent_units: Annotated[Number63, Meta(description="value of all coins spent")]
-    outstanding_units: Annotated[int, Meta(description="certified less spent")]
+    replaced_units: Annotated[Number63, Meta(description="value of all coins that went back unspent")]
+    outstanding_units: Annotated[int, Meta(description="certified less spent less replaced")]
     coins: Annotated[Number63, Meta(description="coins certified")]
     spent_coins: Annotated[Number63, Meta(description="of these, spent")]
+    replaced_coins: Annotated[Number63, Meta(description="of these, replaced")]
     accounts: Annotated[Number63, Meta(description="accounts opened")]
     repeats: Annotated[
         Number63,
-        Meta(description="entries that certify or spend a coin for the second time: 0 if the bank is honest"),
+        Meta(description="entries that certify or end a coin for the second time: 0 if the bank is honest"),
     ]
     unknown: Annotated[
-        Number63, Meta(description="coins spent that were never certified before: 0 if the bank is honest")
+        Number63, Meta(description="coins ended that were never certified before: 0 if the bank is honest")
     ]
 
 
 class RoundView(View, frozen=True):
-    """A closed round. The signature covers number, first, count, digest and previous."""
+    """A closed round: the log's leaves ``first`` .. ``size`` - 1, the last of them the round's mark."""
 
     round: Annotated[int, Meta(ge=1, le=2**32 - 1, description="counted from 1")]
-    first: Annotated[int, Meta(ge=0, le=2**63 - 1, description="index of its first entry")]
-    count: Annotated[int, Meta(ge=0, le=MOST_ROUND_ENTRIES, description="how many entries")]
-    closed_at: Annotated[int, Meta(ge=0, le=2**40, description="Unix seconds; not signed")]
-    digest: Annotated[Hex32, Meta(description="over the previous digest and the entries")]
-    previous: Annotated[Hex32, Meta(description="digest of the round before; zeros for the first")]
-    signature: Annotated[Hex64, Meta(description="by the board's key")]
+    first: Annotated[int, Meta(ge=0, le=2**63 - 1, description="index of its first leaf")]
+    count: Annotated[int, Meta(ge=0, le=MOST_ROUND_ENTRIES, description="how many entries, without the mark")]
+    size: Annotated[int, Meta(ge=1, le=2**63 - 1, description="the log's size after it")]
+    root: Annotated[Hex32, Meta(description="the log's root after it")]
+    closed_at: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Unix seconds")]
     totals: TotalsView
-
-    def signed(self) -> Round:
-        """What of it the board signed."""
-        return Round(
-            self.round,
-            self.first,
-            self.count,
-            bytes.fromhex(self.digest),
-            bytes.fromhex(self.previous),
-            bytes.fromhex(self.signature),
-        )
 
 
 class RoundsPage(View, frozen=True):
@@ -130,11 +132,127 @@ class SpentView(View, frozen=True, tag="spent", tag_field="kind"):
     bytes: EntryBytes
 
 
-EntryView = KeyView | AccountView | CertifiedView | SpentView
+class PostedView(View, frozen=True, tag="posted", tag_field="kind"):
+    """A coin was certified by the bank; its holder put the certificate here himself."""
+
+    index: Index
+    round: InRound
+    coin: Hex32
+    units: Units
+    epoch: Number32
+    certificate: Hex64
+    bytes: EntryBytes
+
+
+class ReplacedView(View, frozen=True, tag="replaced", tag_field="kind"):
+    """A coin that was never spent went back to its account."""
+
+    index: Index
+    round: InRound
+    coin: Hex32
+    units: Units
+    epoch: Number32
+    signature: Hex64
+    bytes: EntryBytes
+
+
+class TallyView(View, frozen=True):
+    """Counts since the bank began; in ``totals``, units."""
+
+    withdrawn: Number64
+    exchanged: Number64
+    spent: Number64
+    deposited: Number64
+    replaced: Number64
+
+
+class TallyRow(View, frozen=True):
+    """Coins of one value and epoch."""
+
+    units: Units
+    epoch: Number32
+    coins: TallyView
+
+
+class StatementView(View, frozen=True, tag="statement", tag_field="kind"):
+    """The bank's own count, and how far it has read the board."""
+
+    index: Index
+    round: InRound
+    bank: Hex32
+    sequence: Number32
+    size: Number64
+    root: Hex32
+    totals: TallyView
+    rows: list[TallyRow]
+    signature: Hex64
+    bytes: EntryBytes
+
+
+class MapView(View, frozen=True, tag="map", tag_field="kind"):
+    """The board's map of coins at the end of an earlier round."""
+
+    index: Index
+    round: InRound
+    of_round: InRound
+    size: Number64
+    coins: Number64
+    root: Hex32
+    bytes: EntryBytes
+
+
+class ClaimView(View, frozen=True, tag="claim", tag_field="kind"):
+    """A customer's claim against the bank."""
+
+    index: Index
+    round: InRound
+    bytes: EntryBytes
+
+
+class AnswerView(View, frozen=True, tag="answer", tag_field="kind"):
+    """An answer that the bank signed."""
+
+    index: Index
+    round: InRound
+    bytes: EntryBytes
+
+
+class AccusationView(View, frozen=True, tag="accusation", tag_field="kind"):
+    """Evidence, checkable by itself."""
+
+    index: Index
+    round: InRound
+    bytes: EntryBytes
+
+
+class MarkView(View, frozen=True, tag="round", tag_field="kind"):
+    """The end of a round."""
+
+    index: Index
+    round: InRound
+    closed_at: Number64
+    first: Number64
+    bytes: EntryBytes
+
+
+EntryView = (
+    KeyView
+    | AccountView
+    | CertifiedView
+    | SpentView
+    | StatementView
+    | ReplacedView
+    | PostedView
+    | MapView
+    | ClaimView
+    | AnswerView
+    | AccusationView
+    | MarkView
+)
 
 
 class EntriesPage(View, frozen=True):
-    """Entries of closed rounds from the cursor on, and the cursor for the next page."""
+    """The log's leaves, as far as rounds are closed, from the cursor on, and the cursor for the next page."""
 
     entries: list[EntryView]
     next: Number63
@@ -144,18 +262,24 @@ class TotalsPage(View, frozen=True):
     """The newest round's totals; all zeros before the first round."""
 
     round: Annotated[Number32, Meta(description="newest closed round; 0 before the first")]
-    entries: Annotated[Number63, Meta(description="entries in all rounds")]
-    closed_at: Annotated[int, Meta(ge=0, le=2**40, description="Unix seconds")]
+    size: Annotated[Number63, Meta(description="the log's leaves: entries, and a mark for each round")]
+    root: Annotated[Hex32, Meta(description="the log's root")]
+    closed_at: Annotated[Number63, Meta(description="Unix seconds")]
     totals: TotalsView
 
 
 class CoinPage(View, frozen=True):
-    """Every entry about one coin. More than one of a kind is evidence that the bank cheated."""
+    """
+    The entries about one coin. More than one of a kind, other than posted, is evidence that the bank cheated;
+    so is one that was spent and replaced.
+    """
 
     coin: Hex32
-    state: Literal["unknown", "certified", "spent"]
+    state: Literal["unknown", "certified", "spent", "replaced"]
     certified: list[CertifiedView]
     spent: list[SpentView]
+    posted: list[PostedView]
+    replaced: list[ReplacedView]
 
 
 class ErrorView(View, frozen=True):
@@ -167,40 +291,88 @@ class ErrorView(View, frozen=True):
 
 def totals_view(totals: Totals) -> TotalsView:
     return TotalsView(
-        totals.certified_units,
-        totals.spent_units,
-        totals.certified_units - totals.spent_units,
-        totals.coins,
-        totals.spent_coins,
-        totals.accounts,
-        totals.repeats,
-        totals.unknown,
+        certified_units=totals.certified_units,
+        spent_units=totals.spent_units,
+        replaced_units=totals.replaced_units,
+        outstanding_units=totals.outstanding_units,
+        coins=totals.coins,
+        spent_coins=totals.spent_coins,
+        replaced_coins=totals.replaced_coins,
+        accounts=totals.accounts,
+        repeats=totals.repeats,
+        unknown=totals.unknown,
     )
 
 
-def round_view(round_: Round, closed_at_s: int, totals: Totals) -> RoundView:
+def round_view(closed: ClosedRound) -> RoundView:
     return RoundView(
-        round_.number,
-        round_.first,
-        round_.count,
-        closed_at_s,
-        round_.digest.hex(),
-        round_.previous.hex(),
-        round_.signature.hex(),
-        totals_view(totals),
+        closed.number,
+        closed.first,
+        closed.count,
+        closed.size,
+        closed.root.hex(),
+        closed.closed_at_s,
+        totals_view(closed.totals),
     )
+
+
+def _tally(tally: Tally) -> TallyView:
+    return TallyView(*tally.numbers())
+
+
+def _statement(index: int, round_: int, entry: StatementEntry, data: bytes) -> StatementView:
+    said = entry.statement
+    return StatementView(
+        index,
+        round_,
+        said.bank.hex(),
+        said.sequence,
+        said.size,
+        said.root.hex(),
+        _tally(said.totals),
+        [TallyRow(1 << row.exponent, row.epoch, _tally(row.tally)) for row in said.rows],
+        said.signature.hex(),
+        data,
+    )
+
+
+def _spent(index: int, round_: int, entry: SpentEntry, data: bytes) -> SpentView:
+    coin, key = coin_id(entry.coin_key).hex(), entry.coin_key.hex()
+    return SpentView(index, round_, coin, key, entry.seal.hex(), entry.signature.hex(), data)
+
+
+def _worth(
+    index: int, round_: int, entry: CertifiedEntry, data: bytes
+) -> tuple[int, int, str, int, int, str, bytes]:
+    """The fields of an entry with a certificate."""
+    units, certificate = 1 << entry.exponent, entry.certificate.hex()
+    return index, round_, entry.coin.hex(), units, entry.epoch, certificate, data
 
 
 def entry_view(index: int, round_: int, data: bytes) -> EntryView:
-    """One entry, spelled out. Raises MalformedMessage, which for stored bytes means a damaged store."""
-    entry = decode_entry(data)
-    if isinstance(entry, CertifiedEntry):
-        return CertifiedView(
-            index, round_, entry.coin.hex(), 1 << entry.exponent, entry.epoch, entry.certificate.hex(), data
-        )
-    if isinstance(entry, AccountEntry):
-        return AccountView(index, round_, entry.account.hex(), data)
-    if isinstance(entry, KeyEntry):
-        return KeyView(index, round_, entry.bank.hex(), entry.public.hex(), entry.signature.hex(), data)
-    coin, key = coin_id(entry.coin_key).hex(), entry.coin_key.hex()
-    return SpentView(index, round_, coin, key, entry.seal.hex(), entry.signature.hex(), data)
+    """One leaf, spelled out. Raises MalformedMessage, which for stored bytes means a damaged store."""
+    match decode_entry(data):
+        case PostedEntry() as entry:
+            return PostedView(*_worth(index, round_, entry, data))
+        case CertifiedEntry() as entry:
+            return CertifiedView(*_worth(index, round_, entry, data))
+        case SpentEntry() as entry:
+            return _spent(index, round_, entry, data)
+        case AccountEntry(account):
+            return AccountView(index, round_, account.hex(), data)
+        case KeyEntry(bank, public, signature):
+            return KeyView(index, round_, bank.hex(), public.hex(), signature.hex(), data)
+        case StatementEntry() as entry:
+            return _statement(index, round_, entry, data)
+        case ReplacedEntry(coin, exponent, epoch, signature):
+            return ReplacedView(index, round_, coin.hex(), 1 << exponent, epoch, signature.hex(), data)
+        case MapEntry(of_round, size, coins, root):
+            return MapView(index, round_, of_round, size, coins, root.hex(), data)
+        case ClaimEntry():
+            return ClaimView(index, round_, data)
+        case AnswerEntry():
+            return AnswerView(index, round_, data)
+        case AccusationEntry():
+            return AccusationView(index, round_, data)
+        case RoundEntry(_, closed_at_s, first):
+            return MarkView(index, round_, closed_at_s, first, data)

@@ -12,6 +12,8 @@ from bank.board.board import Board
 from bank.board.client import BoardReader
 from bank.board.daemon import BOARD, build_app
 from bank.board.feed import FeedClient
+from bank.board.log.note import VerifierKey
+from bank.board.log.policy import Policy
 from bank.board.settings import BoardSettings
 from bank.formats.coin import CoinId, bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry
@@ -20,6 +22,8 @@ from mixmint.keys import SigningKey
 
 BANK = SigningKey(b"b" * 32)
 KEY = SigningKey(b"k" * 32)
+ORIGIN = "board.test"
+LOG = VerifierKey(ORIGIN, KEY.public)
 
 
 @dataclass
@@ -54,11 +58,15 @@ class Running:
     session: aiohttp.ClientSession
     feed: FeedClient
     reader: BoardReader
+    runner: web.AppRunner
+
+    async def stop(self) -> None:
+        """As SIGTERM would."""
+        await self.runner.cleanup()
 
     async def close_round(self) -> None:
         """Close a round now, as the clock would."""
-        closed = await self.board.store.close_round(0)
-        self.board._announce((closed,))
+        await self.board.publish_round(0)
 
     def refused(self, reason: str) -> float:
         """The operator's counter."""
@@ -84,7 +92,13 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
 
         async def start(**changes: object) -> Running:
             values = {"port": 1, "operations_port": 1, "round_ms": 3_600_000, **changes}
-            settings = BoardSettings(database_path=tmp_path / "board.db", **values)
+            settings = BoardSettings(
+                origin=ORIGIN,
+                database_path=tmp_path / "board.db",
+                log_path=tmp_path / "log",
+                map_path=tmp_path / "map",
+                **values,
+            )
             app = build_app(settings, KEY, BANK.public)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
             runners.append(runner)
@@ -97,7 +111,8 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
                 url,
                 session,
                 FeedClient(url, KEY.public, BANK, session),
-                BoardReader.at(url, KEY.public, session, timeout_s=5),
+                BoardReader.at(url, KEY.public, session, policy=Policy(log=LOG), timeout_s=5),
+                runner,
             )
 
         yield start

@@ -8,7 +8,18 @@ import pytest
 
 from bank.board.feed import Batch
 from bank.formats.coin import bank_id
-from bank.formats.entry import make_key_entry
+from bank.formats.entry import (
+    AccusationEntry,
+    AnswerEntry,
+    ClaimEntry,
+    MapEntry,
+    PostedEntry,
+    StatementEntry,
+    decode_entry,
+    make_key_entry,
+    make_replaced_entry,
+)
+from bank.formats.statement import Row, Tally, sign_statement
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
@@ -81,7 +92,7 @@ def violations(value: Any, schema: dict[str, Any], document: dict[str, Any], at:
 
 @pytest.fixture
 async def board(start_board, mint):
-    """Three closed rounds: five entries of every kind, none, one."""
+    """Three closed rounds: five entries, none, one."""
     board = await start_board()
     account = b"\x02" + b"a" * 32
     key = make_key_entry(mint.bank, bank_id(mint.bank.public)).encode()
@@ -106,25 +117,37 @@ async def test_rounds_are_paged_by_number(board) -> None:
     assert [one["round"] for one in json.loads(body)["rounds"]] == [1, 2]
     _, body = await get(board, "/api/v1/rounds?after=2&limit=2")
     (last,) = json.loads(body)["rounds"]
-    assert (last["round"], last["first"], last["count"]) == (3, 5, 1)
+    assert (last["round"], last["first"], last["count"], last["size"]) == (3, 7, 1, 9)
     assert last["totals"]["outstanding_units"] == 1 + (1 << 20)
 
 
 async def test_entries_are_paged_by_index_across_rounds(board) -> None:
-    """The cursor runs through all rounds, as an auditor reads them."""
+    """The cursor runs through all leaves, marks of rounds among them, as an auditor reads them."""
     _, body = await get(board, "/api/v1/entries?cursor=3&limit=10")
     page = json.loads(body)
-    assert [(one["index"], one["round"]) for one in page["entries"]] == [(3, 1), (4, 1), (5, 3)]
-    assert page["next"] == 6
-    _, body = await get(board, "/api/v1/entries?cursor=6")
-    assert json.loads(body) == {"entries": [], "next": 6}
+    found = [(one["index"], one["round"], one["kind"] == "round") for one in page["entries"]]
+    assert found == [(3, 1, False), (4, 1, False), (5, 1, True), (6, 2, True), (7, 3, False), (8, 3, True)]
+    assert page["next"] == 9
+    _, body = await get(board, "/api/v1/entries?cursor=9")
+    assert json.loads(body) == {"entries": [], "next": 9}
+
+
+async def test_what_is_sequenced_but_not_published_is_not_shown(board, mint) -> None:
+    """A round is closed when its checkpoint is public, and no sooner."""
+    await board.feed.feed(Batch(6, [[mint.certified(7)]]))
+    await board.board.store.sequence(board.board.publisher._edge_at, 0)
+    for path, shown in (("rounds", "rounds"), ("entries?cursor=9", "entries")):
+        _, body = await get(board, f"/api/v1/{path}")
+        assert len(json.loads(body)[shown]) == (3 if path == "rounds" else 0)
+    _, body = await get(board, f"/api/v1/coins/{mint.coin(7).hex()}")
+    assert json.loads(body)["state"] == "unknown"
 
 
 async def test_totals_and_a_coins_entries(board, mint) -> None:
     """The figures that the front page shows, and a coin by its id."""
     _, body = await get(board, "/api/v1/totals")
     totals = json.loads(body)
-    assert (totals["round"], totals["entries"], totals["totals"]["spent_units"]) == (3, 6, 8)
+    assert (totals["round"], totals["size"], totals["totals"]["spent_units"]) == (3, 9, 8)
     for number, state in ((1, "spent"), (2, "certified"), (3, "unknown")):
         _, body = await get(board, f"/api/v1/coins/{mint.coin(number).hex()}")
         assert json.loads(body)["state"] == state
@@ -134,7 +157,7 @@ async def test_only_full_pages_of_closed_rounds_are_kept_for_ever(board) -> None
     """What may still grow is asked for again, and costs a 304 when it hasn't."""
     full, _ = await get(board, "/api/v1/rounds?limit=3")
     assert "immutable" in full.headers["Cache-Control"]
-    for path in ("/api/v1/rounds?limit=4", "/api/v1/totals", "/api/v1/entries?limit=7"):
+    for path in ("/api/v1/rounds?limit=4", "/api/v1/totals", "/api/v1/entries?limit=10"):
         open_, body = await get(board, path)
         assert open_.headers["Cache-Control"] == "no-cache"
         again, nothing = await get(board, path, **{"If-None-Match": open_.headers["ETag"]})
@@ -251,7 +274,32 @@ async def test_the_schema_check_itself_finds_faults(board) -> None:
         assert violations(wrong, described["application/json"]["schema"], document)
 
 
-async def test_every_kind_of_entry_was_among_the_samples(board) -> None:
-    """All four kinds pass through the schema check above."""
+async def test_every_kind_of_entry_is_as_described(board, mint) -> None:
+    """All twelve kinds, by the schema."""
+    bank, coin = bank_id(mint.bank.public), decode_entry(mint.certified(5))
+    counts = Tally(2**64 - 1, 2, 3, 4, 5)
+    statement = sign_statement(mint.bank, bank, 1, 9, b"r" * 32, counts, [Row(3, 1, counts)])
+    await board.board.submit(
+        [
+            StatementEntry(statement).encode(),
+            make_replaced_entry(mint.bank, bank, mint.coin(2), 0, 1).encode(),
+            PostedEntry(coin.coin, coin.exponent, coin.epoch, coin.certificate).encode(),
+            MapEntry(3, 9, 3, b"r" * 32).encode(),
+            ClaimEntry(b"claim").encode(),
+            AnswerEntry(b"answer").encode(),
+            AccusationEntry(b"accusation").encode(),
+        ]
+    )
+    await board.close_round()
+    _, body = await get(board, "/openapi.json")
+    document = json.loads(body)
     _, body = await get(board, "/api/v1/entries")
-    assert {one["kind"] for one in json.loads(body)["entries"]} == {"key", "account", "certified", "spent"}
+    described = document["paths"]["/api/v1/entries"]["get"]["responses"]["200"]["content"]
+    assert violations(json.loads(body), described["application/json"]["schema"], document) == []
+    assert len({one["kind"] for one in json.loads(body)["entries"]}) == 12
+    _, body = await get(board, f"/api/v1/coins/{mint.coin(2).hex()}")
+    page = json.loads(body)
+    assert (page["state"], len(page["certified"]), len(page["replaced"])) == ("replaced", 1, 1)
+    _, body = await get(board, f"/api/v1/coins/{mint.coin(5).hex()}")
+    page = json.loads(body)
+    assert (page["state"], len(page["certified"]), len(page["posted"])) == ("certified", 0, 1)

@@ -8,19 +8,14 @@ from random import Random
 import msgspec
 import pytest
 
-from bank.board.anonymous import MALFORMED, ROUND_BYTES, ReadHandler, encode_read, read_round
 from bank.board.client import Cursor
 from bank.board.feed import Batch
-from bank.board.rounds import check_round, unpack
 from bank.board.sampling import choose, is_true
 from bank.board.settings import BoardSettings
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, CertifiedEntry, make_key_entry
-from bank.formats.fields import Reader
 from mixmint.keys import SigningKey
 from mixmint.settings import load
-from replyblocks.formats import ANSWER_BODY_BYTES
-from replyblocks.service import Request
 
 BANK = SigningKey(b"b" * 32)
 KEY = SigningKey(b"k" * 32)
@@ -51,29 +46,34 @@ async def test_a_stand_still_costs_one_round_not_hundreds(start_board) -> None:
     # Time enough for hundreds, had each missed round been due.
     await asyncio.sleep(0.05)
     task.cancel()
-    assert board.board.store.newest.round.number == 1
+    assert board.board.store.newest.number == 1
 
 
-async def test_a_full_round_puts_the_clock_back(start_board, mint) -> None:
-    """A round that closed by its entries isn't followed by an empty one at once."""
-    board = await start_board(round_entries=1)
+async def test_a_full_round_is_published_at_once_and_puts_the_clock_back(start_board, mint) -> None:
+    """It doesn't wait for the clock, and isn't followed by an empty one at once."""
+    board = await start_board(round_entries=2)
     before = board.board._closed_s
-    await board.feed.feed(Batch(1, [[mint.certified(1)]]))
+    receipt = await board.feed.feed(Batch(1, [[mint.certified(n)] for n in range(1, 6)]))
+    assert receipt.round == 3
+    async with asyncio.timeout(10):
+        async for round_ in board.reader.follow(Cursor(), poll_s=0.01):
+            if round_.number == 2:
+                break
     assert board.board._closed_s > before
+    assert board.board.store.newest.number == 2
 
 
 async def test_a_restart_goes_on_with_waiting_groups_and_the_number_expected(start_board, mint) -> None:
     """What was acknowledged is durable, and what comes again isn't taken again."""
     first = await start_board()
     receipt = await first.feed.feed(Batch(1, [[mint.certified(1)], [mint.spent(1)]]))
-    await first.board.store.close()
+    await first.stop()
     second = await start_board()
     again = await second.feed.feed(Batch(1, [[mint.certified(1)], [mint.spent(1)]]))
     assert (again.next_group, again.round) == (3, receipt.round)
     await second.close_round()
     (one,) = await second.reader.rounds(Cursor())
     assert (one.number, len(one.entries)) == (receipt.round, 2)
-    first.board.store.open()
 
 
 def test_entries_prove_themselves_or_are_found_false(mint) -> None:
@@ -103,7 +103,7 @@ async def test_a_false_entry_is_counted_and_logged(
     false = CertifiedEntry(mint.coin(1), 3, 1, bytes(64)).encode()
     await board.feed.feed(Batch(1, [[false, mint.certified(2)]]))
     # Closed behind the back of the background task, so that only this test checks it.
-    closed = await board.board.store.close_round(0)
+    closed = await board.board.publisher.publish(0)
     assert await board.board.check_sample(closed) == 1
     value = board.board.metrics.registry.get_sample_value
     assert value("mixmint_board_checked_total", {"result": "false"}) == 1
@@ -112,55 +112,13 @@ async def test_a_false_entry_is_counted_and_logged(
     assert len(one.entries) == 2
 
 
-async def test_the_log_can_be_read_over_the_mixes_and_verified(start_board, mint) -> None:
-    """One packet at a time, whole entries only, each round checked as if it came over HTTP."""
-    board = await start_board()
-    handler = ReadHandler(board.board.store)
-    entries = sorted(mint.certified(n) for n in range(1, 60))
-    await board.feed.feed(Batch(1, [[entry] for entry in entries]))
-    await board.close_round()
-    await board.feed.feed(Batch(60, [[mint.spent(1)]]))
-    await board.close_round()
-    cursor, read, asked = 0, [], 0
-    while True:
-        (answer,) = await handler.handle([Request(b"r" * 16, encode_read(cursor))])
-        assert len(answer) <= ANSWER_BODY_BYTES
-        asked += 1
-        reader = Reader(answer)
-        assert reader.number(1) == 1
-        newest, here = read_round(reader), read_round(reader)
-        assert newest.holds(KEY.public)
-        more = unpack(reader.rest())
-        if not more:
-            assert here.number == 0
-            break
-        read += more
-        cursor += len(more)
-        if cursor == here.next:
-            check_round(here, read[here.first :], KEY.public)
-    assert read == [*entries, mint.spent(1)]
-    assert asked < 8
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"\1", b"\1" + bytes(7), b"\1" + bytes(9), b"\2" + bytes(8), b"\1" + b"\xff" * 8]
-)
-async def test_any_other_request_over_the_mixes_gets_one_answer(start_board, body: bytes) -> None:
-    """Malformed requests look alike, and the batch they came in goes on."""
-    board = await start_board()
-    handler = ReadHandler(board.board.store)
-    bad, good = await handler.handle([Request(b"r" * 16, body), Request(b"s" * 16, encode_read(0))])
-    assert bad == MALFORMED
-    assert good == b"\1" + bytes(2 * ROUND_BYTES)
-
-
 def test_the_example_settings_name_every_setting_with_its_default() -> None:
     """configs/example/board.toml is documentation that can't go stale."""
     path = Path(__file__).parents[4] / "configs" / "example" / "board.toml"
     example = load(path, BoardSettings)
     shown = set(tomllib.loads(path.read_text()))
     fields = {field.name: field for field in msgspec.structs.fields(BoardSettings)}
-    assert shown == set(fields) - {"bank_key"}
+    assert shown == set(fields) - {"bank_key", "policy_path"}
     for name, field in fields.items():
         value = getattr(example, name)
         if isinstance(value, Path):

@@ -1,51 +1,70 @@
-"""bank/board/journal.py and coins.py: what is written, on a real database."""
+"""bank/board/journal.py and coins.py: what is written, on a real database, and what becomes of it in files."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bank.board.coins import SLICES, CoinIndex, find_coin
+from bank.board import journal as written
+from bank.board.coins import SLICES, CoinIndex
 from bank.board.feed import Batch
-from bank.board.journal import GENESIS, MIGRATIONS, Taken, close_round, newest_round, read_round, take_batch
-from bank.board.rounds import check_round, unpack
+from bank.board.journal import MIGRATIONS, MOST_UNPUBLISHED, Sequenced, Taken
+from bank.board.log.folder import TileFolder
+from bank.board.log.tree import leaf_hash, root_of
+from bank.board.rounds import check_round, is_mark
 from bank.board.totals import Totals
+from bank.formats.coin import bank_id
+from bank.formats.entry import PostedEntry, decode_entry, make_replaced_entry
 from mixmint.database import open_database
-from mixmint.keys import SigningKey
+from mixmint.errors import FatalError, Unavailable
 
-KEY = SigningKey(b"k" * 32)
 MAKERS = 6
+NOTE = b"a note"
+T = TypeVar("T")
 
 
 class Journal:
-    """A database with transactions as the store makes them."""
+    """A database and files, with transactions as store and publisher make them."""
 
-    def __init__(self, path: Path, round_entries: int = 1000) -> None:
-        self.connection = open_database(path, MIGRATIONS, durable=False)
+    def __init__(self, folder: Path, round_entries: int = 1000) -> None:
+        folder.mkdir(exist_ok=True)
+        self.connection = open_database(folder / "board.db", MIGRATIONS, durable=False)
+        self.folder = TileFolder(folder / "log")
         self.round_entries = round_entries
-        self.index = CoinIndex()
+        self.index = CoinIndex(lambda first, stop: self.folder.entries(first, stop, stop))
+        self.index.load(self.connection, self.head.number, self.head.size)
+
+    @property
+    def head(self) -> written.ClosedRound:
+        return written.head(self.connection)[0]
 
     def take(self, first: int, groups: Sequence[Sequence[bytes]]) -> Taken:
         batch = Batch(first, groups)
-        return self._run(
-            lambda connection: take_batch(
-                connection, KEY, self.index, batch.encode(), batch, self.round_entries, 100.5
-            )
-        )
+        return self.run(lambda db: written.take_batch(db, batch, self.round_entries, self.head.number))
+
+    def sequence(self, now_s: float = 200.0) -> Sequenced:
+        return self.run(lambda db: self._sequence(db, now_s))
+
+    def _sequence(self, db: sqlite3.Connection, now_s: float) -> Sequenced:
+        edge_at = lambda closed: self.folder.edge(closed.size)  # noqa: E731 - as short as it is
+        return written.sequence(db, self.index, edge_at, self.head.number, now_s)
 
     def close_round(self, now_s: float = 200.0) -> None:
-        self._run(lambda connection: close_round(connection, KEY, self.index, now_s))
+        sequenced = self.sequence(now_s)
+        self.folder.write(sequenced.files)
+        self.run(lambda db: written.commit(db, sequenced.closed, NOTE))
 
-    def fail_to_close(self) -> None:
+    def fail_to_sequence(self) -> None:
         """As when the disk is full at COMMIT: all was done, and nothing of it lasts."""
         self.connection.execute("BEGIN IMMEDIATE")
-        close_round(self.connection, KEY, self.index, 300.0)
+        self._sequence(self.connection, 300.0)
         self.connection.execute("ROLLBACK")
 
-    def _run(self, work: Callable[[sqlite3.Connection], object]) -> Taken:
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             result = work(self.connection)
@@ -55,46 +74,50 @@ class Journal:
                 self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
-        return result  # type: ignore[return-value]
+        return result
 
     def rounds(self) -> list[list[bytes]]:
-        """Every round's entries, after all checks that a reader makes."""
-        found, head = [], GENESIS.round
-        for row in self.connection.execute("SELECT * FROM rounds ORDER BY round").fetchall():
-            round_ = read_round(row).round
-            bundle = self.connection.execute(
-                "SELECT entries FROM bundles WHERE round = ?", (round_.number,)
-            ).fetchone()
-            entries = unpack(bundle[0]) if bundle else []
-            check_round(round_, entries, KEY.public)
-            assert (round_.number, round_.first, round_.previous) == (head.number + 1, head.next, head.digest)
-            found.append(entries)
-            head = round_
-        return found
+        """Every round's entries, after all checks that a reader makes, and some more."""
+        head, found, leaves, first, closed_s = self.head, [], [], 0, 0
+        for _, part in self.folder.entries(0, head.size, head.size):
+            for leaf in part:
+                leaves.append(leaf)
+                if is_mark(leaf):
+                    found.append(leaves[first:])
+                    mark = check_round(found[-1], len(found), first, closed_s)
+                    row = self.connection.execute("SELECT * FROM rounds WHERE round = ?", (len(found),))
+                    closed = written.read_round(row.fetchone())
+                    assert (closed.first, closed.size, closed.closed_at_s) == (
+                        first,
+                        len(leaves),
+                        mark.closed_at_s,
+                    )
+                    assert closed.root == root_of([leaf_hash(leaf) for leaf in leaves])
+                    first, closed_s = len(leaves), mark.closed_at_s
+        assert first == head.size
+        return [entries[:-1] for entries in found]
+
+    def find(self, coin: bytes) -> list[int]:
+        return self.index.find(self.connection, coin)
 
     @property
     def totals(self) -> Totals:
-        return newest_round(self.connection).totals
+        return self.head.totals
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "board.db")
+    return Journal(tmp_path)
 
 
 def test_groups_wait_for_the_round_and_come_out_sorted(journal: Journal, mint) -> None:
     """What waits is promised for the next round; nothing of it is shown before."""
     taken = journal.take(1, [[mint.spent(1), mint.certified(2)], [mint.certified(1)]])
-    assert taken.taken
-    assert taken.receipt.holds(
-        KEY.public, Batch(1, [[mint.spent(1), mint.certified(2)], [mint.certified(1)]]).encode()
-    )
-    assert (taken.receipt.next_group, taken.receipt.round, taken.receipt.newest_closed) == (3, 1, 0)
+    assert taken == Taken(True, 3, 1, 0)
     assert journal.rounds() == []
     journal.close_round()
     assert journal.rounds() == [sorted([mint.certified(1), mint.certified(2), mint.spent(1)])]
-    after = journal.take(3, []).receipt
-    assert (after.next_group, after.round, after.newest_closed) == (3, 1, 1)
+    assert journal.take(3, []) == Taken(True, 3, 1, 1)
 
 
 @pytest.mark.parametrize("first", [1, 2, 4, 2**40])
@@ -104,19 +127,82 @@ def test_a_batch_that_does_not_begin_where_expected_is_not_taken_at_all(
     """A replay, an overlap and a gap all get the number to go on with."""
     journal.take(1, [[mint.certified(1)], [mint.certified(2)]])
     again = journal.take(first, [[mint.certified(3)], [mint.certified(4)]])
-    assert (again.taken, again.receipt.next_group, again.receipt.round) == (False, 3, 1)
+    assert (again.taken, again.next_group, again.round) == (False, 3, 1)
     journal.close_round()
     assert len(journal.rounds()[0]) == 2
 
 
-def test_a_full_round_closes_after_the_group_that_filled_it(tmp_path: Path, mint) -> None:
-    """An order's entries are never split over two rounds."""
-    journal = Journal(tmp_path / "board.db", round_entries=3)
+def test_a_full_round_takes_no_more_and_groups_are_told_their_own(tmp_path: Path, mint) -> None:
+    """An order's entries are never split over two rounds, and the round promised is the exact one."""
+    journal = Journal(tmp_path, round_entries=3)
     groups = [[mint.certified(2 * n), mint.certified(2 * n + 1)] for n in range(1, 6)]
-    taken = journal.take(1, groups)
-    assert [len(entries) for entries in journal.rounds()] == [4, 4]
-    assert len(taken.closed) == 2
-    assert (taken.receipt.round, taken.receipt.newest_closed) == (3, 2)
+    assert journal.take(1, groups) == Taken(True, 6, 3, 2)
+    assert journal.take(6, [[mint.certified(20)]]) == Taken(True, 7, 3, 3)
+    for _ in range(3):
+        journal.close_round()
+    assert [len(entries) for entries in journal.rounds()] == [4, 4, 3]
+
+
+def test_groups_without_entries_are_counted_and_stored_nowhere(tmp_path: Path, mint) -> None:
+    """They stand for changes of the bank's books that show nothing; no round is opened for one."""
+    journal = Journal(tmp_path, round_entries=1)
+    assert journal.take(1, [[], [mint.certified(1)], [], []]) == Taken(True, 5, 1, 1)
+    assert journal.connection.execute("SELECT count(*) FROM waiting").fetchone() == (1,)
+
+
+def test_what_comes_while_a_round_is_on_its_way_is_for_the_next(journal: Journal, mint) -> None:
+    """A sequenced round's leaves are fixed, though its checkpoint isn't signed yet."""
+    journal.take(1, [[mint.certified(1)]])
+    sequenced = journal.sequence()
+    assert journal.take(2, [[mint.certified(2)]]).round == 2
+    again = journal.sequence(now_s=900.0)
+    assert (again.closed, again.files) == (sequenced.closed, sequenced.files)
+    journal.close_round()
+    journal.close_round()
+    assert journal.rounds() == [[mint.certified(1)], [mint.certified(2)]]
+
+
+def test_a_second_process_that_signed_is_noticed(journal: Journal, mint) -> None:
+    """Compare and swap: whoever comes second must not show its signature."""
+    sequenced = journal.sequence()
+    journal.close_round()
+    with pytest.raises(FatalError, match="another process"):
+        journal.run(lambda db: written.commit(db, sequenced.closed, NOTE))
+
+
+def test_with_too_many_full_rounds_behind_nothing_is_taken(tmp_path: Path, mint) -> None:
+    """The backlog is bounded; the clock may still be asked for, and it goes on when a round is out."""
+    journal = Journal(tmp_path, round_entries=1)
+    journal.take(1, [[mint.certified(n)] for n in range(1, MOST_UNPUBLISHED + 1)])
+    more = MOST_UNPUBLISHED + 1
+    with pytest.raises(Unavailable):
+        journal.take(more, [[mint.certified(more)]])
+    with pytest.raises(Unavailable):
+        journal.run(lambda db: written.submit(db, [mint.certified(99)], 1, 0))
+    assert journal.take(more, []).taken
+    journal.close_round()
+    assert journal.take(more, [[mint.certified(more)]]).round == more
+
+
+def test_after_a_recovery_the_bank_says_where_to_go_on(journal: Journal, mint) -> None:
+    """It does so twice, the first time asking for the clock only; a bank that goes on blindly is told."""
+    journal.run(lambda db: db.execute("UPDATE feed SET next_group = 0"))
+    assert journal.take(50, [[mint.certified(1)]]) == Taken(False, 0, 0, 0)
+    assert journal.take(41, []) == Taken(False, 0, 0, 0)
+    assert journal.take(50, [[mint.certified(1)]]) == Taken(False, 0, 0, 0)
+    assert journal.take(41, [[mint.certified(1)]]) == Taken(False, 0, 0, 0)
+    assert journal.take(41, []).next_group == 0
+    assert journal.take(41, [[mint.certified(1)]]) == Taken(True, 42, 1, 0)
+    assert not journal.take(41, [[mint.certified(1)]]).taken
+
+
+def test_submitted_entries_come_into_the_round_that_is_open(journal: Journal, mint) -> None:
+    """They wait beside the feed's, in one round."""
+    journal.take(1, [[mint.certified(1)]])
+    taken = journal.run(lambda db: written.submit(db, [mint.spent(1), mint.spent(2)], 1000, 0))
+    assert taken.round == 1
+    journal.close_round()
+    assert journal.rounds() == [sorted([mint.certified(1), mint.spent(1), mint.spent(2)])]
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -125,31 +211,42 @@ def test_however_the_outbox_is_cut_groups_stay_whole_and_nothing_is_lost_or_doub
     tmp_path_factory: pytest.TempPathFactory, mint, data: st.DataObject
 ) -> None:
     """Any batches, closings and restarts in between: the log is the outbox, in order, in whole groups."""
-    path = tmp_path_factory.mktemp("cut") / "board.db"
+    path = tmp_path_factory.mktemp("cut")
     sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=12))
     numbers = iter(range(1, 1000))
     groups = [[mint.certified(next(numbers)) for _ in range(size)] for size in sizes]
     journal = Journal(path, round_entries=data.draw(st.integers(1, 8)))
-    at = 0
+    at, promised = 0, {}
     while at < len(groups):
         count = data.draw(st.integers(1, len(groups) - at))
-        assert journal.take(at + 1, groups[at : at + count]).taken
+        try:
+            taken = journal.take(at + 1, groups[at : at + count])
+        except Unavailable:
+            journal.close_round()
+            continue
+        assert taken.taken
         assert not journal.take(at + 1, groups[at : at + count]).taken
         at += count
+        promised[at] = taken.round
         if data.draw(st.booleans()):
             journal.close_round()
         if data.draw(st.booleans()):
+            journal.sequence()
+        if data.draw(st.booleans()):
             journal.connection.close()
             journal = Journal(path, journal.round_entries)
-    journal.close_round()
+    while journal.head.number < taken.round:
+        journal.close_round()
     rounds = journal.rounds()
     assert sorted(entry for entries in rounds for entry in entries) == sorted(
         entry for group in groups for entry in group
     )
-    where = {entry: number for number, entries in enumerate(rounds) for entry in entries}
+    where = {entry: number for number, entries in enumerate(rounds, start=1) for entry in entries}
     places = [{where[entry] for entry in group} for group in groups]
     assert all(len(place) == 1 for place in places)
     assert [min(place) for place in places] == sorted(min(place) for place in places)
+    assert {at: min(places[at - 1]) for at in promised} == promised
+    assert journal.connection.execute("SELECT count(*) FROM waiting").fetchone() == (0,)
     journal.connection.close()
 
 
@@ -157,7 +254,7 @@ def test_empty_rounds_close_and_the_clock_never_runs_backwards(journal: Journal)
     """Rounds are the network's clock, also when the machine's is set back."""
     for now_s in (500.9, 300.0, 501.0):
         journal.close_round(now_s)
-    closed = [row[6] for row in journal.connection.execute("SELECT * FROM rounds ORDER BY round")]
+    closed = [row[0] for row in journal.connection.execute("SELECT closed_at FROM rounds ORDER BY round")]
     assert closed == [500, 500, 501]
     assert journal.rounds() == [[], [], []]
 
@@ -170,7 +267,7 @@ def test_a_full_disk_leaves_the_state_before_and_the_next_attempt_goes_on(journa
     groups = [[mint.certified(n)] for n in range(2, 200)]
     with pytest.raises(sqlite3.OperationalError, match="full"):
         journal.take(2, groups)
-    assert journal.take(5, []).receipt.next_group == 2
+    assert journal.take(5, []).next_group == 2
     journal.connection.execute("PRAGMA max_page_count=1000000")
     assert journal.take(2, groups).taken
     journal.close_round()
@@ -195,9 +292,47 @@ def test_a_cheating_bank_is_recorded_and_counted(journal: Journal, mint) -> None
     journal.take(4, [[mint.spent(1, b"f" * 32)], [mint.spent(9)], [mint.certified(1, 3)]])
     journal.close_round()
     assert journal.totals == Totals(8, 8, 1, 1, 0, 3, 1)
-    assert len(find_coin(journal.connection, mint.coin(1))) == 5
-    assert len(find_coin(journal.connection, mint.coin(9))) == 1
+    assert len(journal.find(mint.coin(1))) == 5
+    assert len(journal.find(mint.coin(9))) == 1
     assert sum(len(entries) for entries in journal.rounds()) == 6
+
+
+def posted(mint, number: int, exponent: int = 0, epoch: int = 1) -> bytes:
+    """The certificate of a coin, put on the board by its holder."""
+    entry = decode_entry(mint.certified(number, exponent, epoch))
+    return PostedEntry(entry.coin, entry.exponent, entry.epoch, entry.certificate).encode()
+
+
+def replaced(mint, number: int, exponent: int = 0) -> bytes:
+    """The bank took a coin back."""
+    bank = bank_id(mint.bank.public)
+    return make_replaced_entry(mint.bank, bank, mint.coin(number), exponent, 1).encode()
+
+
+def test_a_certificate_that_its_holder_posts_counts_once_and_accuses_nobody(journal: Journal, mint) -> None:
+    """Before or after the bank's own entry; only another value or epoch of the same coin is evidence."""
+    journal.take(1, [[posted(mint, 1, 3)], [mint.certified(2, 2)], [posted(mint, 2, 2)]])
+    journal.close_round()
+    journal.take(4, [[mint.certified(1, 3)], [posted(mint, 1, 3)]])
+    journal.close_round()
+    assert journal.totals == Totals(12, 0, 2, 0, 0, 0, 0)
+    assert len(journal.find(mint.coin(1))) == 2
+    journal.take(6, [[posted(mint, 1, 4)], [mint.certified(3, 1)], [posted(mint, 3, 1, epoch=2)]])
+    journal.close_round()
+    assert (journal.totals.repeats, journal.totals.certified_units) == (2, 14)
+    assert len(journal.find(mint.coin(1))) == 3
+
+
+def test_a_replaced_coin_leaves_circulation_and_ends_only_once(journal: Journal, mint) -> None:
+    """Replaced twice, or spent as well: evidence."""
+    journal.take(1, [[mint.certified(1, 3), mint.certified(2, 2)], [replaced(mint, 1, 3)]])
+    journal.close_round()
+    assert journal.totals == Totals(12, 0, 2, 0, 0, 0, 0, 8, 1)
+    assert journal.totals.outstanding_units == 4
+    journal.take(3, [[mint.spent(1)], [replaced(mint, 1, 3)], [mint.spent(2)], [replaced(mint, 2, 2)]])
+    journal.close_round()
+    assert journal.totals == Totals(12, 4, 2, 1, 0, 3, 0, 8, 1)
+    assert len(journal.find(mint.coin(1))) == 4
 
 
 rounds_of_events = st.lists(
@@ -210,7 +345,7 @@ rounds_of_events = st.lists(
             max_size=6,
         ),
         st.sampled_from((0, 0, 1, SLICES - 1, SLICES, 40)),
-        st.sampled_from(("go on", "restart", "fail")),
+        st.sampled_from(("go on", "restart", "restart on the way", "fail")),
     ),
     max_size=5,
 )
@@ -222,17 +357,23 @@ def test_the_index_agrees_with_a_plain_model(
     tmp_path_factory: pytest.TempPathFactory, mint, rounds: list[tuple[list[tuple[str, int, int]], int, str]]
 ) -> None:
     """Whatever a bank publishes, over restarts, quiet times and failed commits: as a dictionary says."""
-    path = tmp_path_factory.mktemp("model") / "board.db"
+    path = tmp_path_factory.mktemp("model")
     journal = Journal(path)
     value: dict[int, int] = {}
     spent: set[int] = set()
     places: dict[int, list[int]] = {}
-    repeats = unknown = index = 0
+    repeats = unknown = group = 0
     for events, quiet, then in rounds:
         groups = [[_entry(mint, event)] for event in events]
-        assert journal.take(index + 1, groups).taken
+        assert journal.take(group + 1, groups).taken
+        group += len(groups)
         if then == "fail":
-            journal.fail_to_close()
+            journal.fail_to_sequence()
+        if then == "restart on the way":
+            journal.sequence()
+            journal.connection.close()
+            journal = Journal(path)
+        index = journal.head.size
         journal.close_round()
         for _, (kind, coin, extra) in sorted(zip([group[0] for group in groups], events, strict=True)):
             places.setdefault(coin, []).append(index)
@@ -244,6 +385,8 @@ def test_the_index_agrees_with_a_plain_model(
                 repeats += coin in spent
                 unknown += coin not in spent and coin not in value
                 spent.add(coin)
+        for coin in range(1, MAKERS + 1):
+            assert journal.find(mint.coin(coin)) == places.get(coin, [])
         for _ in range(quiet):
             journal.close_round()
         if then == "restart":
@@ -254,7 +397,7 @@ def test_the_index_agrees_with_a_plain_model(
         sum(value.values()), sum(value[c] for c in known), len(value), len(known), 0, repeats, unknown
     )
     for coin in range(1, MAKERS + 1):
-        assert find_coin(journal.connection, mint.coin(coin)) == places.get(coin, [])
+        assert journal.find(mint.coin(coin)) == places.get(coin, [])
     journal.connection.close()
 
 

@@ -1,0 +1,189 @@
+"""
+How a round becomes public: in six steps, in this order, each of them safe to repeat.
+
+    sequence   one transaction fixes the round's leaves, the root, totals and coin index
+    tiles      the log's files for the new size are written and synced
+    commit     one transaction records the signed checkpoint, if the one before it is still the newest
+    cosign     witnesses are asked
+    publish    the file ``checkpoint`` is replaced by rename: from here on the round is closed
+    clean      partial tiles that full ones replaced are removed
+
+The board signs one checkpoint for each size, and shows a signature to nobody, witnesses included, before
+``commit`` made it the newest for good. So whatever fails, and wherever the process is killed, no second tree
+is ever signed: what goes on afterwards is this same code, which finds in the database how far the round came.
+
+Source: docs/spec/board.md, section 3.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from bank.board.journal import GENESIS, ClosedRound, Sequenced
+from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
+from bank.board.log.folder import TileFolder
+from bank.board.log.note import Note, VerifierKey
+from bank.board.log.tiles import Edge, File
+from bank.board.log.tree import consistency_spans, span_hash
+from bank.board.start import published_round, sound_edge
+from bank.board.store import BoardStore
+from mixmint.keys import SigningKey
+
+KEPT = 16
+"""Published checkpoints in memory, for people to look at."""
+
+T = TypeVar("T")
+
+
+class Step(StrEnum):
+    """The steps of a publication."""
+
+    SEQUENCE = "sequence"
+    TILES = "tiles"
+    COMMIT = "commit"
+    COSIGN = "cosign"
+    PUBLISH = "publish"
+    CLEAN = "clean"
+
+
+class Cosigners(Protocol):
+    """The witnesses, as the board sees them."""
+
+    async def gather(self, note: Note, size: int) -> Note:
+        """
+        The note, of a checkpoint of ``size`` leaves, with cosignatures. The round waits for it.
+
+        Raises UserError to be called again, FatalError when a witness has seen what we don't have.
+        """
+
+    async def check_start(self, note: Note, size: int) -> None:
+        """Ask them with our newest checkpoint. Raises FatalError when one has seen more, or another past."""
+
+
+class _Nobody:
+    """No witnesses."""
+
+    async def gather(self, note: Note, size: int) -> Note:
+        return note
+
+    async def check_start(self, note: Note, size: int) -> None:
+        pass
+
+
+def _nothing(step: Step, done: bool) -> None:
+    """Where tests make a step fail: before it, or once it is done."""
+
+
+class Publisher:
+    """Closes rounds, one at a time."""
+
+    def __init__(
+        self,
+        store: BoardStore,
+        folder: TileFolder,
+        key: SigningKey,
+        origin: str,
+        *,
+        fault: Callable[[Step, bool], None] = _nothing,
+    ) -> None:
+        self.log = VerifierKey(origin, key.public)
+        self.cosigners: Cosigners = _Nobody()
+        self.recent: deque[tuple[int, Note]] = deque(maxlen=KEPT)
+        """The newest published checkpoints with their rounds, the newest first."""
+        self._store = store
+        self._folder = folder
+        self._key = key
+        self._fault = fault
+        self._edge = Edge()
+        self._clean: int | None = None
+        """Below this size no partial tile is left over; None: not known."""
+
+    async def start(self) -> int:
+        """
+        Open the store, compare it with the log's files and with the witnesses, and say what of it is public.
+
+        Returns the newest round that is due at once: one that is full, or that is on its way already. Raises
+        UserError, FatalError: nothing may be signed.
+        """
+        head, full = self._store.open()
+        try:
+            published = await asyncio.to_thread(published_round, head, self._folder, self.log)
+            # An empty log is the beginning of every other: nothing speaks against signing that.
+            note = Note.decode(head.note) if head.note else self._signed(GENESIS)
+            await self.cosigners.check_start(note, head.closed.size)
+            await self._store.load(head.closed)
+            shown = await asyncio.to_thread(self._folder.checkpoint)
+        except BaseException:
+            await self._store.close()
+            raise
+        self._store.publish(published)
+        if shown is not None:
+            self.recent.appendleft((published.number, shown))
+        return max(full, head.closed.number)
+
+    async def publish(self, now_s: float) -> ClosedRound:
+        """
+        Close the next round and publish it; or the one that is on its way, with the leaves it has.
+
+        Raises UserError (the disk is full, too few witnesses): called again, it goes on where it stopped.
+        FatalError: what is on disk contradicts itself.
+        """
+        before = self._store.newest
+        # Crash: all of the round is fixed, or nothing; its entries wait on until the checkpoint is signed.
+        sequenced = await self._do(Step.SEQUENCE, lambda: self._store.sequence(self._edge_at, now_s))
+        note = Note.decode(sequenced.note) if sequenced.note else await self._sign(sequenced)
+        closed = sequenced.closed
+        # Crash: the newest checkpoint is in the database, so the next start comes here, with the same one.
+        cosigned = await self._do(Step.COSIGN, lambda: self.cosigners.gather(note, closed.size))
+        # Crash: readers have the old checkpoint or the new one; the next start compares it with the database.
+        await self._do(Step.PUBLISH, lambda: asyncio.to_thread(self._folder.publish, cosigned))
+        self._store.publish(closed)
+        self.recent.appendleft((closed.number, cosigned))
+        # Crash: some partial tiles stay. The next start begins with those of the newest round.
+        first = before.first if self._clean is None else self._clean
+        await self._do(Step.CLEAN, lambda: asyncio.to_thread(self._folder.clean, first, closed.size))
+        self._clean = closed.size
+        return closed
+
+    async def _sign(self, sequenced: Sequenced) -> Note:
+        closed = sequenced.closed
+        # Crash: files that no checkpoint names. They will be written again, with the same bytes.
+        await self._do(Step.TILES, lambda: self._write(sequenced.files))
+        note = self._signed(closed)
+        # Crash: before it, nobody has seen the signature, and it will be made again; after it, it counts.
+        await self._do(Step.COMMIT, lambda: self._store.commit(closed, note.encode()))
+        self._edge = sequenced.edge
+        return note
+
+    def _signed(self, closed: ClosedRound) -> Note:
+        return sign_checkpoint(self._key, Checkpoint(self.log.name, closed.size, closed.root))
+
+    async def _do(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+        self._fault(step, False)
+        result = await work()
+        self._fault(step, True)
+        return result
+
+    async def _write(self, files: Sequence[File]) -> None:
+        """Syncing is waiting: entries, leaf hashes and the levels above each get a thread."""
+        parts: dict[int, list[File]] = {}
+        for file in files:
+            parts.setdefault(min(file.tile.level, 1), []).append(file)
+        await asyncio.gather(*(asyncio.to_thread(self._folder.write, part) for part in parts.values()))
+
+    def _edge_at(self, closed: ClosedRound) -> Edge:
+        """The edge of the log at the end of a round: the one at hand, else from the files. Blocking."""
+        if self._edge.size != closed.size or self._edge.root() != closed.root:
+            self._edge = sound_edge(self._folder, closed.size, closed.root)
+        return self._edge
+
+    async def proofs(self, old: int, new: int) -> list[bytes]:
+        """That the log of ``new`` leaves begins with that of ``old``, from the files. Raises FatalError."""
+
+        def prove() -> list[bytes]:
+            spans = consistency_spans(old, new)
+            return [span_hash(span, lambda node: self._folder.node(node, new)) for span in spans]
+
+        return await asyncio.to_thread(prove)
