@@ -208,7 +208,7 @@ def _fault_of_one(index: int, leaf: bytes) -> str | None:
 
 
 def _fault_of_mark(index: int, leaf: bytes, mark_index: int, leaf_of_mark: bytes) -> str | None:
-    """Of a mark, and a leaf before it: the last one before its round is a mark; those in the round are not."""
+    """Of a mark, and a leaf before it: the last one before its round is one; none in the round is."""
     mark, before = _read(leaf_of_mark), _read(leaf)
     if not isinstance(mark, RoundEntry):
         return None
