@@ -13,7 +13,7 @@ from bank.board.client import BoardReader
 from bank.board.daemon import BOARD, build_app
 from bank.board.feed import FeedClient
 from bank.board.log.note import VerifierKey
-from bank.board.log.policy import Policy
+from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.settings import BoardSettings
 from bank.formats.coin import CoinId, bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry
@@ -90,7 +90,7 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
     runners: list[web.AppRunner] = []
     async with aiohttp.ClientSession() as session:
 
-        async def start(**changes: object) -> Running:
+        async def start(*, policy: Policy = NO_POLICY, **changes: object) -> Running:
             values = {"port": 1, "operations_port": 1, "round_ms": 3_600_000, **changes}
             settings = BoardSettings(
                 origin=ORIGIN,
@@ -99,7 +99,7 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
                 map_path=tmp_path / "map",
                 **values,
             )
-            app = build_app(settings, KEY, BANK.public)
+            app = build_app(settings, KEY, BANK.public, policy=policy)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
             runners.append(runner)
             await runner.setup()

@@ -1,17 +1,33 @@
 """The pages for people: what they say, that they escape, and what they forbid the browser."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from bank.board.feed import Batch
-from bank.board.journal import ClosedRound
-from bank.board.pages import Row, rows_of
-from bank.board.rounds import Round
-from bank.board.totals import Totals
+from bank.board.log.note import KeyKind, VerifierKey
+from bank.board.log.policy import Policy, Witness
+from bank.formats.entry import (
+    AccountEntry,
+    ClaimEntry,
+    MapEntry,
+    PostedEntry,
+    StatementEntry,
+    make_replaced_entry,
+)
+from bank.formats.statement import Row, Tally, sign_statement
+from mixmint.keys import SigningKey
+
+WITNESS = VerifierKey("witness.example", SigningKey(b"w" * 32).public, KeyKind.WITNESS)
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
 
 
-async def get(board, path: str) -> tuple[int, dict[str, str], str]:
-    async with board.session.get(board.url + path) as response:
-        return response.status, dict(response.headers), await response.text()
+async def get(board, path: str, **headers: str) -> tuple[int, Mapping[str, str], str]:
+    async with board.session.get(board.url + path, headers=headers) as response:
+        return response.status, response.headers, await response.text()
 
 
 async def test_the_front_page_shows_totals_and_rounds(start_board, mint) -> None:
@@ -23,16 +39,38 @@ async def test_the_front_page_shows_totals_and_rounds(start_board, mint) -> None
     assert '<dd id="outstanding">2,048</dd>' in page
     assert '<dd id="spent">4</dd>' in page
     assert '<a href="/rounds/1">1</a>' in page
+    assert '<span id="leaves">4</span>' in page
     assert "the board of the village" in page
     assert "Evidence" not in page
 
 
 async def test_an_empty_board_says_so(start_board) -> None:
-    """Before the first round there is nothing to count."""
+    """Before the first round there is nothing to count, to plot or to check."""
     board = await start_board()
-    status, _, page = await get(board, "/")
-    assert status == 200
-    assert "No round has closed yet" in page
+    for path, words in (
+        ("/", "No round has closed yet"),
+        ("/checkpoints", "No checkpoint has been published"),
+    ):
+        status, _, page = await get(board, path)
+        assert status == 200
+        assert words in page
+        assert "<svg" not in page
+
+
+async def test_the_front_page_plots_the_supply(start_board, mint) -> None:
+    """Once rounds have closed at two moments; each plot for a desk and for a phone, with its words."""
+    board = await start_board()
+    for number in range(1, 4):
+        await board.feed.feed(Batch(number, [[mint.certified(number, 3)]]))
+        await board.board.publish_round(1_790_000_000 + 60 * number)
+    _, _, page = await get(board, "/")
+    assert page.count("<svg") == 4
+    assert "8 at first, 24 at last" in page
+    assert "The same as a table" in page
+    await board.board.publish_round(1_790_000_240)
+    # Drawn again for the next round.
+    assert "(UTC), in units: 8 at first, 24 at last" in (await get(board, "/"))[2]
+    assert "00:04:00" not in page
 
 
 async def test_a_cheating_bank_is_named_on_the_front_page_and_on_the_coins(start_board, mint) -> None:
@@ -45,6 +83,33 @@ async def test_a_cheating_bank_is_named_on_the_front_page_and_on_the_coins(start
     assert "Evidence against the bank" in (await get(board, "/"))[2]
     assert "spent more than once" in (await get(board, f"/coins?id={mint.coin(1).hex()}"))[2]
     assert "never certified it" in (await get(board, f"/coins?id={mint.coin(5).hex()}"))[2]
+
+
+async def test_the_front_page_shows_the_bank_s_statement(start_board, mint) -> None:
+    """By value, with rows that an earlier statement said and none has changed since."""
+    board = await start_board()
+    for number, rows in enumerate(
+        ([Row(0, 1, Tally(9)), Row(4, 1, Tally(3))], [Row(4, 1, Tally(5, 1, 1))]), 1
+    ):
+        totals = Tally(89, 16, 16) if number == 2 else Tally(57)
+        made = sign_statement(mint.bank, b"i" * 32, number, 0, b"r" * 32, totals, rows)
+        await board.feed.feed(Batch(number, [[StatementEntry(made).encode()]]))
+        await board.close_round()
+    _, _, page = await get(board, "/")
+    assert 'Statement 2, in round <a href="/rounds/2">2</a>' in page
+    assert page.index("1 unit<") < page.index("16 units<")
+    cells = page[page.index("Units in all") : page.index("</tfoot>")].split('<td class="num">')
+    assert [cell.partition("<")[0] for cell in cells[1:]] == ["89", "89", "16", "16", "0"]
+    assert "doesn't balance" not in page
+
+
+async def test_a_statement_that_doesn_t_balance_is_an_alarm(start_board, mint) -> None:
+    """Value out that never came in."""
+    board = await start_board()
+    made = sign_statement(mint.bank, b"i" * 32, 1, 0, b"r" * 32, Tally(5, 4, 1), [])
+    await board.feed.feed(Batch(1, [[StatementEntry(made).encode()]]))
+    await board.close_round()
+    assert "It doesn't balance" in (await get(board, "/"))[2]
 
 
 async def test_a_coin_is_found_with_its_proof(start_board, mint) -> None:
@@ -62,8 +127,20 @@ async def test_a_coin_is_found_with_its_proof(start_board, mint) -> None:
     _, _, page = await get(board, f"/coins?id=%20{coin}%20")
     assert "This coin is spent." in page
     assert (b"e" * 32).hex() in page
+    assert 'data-entries="0 2"' in page
     _, _, page = await get(board, "/coins?id=" + "0" * 64)
     assert "This coin is unknown." in page
+
+
+async def test_a_coin_s_page_says_what_it_can_t_do(start_board) -> None:
+    """Who asks shows interest; a page can't prove itself; a command can."""
+    board = await start_board(policy=Policy(witnesses=(Witness("w1", WITNESS),)))
+    _, _, page = await get(board, "/coins?id=" + "0" * 64)
+    assert "Whoever asks about a coin shows interest in it" in page
+    assert "a page can't prove itself" in page
+    assert "mixmint board check-proof" in page
+    assert WITNESS.text() in page
+    assert board.board.publisher.log.text() in page
 
 
 @pytest.mark.parametrize(
@@ -87,10 +164,47 @@ async def test_a_round_page_lists_its_entries_in_pieces(start_board, mint) -> No
     _, _, page = await get(board, "/rounds/1")
     assert page.count('class="badge certified"') == 200
     assert '<a rel="next" href="?from=200">' in page
+    assert "Entries before" not in page
+    assert '<a href="/tile/entries/000.p/252">' in page
     _, _, page = await get(board, "/rounds/1?from=200")
     assert page.count('class="badge certified"') == 51
+    assert '<a rel="prev" href="?from=0">' in page
+    assert "More entries" not in page
+    # Beyond the last entry there is the mark only.
+    assert 'class="badge' not in (await get(board, "/rounds/1?from=900"))[2]
     await board.close_round()
     assert "Nothing happened in this round" in (await get(board, "/rounds/2"))[2]
+
+
+async def test_a_round_page_shows_entries_of_all_kinds(start_board, mint) -> None:
+    """Also those that nobody's feed brings."""
+    board = await start_board()
+    rare = ClaimEntry(b"<i>claim</i>"), MapEntry(1, 1, 12, b"r" * 32), PostedEntry(b"c" * 32, 2, 1, b"s" * 64)
+    await board.board.submit([entry.encode() for entry in rare])
+    replaced = make_replaced_entry(mint.bank, b"i" * 32, mint.coin(9), 2, 1)
+    await board.feed.feed(Batch(1, [[AccountEntry(b"a" * 32).encode(), replaced.encode()]]))
+    await board.close_round()
+    _, _, page = await get(board, "/rounds/1")
+    for kind in ("account", "replaced", "claim", "map", "posted"):
+        assert f'class="badge {kind}"' in page
+    assert "a claim against the bank, 12 bytes" in page
+    assert "the map of 12 coins, as of round 1" in page
+    assert "<i>claim" not in page
+
+
+async def test_checkpoints_are_shown_with_the_key_and_the_note(start_board, mint) -> None:
+    """What a tool needs: the verifier key, the note; and who was asked to witness it."""
+    board = await start_board(policy=Policy(witnesses=(Witness("w1", WITNESS),)))
+    for _ in range(10):
+        await board.close_round()
+    _, _, page = await get(board, "/checkpoints")
+    async with board.session.get(board.url + "/checkpoint") as response:
+        note = await response.text()
+    assert note in page
+    assert page.count("<article") == 8
+    assert "<strong>w1</strong>" in page
+    assert "hasn't signed it" in page
+    assert "10 leaves" in page
 
 
 @pytest.mark.parametrize(
@@ -106,38 +220,38 @@ async def test_errors_are_pages_too(start_board, path: str, status: int) -> None
     assert "<h1>" in page
 
 
-async def test_nothing_from_elsewhere_and_no_script(start_board, mint) -> None:
-    """The policy forbids what the templates don't contain anyway."""
+async def test_nothing_from_elsewhere_and_no_script_in_a_page(start_board, mint) -> None:
+    """The policy forbids what the templates don't contain anyway: scripts are files of the board, or none."""
     board = await start_board()
     await board.feed.feed(Batch(1, [[mint.certified(1)]]))
     await board.close_round()
-    for path in ("/", "/rounds/1", "/coins", f"/coins?id={mint.coin(1).hex()}", "/nothing"):
+    coin = f"/coins?id={mint.coin(1).hex()}"
+    for path in ("/", "/rounds/1", "/coins", coin, "/checkpoints", "/accusations", "/nothing"):
         _, headers, page = await get(board, path)
-        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["Content-Security-Policy"] == POLICY
         assert headers["X-Content-Type-Options"] == "nosniff"
-        for word in ("<script", "http://", "https://", "style=", "onclick", "javascript:"):
+        assert headers["Referrer-Policy"] == "no-referrer"
+        for word in ("http://", "style=", "<style", "onclick", "javascript:"):
             assert word not in page
-    assert (await get(board, "/style.css"))[1]["Content-Type"].startswith("text/css")
-    assert (await get(board, "/icon.svg"))[1]["Content-Type"] == "image/svg+xml"
+        assert page.count("<script") == page.count('<script type="module" src="/static/')
+    for path, media_type in (
+        ("/static/style.css", "text/css"),
+        ("/static/verify.js", "text/javascript"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/robots.txt", "text/plain"),
+    ):
+        status, headers, body = await get(board, path)
+        assert status == 200
+        assert headers["Content-Type"].startswith(media_type)
+        assert headers["Cache-Control"] == "no-cache"
+        assert "https://" not in body
+    assert "Disallow: /coins" in body
 
 
-def _closed(number: int) -> ClosedRound:
-    return ClosedRound(Round(number, 0, 1, b"", b"", b""), 0, Totals())
-
-
-@pytest.mark.parametrize(
-    ("newest", "shown", "complete", "wanted"),
-    [
-        (9, [8, 7, 3], False, [1, "8", "7", 3, "3"]),
-        (9, [9, 7, 3], True, ["9", 1, "7", 3, "3", 2]),
-        (2, [2, 1], True, ["2", "1"]),
-        (4, [], True, [4]),
-        (0, [], True, []),
-    ],
-)
-def test_empty_rounds_are_counted_between_the_others(
-    newest: int, shown: list[int], complete: bool, wanted: list[int | str]
-) -> None:
-    """Most rounds of a quiet night are empty; they take one line together."""
-    rows = rows_of(newest, [_closed(number) for number in shown], complete=complete)
-    assert rows == [Row(empty=w) if isinstance(w, int) else Row(_closed(int(w))) for w in wanted]
+async def test_a_page_that_hasn_t_changed_isn_t_sent_again(start_board) -> None:
+    """Who has it already gets a confirmation, not its bytes."""
+    board = await start_board()
+    for path in ("/", "/static/live.js", "/checkpoints"):
+        _, headers, body = await get(board, path)
+        assert body
+        assert (await get(board, path, **{"If-None-Match": headers["ETag"]}))[::2] == (304, "")
