@@ -2,13 +2,17 @@
 //
 //	verifier URL VERIFIER-KEY [OLD-CHECKPOINT-FILE]
 //
-// It opens the checkpoint with the key, reads every hash tile through tlog.TileHashReader, which takes none that
-// doesn't lead to the signed root, and compares the hashes with the entries in the bundles. It makes proofs of
-// inclusion and checks them, and a proof of growth from an older checkpoint if it is given one. The checkpoint
-// that it verified is written to standard output. Exit 1 and a line on standard error at the first thing that is wrong.
+// It opens the checkpoint with the key, reads every leaf's hash through tlog.TileHashReader, which checks tiles
+// against the signed root, and compares it with the entry in its bundle. From the entries it builds the whole tree
+// anew, and compares root and tiles with what the board has. (The older toolchains' TileHashReader doesn't check
+// each full tile.) It makes proofs of inclusion and checks them, and a proof of growth from an older checkpoint if
+// it is given one. The checkpoint that it verified is written to standard output. Exit 1 and a line on standard
+// error at the first thing that is wrong.
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,7 +68,11 @@ func (b *board) verify(key string, old []string) error {
 		return err
 	}
 	hashes := tlog.TileHashReader(tree, b)
-	if err := b.verifyEntries(tree, hashes); err != nil {
+	leaves, err := b.verifyEntries(tree, hashes)
+	if err != nil {
+		return err
+	}
+	if err := b.verifyTiles(tree, leaves); err != nil {
 		return err
 	}
 	if err := verifyInclusion(tree, hashes); err != nil {
@@ -97,30 +105,87 @@ func open(signed []byte, log note.Verifier) (tlog.Tree, error) {
 	return tree, nil
 }
 
-// verifyEntries compares each entry's hash with the tree's.
-func (b *board) verifyEntries(tree tlog.Tree, hashes tlog.HashReader) error {
+// verifyEntries compares each entry's hash with the tree's; the hashes of all entries.
+func (b *board) verifyEntries(tree tlog.Tree, hashes tlog.HashReader) ([]tlog.Hash, error) {
+	var leaves []tlog.Hash
 	for first := int64(0); first < tree.N; first += width {
-		count := int(min64(width, tree.N-first))
+		count := width
+		if rest := tree.N - first; rest < width {
+			count = int(rest)
+		}
 		bundle, err := b.tile("entries", first/width, count)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		entries, err := unpack(bundle)
 		if err != nil || len(entries) < count {
-			return fmt.Errorf("the bundle of entry %d has %d whole entries instead of %d", first, len(entries), count)
+			return nil, fmt.Errorf("the bundle of entry %d has %d whole entries instead of %d", first, len(entries), count)
 		}
-		entries = entries[:count]
 		wanted := make([]int64, count)
 		for i := range wanted {
 			wanted[i] = tlog.StoredHashIndex(0, first+int64(i))
 		}
-		leaves, err := hashes.ReadHashes(wanted)
+		said, err := hashes.ReadHashes(wanted)
+		if err != nil {
+			return nil, err
+		}
+		for i, entry := range entries[:count] {
+			leaf := tlog.RecordHash(entry)
+			if leaf != said[i] {
+				return nil, fmt.Errorf("entry %d is not what the tree says", first+int64(i))
+			}
+			leaves = append(leaves, leaf)
+		}
+	}
+	return leaves, nil
+}
+
+// verifyTiles builds the tree from its leaves and compares its root and all its tiles.
+func (b *board) verifyTiles(tree tlog.Tree, leaves []tlog.Hash) error {
+	if tree.N == 0 {
+		if tree.Hash != sha256.Sum256(nil) {
+			return errors.New("an empty tree has another root")
+		}
+		return nil
+	}
+	var stored []tlog.Hash
+	built := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		found := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			found[i] = stored[index]
+		}
+		return found, nil
+	})
+	for i, leaf := range leaves {
+		more, err := tlog.StoredHashesForRecordHash(int64(i), leaf, built)
 		if err != nil {
 			return err
 		}
-		for i, entry := range entries {
-			if tlog.RecordHash(entry) != leaves[i] {
-				return fmt.Errorf("entry %d is not what the tree says", first+int64(i))
+		stored = append(stored, more...)
+	}
+	root, err := tlog.TreeHash(tree.N, built)
+	if err != nil {
+		return err
+	}
+	if root != tree.Hash {
+		return errors.New("the entries don't lead to the signed root")
+	}
+	for level, count := 0, tree.N; count > 0; level, count = level+1, count/width {
+		for index := int64(0); index*width < count; index++ {
+			tile := tlog.Tile{H: height, L: level, N: index, W: width}
+			if rest := count - index*width; rest < width {
+				tile.W = int(rest)
+			}
+			wanted, err := tlog.ReadTileData(tile, built)
+			if err != nil {
+				return err
+			}
+			said, err := b.ReadTiles([]tlog.Tile{tile})
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(wanted, said[0]) {
+				return fmt.Errorf("%s is not what the entries say", tilePath(fmt.Sprint(level), index, tile.W))
 			}
 		}
 	}
@@ -244,11 +309,4 @@ func (b *board) get(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is too long", path)
 	}
 	return data, err
-}
-
-func min64(a, b int64) int64 {
-	if a < b {
-		return a
-	}
-	return b
 }
