@@ -71,18 +71,18 @@ def verify(public: bytes, label: Label, signature: bytes, *parts: bytes) -> bool
     False, never an exception, whatever bytes are given. libsodium refuses keys and nonces of small order and
     non-canonical scalars, so a signature has one valid form.
     """
-    if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
-        return False
-    try:
-        bindings.crypto_sign_open(signature + label.encode("ascii") + b"".join(parts), public)
-    except BadSignatureError:
-        return False
-    return True
+    return verify_unlabelled(public, signature, label.encode("ascii") + b"".join(parts))
 
 
 def verify_unlabelled(public: bytes, signature: bytes, message: bytes) -> bool:
     """As ``verify``, over bytes as they are."""
-    return verify(public, Label(""), signature, message)
+    if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
+        return False
+    try:
+        bindings.crypto_sign_open(signature + message, public)
+    except BadSignatureError:
+        return False
+    return True
 
 
 class BoxKey:
