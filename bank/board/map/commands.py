@@ -21,7 +21,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one 
 
 
 @click.command("proof")
-@click.argument("coin", metavar="COIN-ID")
+@click.argument("coin_id", metavar="COIN-ID")
 @click.option("--url", required=True, help="Where the board is, e.g. https://board.example.org.")
 @click.option("--out", type=_PATH, help="The file to write.  [default: the id's first 16 digits, .proof]")
 @_KEY
@@ -29,7 +29,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one 
 @_BANK_KEY
 @_JSON
 def proof(
-    coin: str,
+    coin_id: str,
     url: str,
     out: Path | None,
     key: str | None,
@@ -49,11 +49,11 @@ def proof(
     """
     from bank.board.map.client import check, fetch, read_coin_id, read_trust, write_file
 
-    coin_id = read_coin_id(coin)
+    coin = read_coin_id(coin_id)
     trust = read_trust(key, policy, bank_key) if key or policy or bank_key else None
-    data = fetch(url, coin_id)
-    shown = check(data, trust, url, coin_id) if trust else None
-    out = out or Path(f"{coin_id.hex()[:16]}.proof")
+    data = fetch(url, coin)
+    shown = check(data, trust, url, coin) if trust else None
+    out = out or Path(f"{coin.hex()[:16]}.proof")
     write_file(out, data)
     if as_json:
         click.echo(json.dumps({"file": str(out), "shown": shown and _view(shown)}, indent=2))
