@@ -1,16 +1,21 @@
 """The log, verified over HTTP by code that isn't ours: Go's own tlog and note packages."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from bank.board.feed import Batch
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.folder import TileFolder
+from bank.board.log.note import Note, VerifierKey
 from bank.board.log.tiles import Edge
+from bank.formats.entry import AccountEntry
 from mixmint.keys import SigningKey
+from tests.integration.board.conftest import KEY as BOARD_KEY
+from tests.integration.board.conftest import BoardProcess, Clients
 from tests.integration.board.go_verifier import NoGo, Verifier, build
 from tests.unit.bank.board.log.logs import KEY, LOG, ORIGIN, flip, grow, published
 from tests.vectors.make_log import chain
@@ -132,3 +137,30 @@ async def test_a_forked_and_a_shrunk_log_are_found(verifier: Verifier, tmp_path:
     assert "growth from 300 to 500 entries" in await refused(verifier, url, old)
     published(tmp_path, 200)
     assert "the log shrank from 300 to 200 entries" in await refused(verifier, url, old)
+
+
+async def test_go_verifies_a_live_board(
+    verifier: Verifier, make_board: Callable[..., BoardProcess], clients: Clients, tmp_path: Path
+) -> None:
+    """Over HTTP, while rounds close: whatever checkpoint it finds, and growth from the one before."""
+    board = make_board(round_ms=20, round_entries=300)
+    board.start()
+    key = VerifierKey(board.url.removeprefix("http://"), BOARD_KEY.public).text()
+    feed, old, number = clients.feed(board), [], 1
+    for count in (1, 3, 150, 700):
+        groups = [[AccountEntry(each.to_bytes(32)).encode()] for each in range(number, number + count)]
+        receipt = await feed.feed(Batch(number, groups))
+        number = receipt.next_group
+        await clients.until_round(board, receipt.round)
+        verdict = await verifier.run(board.url, key, *old)
+        assert (verdict.code, verdict.complaint) == (0, "")
+        old = [tmp_path / "seen"]
+        old[0].write_bytes(verdict.checkpoint)
+    assert Checkpoint.parse(Note.decode(verdict.checkpoint).text).size > 854
+    board.stop()
+    # What was damaged while it stood still is noticed by whoever verifies it, if not at its start.
+    flip(board.folder / "log" / "tile/0/000", at=320)
+    board.start()
+    damaged = await verifier.run(board.url, key, *old)
+    assert damaged.code == 1
+    assert re.search(r"inconsistent tile|is not what the", damaged.complaint)
