@@ -80,7 +80,7 @@ def build_app(
     )
     identity = Identity(settings.name, publisher.log, policy, bank_key)
     pages = Pages(board, identity, lambda: publisher.recent)
-    files = LogFiles(folder, lambda: store.newest.size)
+    files = LogFiles(folder)
     endpoints = [*Api(board).endpoints(), *files.endpoints(), *pages.endpoints()]
     endpoints.append(_description(endpoints))
     app = web.Application(middlewares=[_refusals(board, pages)], client_max_size=MOST_FEED_BYTES)

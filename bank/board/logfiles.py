@@ -16,7 +16,7 @@ from bank.board.api import ASK_AGAIN, NEVER_CHANGES, answer_cached
 from bank.board.endpoints import Endpoint, Parameter
 from bank.board.log.folder import TileFolder
 from bank.board.log.source import CHECKPOINT
-from bank.board.log.tiles import ENTRIES, HEIGHT, WIDTH, Tile
+from bank.board.log.tiles import ENTRIES, Tile
 from mixmint.errors import Unavailable
 
 AT_ONCE = 64
@@ -30,11 +30,13 @@ PATH = Parameter(
 
 
 class LogFiles:
-    """The handlers. ``size``: the log's published size, above which nothing is shown."""
+    """
+    The handlers. Like any web server's, they show what is there: a round's tiles a moment before the
+    checkpoint that makes them count.
+    """
 
-    def __init__(self, folder: TileFolder, size: Callable[[], int]) -> None:
+    def __init__(self, folder: TileFolder) -> None:
         self._folder = folder
-        self._size = size
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         # Its own threads: a flood of readers must not keep rounds from being written.
@@ -72,7 +74,7 @@ class LogFiles:
 
     async def tile(self, request: web.Request) -> web.StreamResponse:
         tile = Tile.parse("tile/" + request.match_info["path"])
-        if tile is None or not is_within(tile, self._size()):
+        if tile is None:
             raise web.HTTPNotFound
         if self._waiting >= MOST_WAITING:
             raise Unavailable("too many ask at once; try again in a moment")
@@ -107,11 +109,6 @@ class LogFiles:
 
     async def _read(self, work: Callable[[], bytes | None]) -> bytes | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def is_within(tile: Tile, size: int) -> bool:
-    """Whether a log of ``size`` leaves has the whole tile: files of a later size may be there already."""
-    return WIDTH * tile.index + tile.width <= size >> HEIGHT * max(tile.level, 0)
 
 
 def takes_gzip(request: web.Request) -> bool:

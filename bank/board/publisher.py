@@ -115,11 +115,14 @@ class Publisher:
             await self.cosigners.check_start(note, head.closed.size)
             await self._store.load(head.closed)
             shown = await asyncio.to_thread(self._folder.checkpoint)
+            if shown is None:
+                # So that readers can tell an empty board from one that is away.
+                await asyncio.to_thread(self._folder.publish, self._signed(GENESIS))
         except BaseException:
             await self._store.close()
             raise
         self._store.publish(published)
-        if shown is not None:
+        if shown is not None and published.number:
             self.recent.appendleft((published.number, shown))
         return max(full, head.closed.number)
 

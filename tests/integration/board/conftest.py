@@ -57,12 +57,12 @@ class BoardProcess:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        return (self.folder / "output").read_text()
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         config = self.folder / "board.toml"
-        with (self.folder / "log").open("ab") as log:
+        with (self.folder / "output").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mixmint", "board", "run", "--config", str(config)],
                 stdin=subprocess.DEVNULL,

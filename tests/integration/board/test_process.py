@@ -78,7 +78,7 @@ async def test_down_time_costs_one_round(make_board, clients) -> None:
     board.start()
     await clients.until_round(board, 1)
     board.kill()
-    before = json.loads(_sql(board.folder / "board.db", "SELECT max(round) FROM rounds"))
+    before = json.loads(_sql(board.folder / "board.db", "SELECT round FROM head"))
     await asyncio.sleep(1.0)
     board.start()
     head = await clients.reader(board).head()
@@ -115,7 +115,7 @@ async def test_health_and_metrics_are_on_the_operations_port_only(make_board, cl
     operations = f"http://127.0.0.1:{board.operations_port}"
     async with clients.session.get(operations + "/healthz") as response:
         health = await response.json()
-        assert (response.status, health["status"], health["entries"]) == (200, "ok", 4)
+        assert (response.status, health["status"], health["leaves"] > 4) == (200, "ok", True)
     async with clients.session.get(operations + "/metrics") as response:
         metrics = await response.text()
         assert "mixmint_board_entries_total 4.0" in metrics
