@@ -233,8 +233,7 @@ async def check_growth(log: LogReader, older: Note, published: Published) -> Non
     if consistency_holds(before.size, before.root, now.size, now.root, proof):
         return
     log.forget()
-    nodes = span_nodes(Span(0, before.size))
-    frontier = Frontier(before.size, tuple([await log.node(node, now.size) for node in nodes]))
+    frontier = Frontier(before.size, tuple(await log.nodes(span_nodes(Span(0, before.size)), now.size)))
     proof = await log.consistency(before.size, now.size)
     fork = Fork(older, published.note, frontier.root(), tuple(proof))
     if fork.holds(log.log):

@@ -104,9 +104,15 @@ class LogReader:
         place = place_of(node, size)
         return place.read(await self._hashes(place))
 
+    async def nodes(self, nodes: Sequence[Node], size: int) -> list[bytes]:
+        """The hashes of some full subtrees, unverified. Raises as ``bundles``."""
+        return [await self.node(node, size) for node in nodes]
+
     async def spans(self, spans: Sequence[Span], size: int) -> list[bytes]:
         """The hashes of spans, unverified."""
-        return [fold([await self.node(node, size) for node in span_nodes(span)]) for span in spans]
+        parts = [span_nodes(span) for span in spans]
+        hashes = iter(await self.nodes([node for part in parts for node in part], size))
+        return [fold([next(hashes) for _ in part]) for part in parts]
 
     async def inclusion(self, index: int, size: int) -> list[bytes]:
         """A proof that leaf ``index`` is in the log of ``size`` leaves: for ``tree.inclusion_holds``."""
@@ -122,8 +128,7 @@ class LogReader:
 
     async def frontier(self, size: int, root: bytes) -> Frontier:
         """The frontier of the log with this size and root. Raises PeerError("tile") when its tiles lie."""
-        nodes = span_nodes(Span(0, size))
-        frontier = Frontier(size, tuple([await self.node(node, size) for node in nodes]))
+        frontier = Frontier(size, tuple(await self.nodes(span_nodes(Span(0, size)), size)))
         if frontier.root() != root:
             self.forget()
             raise PeerError("tile", "the tiles don't lead to the checkpoint's root")

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import aiohttp
 
-from bank.board.anonymous import encode_read, read_round
-from bank.board.client import BoardReader, Cursor
+from bank.board.anonymous import DistantLog
+from bank.board.client import BoardReader, Cursor, log_key
 from bank.board.feed import Batch, FeedClient
-from bank.board.rounds import check_round, unpack
-from bank.formats.entry import AccountEntry
-from bank.formats.fields import Reader
+from bank.formats.entry import AccountEntry, decode_entry
 from mixmint.keys import SigningKey
 from replyblocks.member import create_member
 from replyblocks.post import Post
@@ -30,28 +28,35 @@ def make(folder: Path) -> tuple[Network, str]:
     return network, f"http://127.0.0.1:{port}"
 
 
-async def test_a_round_read_over_the_mixes_passes_every_check(tmp_path: Path) -> None:
-    """What comes by packets is what comes by HTTP, signed by the key that the directory lists."""
+async def test_rounds_read_over_the_mixes_pass_every_check(tmp_path: Path) -> None:
+    """What comes by packets is what comes by HTTP, proved under the key that the directory lists."""
     network, url = make(tmp_path)
     try:
         await network.start()
         member = create_member(tmp_path / "member", network.network_file, "g1")
         key = member.directory.service("board").identity
         entries = [AccountEntry(bytes([n]) * 32).encode() for n in range(3)]
+        cursor = Cursor()
         async with aiohttp.ClientSession() as session:
-            receipt = await FeedClient(url, key, BANK, session).feed(Batch(1, [entries]))
+            feed = FeedClient(url, key, BANK, session)
+            receipt = await feed.feed(Batch(1, [entries]))
             async for round_ in BoardReader.at(url, key, session).follow(Cursor(), poll_s=0.05):
                 if round_.number == receipt.round:
                     break
+                cursor = round_.after
         async with Post(member) as post:
-            expires_s = int(time.time()) + 3600
-            answer = await post.ask("board", os.urandom(16), encode_read(0), expires_s, timeout_s=30)
-        reader = Reader(answer)
-        assert reader.number(1) == 1
-        newest, here = read_round(reader), read_round(reader)
-        assert newest.holds(key)
-        assert newest.number >= here.number == receipt.round
-        check_round(here, unpack(reader.rest()), key)
-        assert unpack(answer[-3 * 35 :]) == entries
+
+            async def ask(body: bytes) -> bytes:
+                conversation = os.urandom(16)
+                try:
+                    expires_s = int(time.time()) + 3600
+                    return await post.ask("board", conversation, body, expires_s, timeout_s=30)
+                finally:
+                    post.forget(conversation)
+
+            reader = BoardReader(DistantLog(ask, log_key(url, key)))
+            (found,) = await reader.rounds(cursor, most=1)
+        assert found == round_
+        assert found.entries == tuple(decode_entry(entry) for entry in entries)
     finally:
         network.kill()

@@ -48,7 +48,7 @@ class Daemon:
 
     @property
     def log(self) -> Path:
-        return self.config.parent / "log"
+        return self.config.parent / "output.log"
 
     def start(self) -> None:
         with self.log.open("ab") as log:

@@ -36,7 +36,7 @@ async def running(folder: Path) -> AsyncIterator[Network]:
 
 def read_everything(folder: Path) -> bytes:
     """All logs and databases."""
-    files = [*folder.rglob("log"), *folder.rglob("*.db*")]
+    files = [*folder.rglob("output.log"), *folder.rglob("*.db*")]
     return b"".join(path.read_bytes() for path in files)
 
 

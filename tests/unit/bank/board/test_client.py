@@ -405,7 +405,7 @@ def forked(maker: LogMaker, folder: Path, shared: int, rounds: int) -> LogMaker:
     return other
 
 
-@pytest.mark.parametrize("rounds", [5, 6, 40, 700])
+@pytest.mark.parametrize("rounds", [5, 6, 40, 200])
 @pytest.mark.parametrize("seen", [5, 2])
 async def test_a_fork_is_told_with_its_proof(maker, tmp_path: Path, rounds: int, seen: int) -> None:
     """Same size or larger, at the checkpoint or behind it: two signatures of the board convict it."""
