@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bank.board.board import Board
 from bank.board.daemon import BOARD, build_app, health
+from bank.board.log.folder import TileFolder
 from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy, load_policy
 from bank.board.metrics import BoardMetrics
@@ -79,7 +80,7 @@ def run(prepared: Prepared) -> None:
     alongside = None
 
     if prepared.directory is not None:
-        directory = prepared.directory
+        directory, folder = prepared.directory, TileFolder(settings.log_path)
 
         @asynccontextmanager
         async def alongside(board: Board) -> AsyncIterator[None]:
@@ -87,7 +88,7 @@ def run(prepared: Prepared) -> None:
             from bank.board.anonymous import answer_over_mixes
 
             async with answer_over_mixes(
-                board, directory, settings.name, prepared.endpoint_key, metrics.registry
+                board, folder, directory, settings.name, prepared.endpoint_key, metrics.registry
             ):
                 yield
 
