@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from bank.board.conviction import accusation_of
 from bank.board.fork import ForkedLog
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
 from mixmint.keys import Label, labelled_hash
@@ -93,10 +94,10 @@ class Teller:
                     for row, outward in changed.items():
                         self._hand_out(row, outward)
             except ForkedLog as error:
-                path = self.books.keep("board-fork", error.fork.encode())
+                path = self.books.keep("board-equivocation", accusation_of(error))
                 raise UserError(
-                    f"the board contradicts itself: {error.detail}. Both are kept in {path}, with the proof; "
-                    "nothing more of it is believed. Show the file to its operator, and to everyone"
+                    f"the board contradicts itself: {error.detail}. Nothing more of it is believed. {path} "
+                    "proves it to anyone: mixmint board check-accusation FILE"
                 ) from None
             except PeerError as error:
                 raise UserError(

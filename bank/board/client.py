@@ -40,7 +40,7 @@ from bank.board.retry import Patient
 from bank.formats.entry import RoundEntry, decode_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
-__all__ = ["BoardReader", "Cursor", "VerifiedRound", "check_growth", "log_key"]
+__all__ = ["BoardReader", "Cursor", "VerifiedRound", "check_growth", "log_key", "newest"]
 
 _LONGEST_PAUSE_S = 30.0
 
@@ -90,7 +90,7 @@ class BoardReader:
 
         Raises Unavailable, PeerError, MalformedMessage.
         """
-        published = await self._published()
+        published = await newest(self._log)
         size, root = published.checkpoint.size, published.checkpoint.root
         if not size:
             return Cursor(note=published.note)
@@ -113,7 +113,7 @@ class BoardReader:
         ForkedLog (the board contradicts itself, provably), PeerError or MalformedMessage (it broke the rules
         otherwise). Nothing of what it answered is returned then.
         """
-        published = await self._published()
+        published = await newest(self._log)
         checkpoint = published.checkpoint
         if after.note is not None:
             older = open_checkpoint(after.note, self._log.log)
@@ -153,19 +153,6 @@ class BoardReader:
                 cursor = round_.after
             if not rounds:
                 await asyncio.sleep(poll_s)
-
-    async def _published(self) -> Published:
-        try:
-            published = await self._log.checkpoint()
-        except PeerError as error:
-            if error.reason != "quorum":
-                raise
-            raise Unavailable(
-                f"the board's newest checkpoint isn't settled yet ({error.detail}); waiting"
-            ) from None
-        if not published.checkpoint.size and published.checkpoint.root != EMPTY_ROOT:
-            raise MalformedMessage("checkpoint")
-        return published
 
     async def _page(self, after: Cursor, published: Published, most: int) -> list[VerifiedRound]:
         size, root = published.checkpoint.size, published.checkpoint.root
@@ -215,6 +202,25 @@ class BoardReader:
         self._log.forget()
 
 
+async def newest(log: LogReader) -> Published:
+    """
+    The log's newest checkpoint, for readers who can wait.
+
+    Raises Unavailable (none yet, can't be read, too few cosignatures), PeerError, MalformedMessage.
+    """
+    try:
+        published = await log.checkpoint()
+    except PeerError as error:
+        if error.reason != "quorum":
+            raise
+        raise Unavailable(
+            f"the board's newest checkpoint isn't settled yet ({error.detail}); waiting"
+        ) from None
+    if not published.checkpoint.size and published.checkpoint.root != EMPTY_ROOT:
+        raise MalformedMessage("checkpoint")
+    return published
+
+
 async def check_growth(log: LogReader, older: Note, published: Published) -> None:
     """
     Whether the log that was published grew from the one in an older note, which the log signed.
@@ -227,7 +233,7 @@ async def check_growth(log: LogReader, older: Note, published: Published) -> Non
         raise _too_old(before.size, published)
     if now.size == before.size:
         if now.root != before.root:
-            raise ForkedLog(Fork(older, published.note, now.root), before, now)
+            raise ForkedLog(Fork(older, published.note, now.root), log.log)
         return
     proof = await log.consistency(before.size, now.size)
     if consistency_holds(before.size, before.root, now.size, now.root, proof):
@@ -237,7 +243,7 @@ async def check_growth(log: LogReader, older: Note, published: Published) -> Non
     proof = await log.consistency(before.size, now.size)
     fork = Fork(older, published.note, frontier.root(), tuple(proof))
     if fork.holds(log.log):
-        raise ForkedLog(fork, before, now)
+        raise ForkedLog(fork, log.log)
     raise PeerError("tile", "the log's hashes don't lead to its checkpoint")
 
 

@@ -7,7 +7,6 @@ Whoever knows the log's key can check it offline, without a single leaf.
 Source: docs/spec/log.md, section 1 (proofs of consistency).
 """
 
-from base64 import b64encode
 from dataclasses import dataclass
 
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
@@ -39,18 +38,15 @@ class Fork:
             older.size, self.root, newer.size, newer.root, self.proof
         )
 
-    def encode(self) -> bytes:
-        """To be kept: root and proof, a line of base64 each, an empty line, then the notes, older first."""
-        lines = [b64encode(each).decode() for each in (self.root, *self.proof)]
-        return "\n".join([*lines, "", ""]).encode() + self.older.encode() + self.newer.encode()
-
 
 class ForkedLog(PeerError):
-    """The log contradicts itself. ``fork``: the proof, to be kept."""
+    """The log contradicts itself. ``fork``: the proof, to be kept; ``log``: whose signatures are in it."""
 
-    def __init__(self, fork: Fork, older: Checkpoint, newer: Checkpoint) -> None:
+    def __init__(self, fork: Fork, log: VerifierKey) -> None:
+        older, newer = Checkpoint.parse(fork.older.text), Checkpoint.parse(fork.newer.text)
         super().__init__(
             "fork",
             f"it signed a log of {older.size} leaves, and one of {newer.size} that doesn't begin with them",
         )
         self.fork = fork
+        self.log = log

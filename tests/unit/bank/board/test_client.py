@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bank.board.accusation.file import check_file
 from bank.board.client import BoardReader, Cursor, log_key
+from bank.board.conviction import accusation_of
 from bank.board.cursor import MOST_ROUND_BYTES
 from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
@@ -423,6 +425,9 @@ async def test_a_fork_is_told_with_its_proof(maker, tmp_path: Path, rounds: int,
     assert not fork.holds(VerifierKey(ORIGIN, WITNESS.public))
     assert not Fork(fork.older, fork.newer, maker.edge.root(), fork.proof).holds(maker.verifier)
     assert not Fork(fork.newer, fork.older, fork.root, fork.proof).holds(maker.verifier) or rounds == 5
+    verdict = check_file(accusation_of(caught.value))
+    assert verdict.holds
+    assert verdict.whom.board == maker.verifier
 
 
 async def test_a_fork_that_begins_behind_the_cursor_is_told_too(maker, tmp_path: Path) -> None:
