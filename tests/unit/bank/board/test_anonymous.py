@@ -93,10 +93,10 @@ async def test_a_fork_is_told_over_the_mixes_too(maker: LogMaker, ask: Ask, tmp_
     reader = BoardReader(DistantLog(ask, maker.verifier))
     cursor = await reader.head()
     other = LogMaker(tmp_path / "other", KEY)
+    leaves: list[bytes] = []
     for number in range(300):
-        leaves = leaves_of(number + 1, BEGIN_S, 3 * number, [account(number), account(number + 1)])
-        other.edge, files = other.edge.grow(leaves)
-        other.folder.write(file for file in files if number == 299 or file.tile.full)
+        leaves += leaves_of(number + 1, BEGIN_S, len(leaves), [account(number), account(number + 1)])
+    other.append(leaves)
     other.publish()
     maker.folder, maker.edge = other.folder, other.edge
     handler = LogHandler(other.folder, lambda: other.edge.size)
