@@ -4,20 +4,24 @@ Which pages there are, and what each asks the board for. Queries are bounded, an
 Every value is escaped by the template engine; the policy header forbids whatever might slip through.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from aiohttp import web
 
 from bank.board import notable
+from bank.board.api import NEVER_CHANGES, answer_cached
 from bank.board.board import Board
 from bank.board.endpoints import Endpoint, Parameter
 from bank.board.journal import ClosedRound, read_round
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.policy import Policy
 from bank.board.pages import supply
+from bank.board.pages.accusations import accusation_view
 from bank.board.pages.checkpoints import CheckpointView, checkpoint_view
 from bank.board.pages.coins import coin_view
 from bank.board.pages.lines import line_of
@@ -32,12 +36,17 @@ from bank.formats.coin import bank_id
 from bank.formats.entry import Kind, StatementEntry, decode_entry
 from mixmint.errors import MalformedMessage
 
-ROUNDS_SHOWN = 12
+ROUNDS_SHOWN = 8
 ENTRIES_SHOWN = 200
 CHECKPOINTS_SHOWN = 8
+ACCUSATIONS_SHOWN = 20
+ACCUSATIONS_KEPT = 64
+"""Checked accusations, so that nobody can make the board check one again and again."""
 
 ROUND = Parameter("round", "a closed round's number", place="path", least=1, most=2**32 - 1)
 FROM = Parameter("from", "index of the first entry to show", default=0)
+BEFORE = Parameter("before", "accusations below this index", default=2**63 - 1)
+INDEX = Parameter("index", "an accusation's index in the log", place="path")
 COIN_TYPED = Parameter("id", "a coin id, 64 hexadecimal digits; without it the empty form", hex_bytes=32)
 
 
@@ -73,6 +82,8 @@ class Pages:
         self._recent = recent
         self._render = Renderer(identity.name)
         self._history = _History(0, [], [])
+        # A log's entry never changes, and so doesn't what a check of it comes to.
+        self._judged = lru_cache(ACCUSATIONS_KEPT)(accusation_view)
 
     def endpoints(self) -> list[Endpoint]:
         html = "text/html"
@@ -94,6 +105,29 @@ class Pages:
                 parameters=(COIN_TYPED,),
             ),
             Endpoint("/checkpoints", "The newest checkpoints, for people", self.checkpoints, media_type=html),
+            Endpoint(
+                "/accusations",
+                "Accusations, for people",
+                self.accusations,
+                media_type=html,
+                parameters=(BEFORE,),
+            ),
+            Endpoint(
+                "/accusations/{index}",
+                "One accusation, checked, for people",
+                self.accusation,
+                media_type=html,
+                parameters=(INDEX,),
+                statuses=(404,),
+            ),
+            Endpoint(
+                "/accusations/{index}/file",
+                "An accusation's file, for `mixmint board check-accusation`",
+                self.accusation_file,
+                media_type="text/plain",
+                parameters=(INDEX,),
+                statuses=(404,),
+            ),
             *static_files(),
         ]
 
@@ -203,6 +237,35 @@ class Pages:
     def _checkpoints(self, most: int) -> list[CheckpointView]:
         policy = self._identity.policy
         return [checkpoint_view(note, policy, number) for number, note in islice(self._recent(), most)]
+
+    async def accusations(self, request: web.Request) -> web.Response:
+        before = min(BEFORE.number(request), self._board.store.newest.size)
+        found = await self._board.store.read(
+            lambda connection: notable.newest(connection, Kind.ACCUSATION, before, ACCUSATIONS_SHOWN + 1)
+        )
+        placed = [await self._accusation(index) for index, _ in found[:ACCUSATIONS_SHOWN]]
+        return self._render.answer(
+            request,
+            "accusations.html",
+            lines=[accusation_view(one.index, one.round, one.entry[1:], judge=False) for one in placed],
+            more=placed[-1].index if len(found) > len(placed) else None,
+        )
+
+    async def accusation(self, request: web.Request) -> web.Response:
+        placed = await self._accusation(INDEX.number(request))
+        line = await asyncio.to_thread(self._judged, placed.index, placed.round, placed.entry[1:])
+        return self._render.answer(request, "accusation.html", line=line)
+
+    async def accusation_file(self, request: web.Request) -> web.Response:
+        placed = await self._accusation(INDEX.number(request))
+        return answer_cached(request, placed.entry[1:], "text/plain", NEVER_CHANGES)
+
+    async def _accusation(self, index: int) -> Placed:
+        """Raises HTTPNotFound when there is no accusation at this index."""
+        found = await self._board.store.entries(index, 1)
+        if not found or found[0].entry[0] != Kind.ACCUSATION:
+            raise web.HTTPNotFound
+        return found[0]
 
     def error(self, request: web.Request, status: int, message: str) -> web.Response:
         """The page for anything that went wrong."""

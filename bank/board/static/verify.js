@@ -190,12 +190,14 @@ async function start(view) {
 
 for (const view of document.querySelectorAll("[data-verify]")) {
   const button = view.querySelector("button");
+  const verdict = view.querySelector(".verdict");
+  verdict.textContent = "";
   if (globalThis.crypto?.subtle) {
     button.disabled = false;
     button.addEventListener("click", () => start(view));
   } else {
     // Browsers give pages their cryptography only where nobody on the way can change the page.
-    view.querySelector(".verdict").textContent =
+    verdict.textContent =
       "Your browser offers its cryptography only to pages that come over https. Nothing can be checked here.";
   }
 }

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 
 import pytest
 
+from bank.board.accusation.books import CertifiedTwice
+from bank.board.accusation.file import encode_accusation
 from bank.board.feed import Batch
 from bank.board.log.note import KeyKind, VerifierKey
 from bank.board.log.policy import Policy, Witness
+from bank.formats.answer import CertifiedBefore
+from bank.formats.coin import bank_id
 from bank.formats.entry import (
     AccountEntry,
+    AccusationEntry,
     ClaimEntry,
     MapEntry,
     PostedEntry,
@@ -255,3 +260,60 @@ async def test_a_page_that_hasn_t_changed_isn_t_sent_again(start_board) -> None:
         _, headers, body = await get(board, path)
         assert body
         assert (await get(board, path, **{"If-None-Match": headers["ETag"]}))[::2] == (304, "")
+
+
+def accusation(mint, *exponents: int) -> bytes:
+    """The file that accuses the bank of certifying coin 1 with these two values."""
+    one, other = (
+        CertifiedBefore(mint.coin(1), exponent, 1, mint.certified(1, exponent)[38:]) for exponent in exponents
+    )
+    return encode_accusation(CertifiedTwice(mint.bank.public, one, other))
+
+
+async def test_accusations_are_listed_checked_and_handed_out(start_board, mint) -> None:
+    """Kind, accused, sentence, and what a check comes to; the file as it is."""
+    board = await start_board()
+    file, false = accusation(mint, 2, 3), accusation(mint, 3, 3)
+    for each in (file, false, b"<i>nonsense"):
+        await board.board.submit([AccusationEntry(each).encode()])
+        await board.close_round()
+    _, _, page = await get(board, "/accusations")
+    assert page.index('"/accusations/4"') < page.index('"/accusations/2"') < page.index('"/accusations/0"')
+    assert f"the bank {bank_id(mint.bank.public).hex()[:16]}…" in page
+    _, _, page = await get(board, "/accusations/0")
+    assert "<h1>Certified twice</h1>" in page
+    assert "with 4 units in epoch 1, and with 8 units in epoch 1." in page
+    assert "It holds:" in page
+    assert mint.bank.public.hex() in page
+    assert "mixmint board check-accusation certified-twice-0.accusation" in page
+    _, headers, body = await get(board, "/accusations/0/file")
+    assert body.encode() == file
+    assert headers["Content-Type"].startswith("text/plain")
+    assert "immutable" in headers["Cache-Control"]
+    assert "It doesn't hold" in (await get(board, "/accusations/2"))[2]
+    _, _, page = await get(board, "/accusations/4")
+    assert "be read</h1>" in page
+    assert "<i>" not in page
+
+
+async def test_accusations_are_listed_in_pieces(start_board) -> None:
+    """However many there are; and a board without any says so."""
+    board = await start_board()
+    assert "Nobody has put one here" in (await get(board, "/accusations"))[2]
+    await board.board.submit([AccusationEntry(bytes([65 + at])).encode() for at in range(25)])
+    await board.close_round()
+    _, _, page = await get(board, "/accusations")
+    assert page.count("<td>An accusation that") == 20
+    assert 'href="?before=5"' in page
+    _, _, page = await get(board, "/accusations?before=5")
+    assert '"/accusations/0"' in page
+    assert "?before=" not in page
+
+
+@pytest.mark.parametrize("path", [f"/accusations/{path}" for path in ("0", "1", "9", "9/file")])
+async def test_what_is_no_accusation_isn_t_shown_as_one(start_board, mint, path: str) -> None:
+    """Other entries, marks, and what isn't there."""
+    board = await start_board()
+    await board.feed.feed(Batch(1, [[mint.certified(1)]]))
+    await board.close_round()
+    assert (await get(board, path))[0] == 404
