@@ -80,5 +80,10 @@ def http_url(host: str, port: int) -> str:
 
 
 def network_beside(folder: Path, network: Path | None) -> str:
-    """The network file as the settings name it: relative, so that a whole network's folder can be moved."""
-    return os.path.relpath((network or folder.resolve().parent / "network.toml").resolve(), folder.resolve())
+    """The network file as the settings name it."""
+    return path_from(folder, network or folder.resolve().parent / "network.toml")
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """A path as settings in ``folder`` name it: relative, so that a whole network's folder can be moved."""
+    return os.path.relpath(path.resolve(), folder.resolve())

@@ -1,4 +1,4 @@
-"""The operator's commands: ``mixmint board init`` and ``mixmint board run``."""
+"""The operator's commands: ``mixmint board init``, ``run``, ``key``."""
 
 from pathlib import Path
 
@@ -25,6 +25,10 @@ def board() -> None:
 @click.option("--listen-host", help="Address to listen on.  [default: the same as --host]")
 @click.option("--url", help="How the directory names the page, behind a proxy.  [default: http://HOST:PORT]")
 @click.option("--round-ms", default=10_000, show_default=True, help="A round closes at least this often.")
+@click.option("--policy", type=_PATH, help="The policy file: which witnesses are asked.  [default: none]")
+@click.option(
+    "--map-rounds", default=360, show_default=True, help="Rounds between two roots of the map of coins."
+)
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
 @click.option(
     "--bank", default="bank", show_default=True, help="Whose feed is taken: a name in the directory."
@@ -40,6 +44,8 @@ def init_board(
     listen_host: str | None,
     url: str | None,
     round_ms: int,
+    policy: Path | None,
+    map_rounds: int,
     network: Path | None,
     bank: str,
     bank_key: str | None,
@@ -52,7 +58,7 @@ def init_board(
       mixmint board init board --gateway g1 --host board.example.org --port 8080 --operations-port 9080
     """
     from bank.board.init import create_board
-    from replyblocks.init import http_url, network_beside
+    from replyblocks.init import http_url, network_beside, path_from
 
     settings: dict[str, str | int] = {
         "name": name,
@@ -63,10 +69,32 @@ def init_board(
         "port": port,
         "operations_port": operations_port,
         "round_ms": round_ms,
+        "map_rounds": map_rounds,
+        **({"policy_path": path_from(folder, policy)} if policy else {}),
     }
     descriptor = create_board(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"{folder} is ready. Hand {descriptor} to the directory's authorities; then:")
     click.echo(f"  mixmint board run --config {folder / 'board.toml'}")
+
+
+@board.command("key")
+@click.option("--config", required=True, type=_PATH, help="The settings file, board.toml.")
+def show_key(config: Path) -> None:
+    """
+    Print the verifier key of the board's log, which is public: for witnesses and policies.
+
+    \b
+    Example:
+      mixmint board key --config board/board.toml
+    """
+    from bank.board.log.note import VerifierKey
+    from bank.board.settings import BoardSettings
+    from mixmint.keys import SEED_BYTES, SigningKey, read_secret
+    from mixmint.settings import load
+
+    settings = load(config, BoardSettings)
+    key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
+    click.echo(VerifierKey(settings.log_origin, key.public).text())
 
 
 @board.command("run")

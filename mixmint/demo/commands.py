@@ -13,10 +13,10 @@ def network() -> None:
 @network.command("init")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--tick-ms", default=250, show_default=True, help="Milliseconds between a node's frames.")
-@click.option("--round-ms", default=1000, show_default=True, help="Milliseconds between the board's rounds.")
+@click.option("--round-ms", default=200, show_default=True, help="Milliseconds between the board's rounds.")
 def init_network_folder(folder: Path, tick_ms: int, round_ms: int) -> None:
     """
-    Make two gateways, three mixes, a bank, a board and an echo service, ready to start by hand.
+    Make two gateways, three mixes, a bank, a board, a witness and an echo service, ready to start by hand.
 
     \b
     Example:

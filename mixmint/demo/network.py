@@ -1,9 +1,9 @@
 """
 ``mixmint network init``: the folder of a small network, made by the very commands that operators use.
 
-Two gateways, three mixes, a bank, a board and an echo service. Each daemon has a folder of its own with its
-settings and keys; the network's folder has the signed directory and ``network.toml``, which is all that a
-member needs.
+Two gateways, three mixes, a bank, a board, a witness and an echo service. Each daemon has a folder of its own
+with its settings and keys; the network's folder has the signed directory, ``network.toml`` and ``policy``:
+all that a member needs.
 """
 
 import json
@@ -22,6 +22,7 @@ from mixmint.errors import UserError
 
 MIXES = ("m1", "m2", "m3")
 GATEWAYS = ("g1", "g2")
+WITNESS = "w1"
 HOST = "127.0.0.1"
 
 
@@ -31,8 +32,10 @@ class Pace:
 
     tick_ms: int = 250
     """Each link sends one frame per tick. 0: at once, for measuring only."""
-    round_ms: int = 1000
+    round_ms: int = 200
     """The board closes a round at least this often."""
+    map_rounds: int = 25
+    """The board logs the root of the map of coins at most so often."""
     pool_minimum: int = 8
     cover_packets: int = 8
 
@@ -46,8 +49,8 @@ def init_network(folder: Path, pace: Pace) -> list[DaemonSpec]:
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; choose another folder, or remove it first")
     folder.mkdir(parents=True, exist_ok=True)
-    with free_ports(2 * len(MIXES) + 3 * len(GATEWAYS) + 5) as ports:
-        specs = [*_init_nodes(folder, iter(ports[:-5])), *_init_services(folder, pace, iter(ports[-5:]))]
+    with free_ports(2 * len(MIXES) + 3 * len(GATEWAYS) + 7) as ports:
+        specs = [*_init_nodes(folder, iter(ports[:-7])), *_init_services(folder, pace, iter(ports[-7:]))]
     _build_directory(folder, pace, specs)
     daemons = [{**asdict(spec), "settings": str(spec.settings.relative_to(folder))} for spec in specs]
     (folder / "daemons.json").write_text(json.dumps(daemons, indent=2) + "\n")
@@ -100,8 +103,10 @@ def _init_services(folder: Path, pace: Pace, ports: Iterator[int]) -> Iterator[D
     run_command(
         *("board", "init", folder / "board", "--name", "board", "--gateway", "g2", "--host", HOST),
         *("--port", port, "--operations-port", operations, "--round-ms", pace.round_ms),
+        *("--map-rounds", pace.map_rounds, "--policy", folder / "policy"),
     )
     yield DaemonSpec("board", "board", folder / "board" / "board.toml", operations)
+    yield _init_witness(folder, f"http://{HOST}:{port}", next(ports), next(ports))
     port, operations = next(ports), next(ports)
     run_command(
         *("bank", "init", folder / "bank", "--name", "bank", "--gateway", "g1", "--host", HOST),
@@ -116,6 +121,25 @@ def _init_services(folder: Path, pace: Pace, ports: Iterator[int]) -> Iterator[D
     yield DaemonSpec("echo", "echo", folder / "echo" / "echo.toml", operations)
 
 
+def _init_witness(folder: Path, board_url: str, port: int, operations: int) -> DaemonSpec:
+    """The witness, and the policy that demands its cosignature: the board's, and that of all wallets here."""
+    log = run_command("board", "key", "--config", folder / "board" / "board.toml")
+    settings = folder / WITNESS / "witness.toml"
+    run_command(
+        *("witness", "init", folder / WITNESS, "--name", WITNESS, "--host", HOST, "--log", log),
+        *("--port", port, "--operations-port", operations),
+    )
+    key = run_command("witness", "key", "--config", settings)
+    policy = (
+        "# What counts as settled here: rounds of this log that this witness has cosigned.\n"
+        f"log {log} {board_url}\n"
+        f"witness {WITNESS} {key} http://{HOST}:{port}\n"
+        f"quorum {WITNESS}\n"
+    )
+    (folder / "policy").write_text(policy)
+    return DaemonSpec(WITNESS, "witness", settings, operations)
+
+
 def _build_directory(folder: Path, pace: Pace, specs: list[DaemonSpec]) -> None:
     run_command("directory", "authority", folder / "authority.key")
     run_command(
@@ -124,14 +148,17 @@ def _build_directory(folder: Path, pace: Pace, specs: list[DaemonSpec]) -> None:
         *("--tick-ms", pace.tick_ms, "--pool-minimum", pace.pool_minimum),
         *("--cover-packets", pace.cover_packets),
         *(["--unsafe-send-at-once"] if pace.tick_ms == 0 else []),
-        *(folder / spec.name / "descriptor" for spec in specs),
+        # A witness is in policies, not in the directory.
+        *(folder / spec.name / "descriptor" for spec in specs if spec.group != "witness"),
     )
 
 
-def run_command(*words: str | int | Path) -> None:
-    """Run one ``mixmint`` command in this process, without its output."""
+def run_command(*words: str | int | Path) -> str:
+    """Run one ``mixmint`` command in this process; what it says."""
+    said = StringIO()
     try:
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(said):
             mixmint.main([str(word) for word in words], standalone_mode=False)
     except click.ClickException as error:
         raise UserError(f"mixmint {words[0]} {words[1]}: {error.format_message()}") from None
+    return said.getvalue().strip()

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bank.board.log.note import MOST_NOTE_BYTES, Note, VerifierKey
+from bank.board.log.policy import load_policy
 from bank.board.witness.core import MOST_REQUEST_BYTES
 from bank.board.witness.daemon import read_logs
 from bank.board.witness.settings import WitnessSettings
@@ -183,6 +184,18 @@ def test_only_verifier_keys_of_logs_are_watched() -> None:
     for wrong, why in ((LOG.text()[:-1], "no verifier key"), (WITNESS.text(), "a witness's key")):
         with pytest.raises(UserError, match=why):
             read_logs([wrong])
+
+
+def test_the_example_policy_is_one_of_two_of_three() -> None:
+    """And its first witness is the one of the example settings, which watch its log."""
+    policy = load_policy(ROOT / "configs" / "example" / "policy")
+    settings = load(ROOT / "configs" / "example" / "witness.toml", WitnessSettings)
+    assert policy.log is not None
+    assert settings.logs == (policy.log.text(),)
+    assert policy.witnesses[0].key.name == settings.name
+    assert policy.is_met(["w1", "w3"])
+    assert not policy.is_met(["w2"])
+    assert all(witness.url for witness in policy.witnesses)
 
 
 def test_the_example_settings_name_every_setting_with_its_default() -> None:
