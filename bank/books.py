@@ -220,10 +220,15 @@ class SqliteBook:
         """Every account: key, sequence, balance in units."""
         return self._execute("SELECT key, sequence, balance FROM account ORDER BY key").fetchall()
 
-    def tallies(self) -> list[Row]:
-        """Everything that was counted so far, but within this transaction; by exponent and epoch."""
+    def tallies(self, *, only_changed: bool = False) -> list[Row]:
+        """
+        Everything that was counted so far, but within this transaction; by exponent and epoch. Or only those
+        that changed since the newest statement.
+        """
         rows = self._execute(
             "SELECT exponent, epoch, withdrawn, exchanged, spent, deposited, replaced FROM tally"
+            " WHERE changed >= ?",
+            (only_changed,),
         )
         return [Row(exponent, epoch, Tally(*counts)) for exponent, epoch, *counts in rows]
 

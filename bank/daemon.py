@@ -1,7 +1,8 @@
 """
 The bank's daemon: settings and keys in, tasks and listeners up, everything down in order.
 
-    feeder        the outbox to the board, the board's clock back
+    feeder        the outbox to the board, the board's clock back; statements when they are due
+    confirmer     the board's log, read back and compared
     service host  requests over the mixes
     HTTP          requests directly, into the same batches
 """
@@ -20,13 +21,17 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from bank.board.client import BoardReader
 from bank.board.feed import FeedClient
+from bank.confirmer import Confirmer
+from bank.feeder import Feeder
 from bank.formats.coin import bank_id
 from bank.formats.entry import make_key_entry
 from bank.ledger import Signer
-from bank.outbox import BoardClock, Feeder
+from bank.outbox import BoardClock
 from bank.service import Bank
 from bank.settings import BankSettings
+from bank.statements import Statements
 from bank.store import Store, open_books
 from bank.web import build_app as build_web_app
 from mix.directory import Directory, load_network
@@ -108,6 +113,7 @@ class BankDaemon:
         self._bank = Bank(
             self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
         )
+        self._confirmer: Confirmer | None = None
         self.failure: BaseException | None = None
 
     def build_app(self) -> web.Application:
@@ -120,6 +126,13 @@ class BankDaemon:
         """For /healthz."""
         if not self._clock.is_right:
             return {"status": "no board", "newest_closed": self._clock.closed}
+        if self._confirmer is not None and self._confirmer.complaint is not None:
+            # It goes on serving all the same; a human must look.
+            return {
+                "status": "board differs",
+                "difference": self._confirmer.complaint,
+                "newest_closed": self._clock.closed,
+            }
         return {"newest_closed": self._clock.closed}
 
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
@@ -129,12 +142,20 @@ class BankDaemon:
         owner = mailbox_owner(parts.endpoint_key)
         try:
             async with aiohttp.ClientSession() as session, GatewayClient(gateway, owner) as link:
+                confirmer = self._confirmer = Confirmer(
+                    self._store,
+                    BoardReader.at(board.url, board.identity, session),
+                    pause_s=settings.confirm_pause_ms / 1000,
+                    registry=self.registry,
+                )
                 feeder = Feeder(
                     self._store,
                     FeedClient(board.url, board.identity, parts.key, session),
                     make_key_entry(parts.key, self._signer.bank).encode(),
                     self._clock,
                     pause_s=settings.feed_pause_ms / 1000,
+                    statements=Statements(self._signer, settings.statement_rounds),
+                    confirmer=confirmer,
                     registry=self.registry,
                 )
                 host = ServiceHost(
@@ -145,7 +166,8 @@ class BankDaemon:
                     self._bank,
                     registry=self.registry,
                 )
-                tasks = [self._start(work) for work in (feeder.run(), self._bank.failed(), host.run())]
+                works = (feeder.run(), confirmer.run(), self._bank.failed(), host.run())
+                tasks = [self._start(work) for work in works]
                 yield
                 # The feeder outlives the requests in hand, so what they made is fed if the board is quick.
                 for task in reversed(tasks):

@@ -1,26 +1,26 @@
 """
-The outbox: what the board must still be given, in order and exactly once; and the clock that comes back.
+The outbox: what the board must still be given or show, in order and exactly once; and the board's clock.
 
-Groups enter the outbox in the transaction that makes them true, numbered without gaps. The feeder posts them
-from the oldest on; the board's receipt says which number it waits for, and only then are rows deleted. So a
-crash at any point, on either side, repeats a feed or a deletion, never a group.
+Groups enter the outbox in the transaction that makes them true, numbered without gaps. The feeder
+(bank/feeder.py) posts them; the board's receipt says which number it waits for. They stay until the bank has
+read them on the board (bank/confirmer.py), so a board that lost its newest state can be fed again. So a crash
+at any point, on either side, repeats a feed, never a group.
 """
 
-import asyncio
 import logging
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
-from bank.board.feed import Batch, FeedReceipt
+from bank.board.client import Cursor
+from bank.board.feed import UNKNOWN, Batch, FeedReceipt
 from bank.formats.entry import AccountEntry
 from bank.ledger import Moment
 from bank.ledger.terms import Terms
-from bank.store import SqliteBook, Store
-from mixmint.errors import FatalError, PeerError, Unavailable, UserError
+from bank.store import SqliteBook
+from mixmint.errors import FatalError, Unavailable
 
 MOST_READ_BYTES = 3 << 18
 """Of outbox rows in one feed; a row is at most a third of this, and a feed 1 MiB."""
@@ -69,11 +69,13 @@ class BoardClock:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What the store says of its feed: oldest group still in the outbox, next number, newest round seen."""
+    """
+    What the books say of their groups: those before ``confirmed`` were read on the board, those before
+    ``next_group`` were made.
+    """
 
-    oldest: int
+    confirmed: int
     next_group: int
-    newest_closed: int
 
 
 def newest_closed(book: SqliteBook) -> int:
@@ -84,9 +86,14 @@ def newest_closed(book: SqliteBook) -> int:
 
 def own_state(book: SqliteBook) -> Own:
     """Read at the beginning of a transaction."""
-    next_group, closed = book.connection.execute("SELECT next_group, newest_closed FROM state").fetchone()
-    (oldest,) = book.connection.execute("SELECT min(first) FROM outbox").fetchone()
-    return Own(next_group if oldest is None else oldest, next_group, closed)
+    row = book.connection.execute("SELECT confirmed_group, next_group FROM state").fetchone()
+    return Own(*row)
+
+
+def read_cursor(connection: sqlite3.Connection) -> Cursor:
+    """How far the board was read."""
+    (cursor,) = connection.execute("SELECT cursor FROM state").fetchone()
+    return Cursor.decode(cursor) if cursor else Cursor()
 
 
 def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
@@ -109,12 +116,20 @@ def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
 
 
 def next_batch(book: SqliteBook, wanted: int) -> Batch:
-    """The groups from number ``wanted`` on, as many as one feed carries; none when there are none."""
+    """
+    The groups from number ``wanted`` on, as many as one feed carries; none when there are none.
+
+    Raises FatalError when the outbox begins later: what follows would go by wrong numbers.
+    """
     found: list[Sequence[bytes]] = []
     size = 0
     for first, batch in book.connection.execute(
-        "SELECT first, batch FROM outbox WHERE next > ? ORDER BY first", (wanted,)
+        "SELECT first, batch FROM outbox WHERE next > ?1 AND first >="
+        " coalesce((SELECT max(first) FROM outbox WHERE first <= ?1), 0) ORDER BY first",
+        (wanted,),
     ):
+        if not found and first > wanted:
+            raise FatalError(f"group {wanted} is missing in the outbox; restore or recover the store")
         size += len(batch)
         if found and size > MOST_READ_BYTES:
             break
@@ -122,25 +137,30 @@ def next_batch(book: SqliteBook, wanted: int) -> Batch:
     return Batch.fill(wanted, found)
 
 
-def record(book: SqliteBook, receipt: FeedReceipt) -> None:
+def groups_from(connection: sqlite3.Connection, group: int) -> Generator[Sequence[bytes]]:
+    """The groups from this number on, read as they are taken. Close it when done."""
+    rows = connection.execute("SELECT first, batch FROM outbox WHERE next > ? ORDER BY first", (group,))
+    with closing(rows):
+        for first, batch in rows:
+            yield from Batch.decode(batch).groups[max(0, group - first) :]
+
+
+def record(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
     """
-    Take over a receipt: forget what the board has, and erase what ties inputs to outputs once it is settled.
+    Take over the receipt for a batch: keep it until the board shows the groups, and let lapse what lapsed.
+
+    Raises FatalError when the board's clock went back.
     """
     execute = book.connection.execute
-    fed_group, fed_round, newest = execute("SELECT fed_group, fed_round, newest_closed FROM state").fetchone()
+    (newest,) = execute("SELECT newest_closed FROM state").fetchone()
     closed = receipt.newest_closed
     if closed < newest:
         raise FatalError(
             f"the board is back at round {closed}, and was at {newest}: it was restored from an older state; "
             "restore its newest one before this bank goes on"
         )
-    execute("DELETE FROM outbox WHERE next <= ?", (receipt.next_group,))
-    if fed_round <= closed:
-        execute(
-            "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (fed_group,)
-        )
-        if (fed_group, fed_round) != (receipt.next_group, receipt.round):
-            execute("UPDATE state SET fed_group = ?, fed_round = ?", (receipt.next_group, receipt.round))
+    if receipt.next_group != UNKNOWN:
+        _keep(book, batch, receipt)
     if closed > newest:
         execute("UPDATE state SET newest_closed = ?", (closed,))
         execute("DELETE FROM held_coin WHERE to_round <= ?", (closed,))
@@ -150,88 +170,36 @@ def record(book: SqliteBook, receipt: FeedReceipt) -> None:
         )
 
 
-class Board(Protocol):
-    """The board, as the feeder sees it; in production ``bank.board.feed.FeedClient``."""
+def _keep(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
+    (known,) = book.connection.execute(
+        "SELECT max(confirmed_group, coalesce((SELECT max(next_group) FROM receipt), 0)) FROM state"
+    ).fetchone()
+    if receipt.next_group > known:
+        row = (receipt.next_group, batch.first, len(batch.groups), receipt.round, receipt.newest_closed)
+        book.connection.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?)", (*row, receipt.signature))
+    elif receipt.next_group < known:
+        forget_receipts(book, receipt.next_group)
 
-    async def feed(self, batch: Batch) -> FeedReceipt:
-        """Raises Unavailable, PeerError."""
 
-
-class Feeder:
-    """One task that keeps the board fed and the clock right."""
-
-    def __init__(
-        self,
-        store: Store,
-        board: Board,
-        key_entry: bytes,
-        clock: BoardClock,
-        *,
-        pause_s: float,
-        registry: CollectorRegistry | None = None,
-    ) -> None:
-        self._store = store
-        self._board = board
-        self._key_entry = key_entry
-        self._clock = clock
-        self._pause_s = pause_s
-        self._wanted = 0
-        registry = registry or CollectorRegistry()
-        self.fed = Counter("mixmint_bank_fed_groups", "Groups that the board took.", registry=registry)
-        self.failures = Counter(
-            "mixmint_bank_feed_failures", "Feeds that failed, by reason.", ["reason"], registry=registry
-        )
-        self.waiting = Gauge(
-            "mixmint_bank_outbox_groups", "Groups that the board hasn't taken yet.", registry=registry
+def forget_receipts(book: SqliteBook, wanted: int) -> None:
+    """
+    The board waits for a group that it had signed for: it lost its newest state, and is fed again. Its word
+    was broken, but nobody is harmed by it whose entries come late.
+    """
+    lost = book.connection.execute("DELETE FROM receipt WHERE next_group > ?", (wanted,)).rowcount
+    if lost:
+        _log.warning(
+            "the board lost groups from %d on, which it had signed for %d times; feeding again", wanted, lost
         )
 
-    async def run(self) -> None:
-        """
-        Feed until cancelled; at least one feed every ``pause_s`` seconds, for the clock.
 
-        Raises FatalError when store and board contradict each other.
-        """
-        silent = False
-        while True:
-            try:
-                await self.step()
-                if silent:
-                    _log.info("the board takes groups again")
-                silent = False
-            except (Unavailable, PeerError, UserError) as error:
-                self.failures.labels(error.reason if isinstance(error, PeerError) else "unavailable").inc()
-                if not silent:
-                    _log.warning("%s; groups wait in the outbox", error)
-                silent = True
-            await asyncio.sleep(self._pause_s)
-
-    async def step(self) -> None:
-        """One feed: at first an empty one, which only asks where the board is."""
-        if self._wanted:
-            await self._store.run(lambda book: publish_pending(book, self._key_entry))
-        own, batch = await self._store.run(self._read)
-        receipt = await self._board.feed(batch)
-        _check(own, receipt)
-        await self._store.run(lambda book: record(book, receipt))
-        self.fed.inc(max(0, receipt.next_group - max(self._wanted, own.oldest)))
-        self.waiting.set(own.next_group - receipt.next_group)
-        self._wanted = receipt.next_group
-        self._clock.heard(receipt.newest_closed)
-
-    def _read(self, book: SqliteBook) -> tuple[Own, Batch]:
-        own = own_state(book)
-        return own, next_batch(book, self._wanted) if self._wanted else Batch(own.oldest, ())
-
-
-def _check(own: Own, receipt: FeedReceipt) -> None:
-    if receipt.next_group > own.next_group:
-        raise FatalError(
-            f"the board has groups up to {receipt.next_group - 1}, this store made only "
-            f"{own.next_group - 1}: it was restored from a backup, and would sign against its own word. "
-            "Restore the newest copy of the store, or rebuild the bank from the board"
-        )
-    if receipt.next_group < own.oldest:
-        raise FatalError(
-            f"the board waits for group {receipt.next_group}, which this bank has fed and forgotten: the "
-            "board was restored from a backup, or is another one. Restore the board's newest state"
-        )
+def begin_after_log(book: SqliteBook, newest_closed: int) -> int | None:
+    """
+    Where to go on with a board that doesn't know: after the groups that its log shows. None until the log was
+    read up to its newest round.
+    """
+    if read_cursor(book.connection).round < newest_closed:
+        return None
+    confirmed = own_state(book).confirmed
+    forget_receipts(book, confirmed)
+    return confirmed

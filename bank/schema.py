@@ -73,8 +73,25 @@ SCHEMA = (
     CREATE TABLE outbox (
         first INTEGER PRIMARY KEY, next INTEGER NOT NULL, entries INTEGER NOT NULL, batch BLOB NOT NULL
     ) STRICT;
+    -- What the board signed for groups that weren't read on it yet, in answer to the batch of these groups
+    -- (first, groups). With them, which stay in the outbox until then, it is the bank's evidence should the
+    -- board not show them.
+    CREATE TABLE receipt (
+        next_group INTEGER PRIMARY KEY, first INTEGER NOT NULL, groups INTEGER NOT NULL,
+        round INTEGER NOT NULL, newest_closed INTEGER NOT NULL, signature BLOB NOT NULL
+    ) STRICT;
+    ALTER TABLE state DROP COLUMN fed_group;
+    ALTER TABLE state DROP COLUMN fed_round;
     -- unnumbered: the operator changed something that has no group yet.
     ALTER TABLE state ADD COLUMN unnumbered INTEGER NOT NULL DEFAULT 0;
+    -- The groups before confirmed_group were read on the board, which was read as far as cursor says.
+    ALTER TABLE state ADD COLUMN confirmed_group INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE state ADD COLUMN cursor BLOB NOT NULL DEFAULT x'';
+    -- The newest statement's sequence; the newest closed round when it was signed; and whether entries that
+    -- are no statements were confirmed since.
+    ALTER TABLE state ADD COLUMN stated INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN unstated INTEGER NOT NULL DEFAULT 0;
     """,
 )
 _UNCOUNTED = 1
@@ -95,9 +112,7 @@ def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     try:
         connection.execute(
-            "INSERT OR IGNORE INTO state (one, bank, next_group, newest_closed, fed_group, fed_round)"
-            " VALUES (1, ?, 1, 0, 1, 0)",
-            (bank,),
+            "INSERT OR IGNORE INTO state (one, bank, next_group, newest_closed) VALUES (1, ?, 1, 0)", (bank,)
         )
         (owner,) = connection.execute("SELECT bank FROM state").fetchone()
     except sqlite3.Error as error:

@@ -8,6 +8,12 @@ from msgspec import Meta
 from bank.ledger.terms import Terms
 from mixmint.settings import Settings
 
+MOST_EPOCHS = 24
+"""
+Of a coin's life and grace together: so many values and epochs can change between two looks at what changed,
+21 values each, that with those that let a statement wait (a quarter of its rows) one statement holds them.
+"""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -46,10 +52,16 @@ class BankSettings(Settings, frozen=True, kw_only=True):
         Meta(ge=60, le=2**31, description="length of a coin epoch, seconds; shorter ones tell coins apart"),
     ] = 30 * 86400
     life_epochs: Annotated[
-        int, Meta(ge=2, le=10_000, description="epochs that a coin can be spent in, its own included")
+        int,
+        Meta(
+            ge=2,
+            le=MOST_EPOCHS - 1,
+            description="epochs that a coin can be spent in, its own included; with grace_epochs at most 24",
+        ),
     ] = 12
     grace_epochs: Annotated[
-        int, Meta(ge=1, le=10_000, description="epochs after that in which it can only be exchanged")
+        int,
+        Meta(ge=1, le=MOST_EPOCHS - 2, description="epochs after that in which it can only be exchanged"),
     ] = 3
     hold_rounds: Annotated[
         int,
@@ -75,6 +87,24 @@ class BankSettings(Settings, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=60_000, description="pause between two feeds, milliseconds; part of a payment's wait"),
     ] = 50
+    confirm_pause_ms: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=60_000,
+            description="pause between two readings of the board's log, milliseconds; what was read there is "
+            "erased here",
+        ),
+    ] = 1000
+    statement_rounds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="rounds between two statements of what was certified and spent; with few of them the "
+            "counts would label single coins",
+        ),
+    ] = 360
     threads: Annotated[
         int, Meta(ge=1, le=64, description="threads that verify signatures; one per core that you can spare")
     ] = 2
@@ -83,3 +113,7 @@ class BankSettings(Settings, frozen=True, kw_only=True):
     def terms(self) -> Terms:
         """What the ledger's rules need of them."""
         return Terms(self.epoch_s, self.life_epochs, self.grace_epochs, self.hold_rounds, self.promise_rounds)
+
+    def __post_init__(self) -> None:
+        if self.life_epochs + self.grace_epochs > MOST_EPOCHS:
+            raise ValueError(f"life_epochs and grace_epochs are at most {MOST_EPOCHS} together")

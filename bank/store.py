@@ -40,6 +40,9 @@ class Store:
         self._writer = Writer(connection, most_per_commit=1)
         self._book = SqliteBook(connection)
         self._copier = _Copier(connection)
+        self._reader = _second(connection)
+        self._reader.execute("PRAGMA query_only=ON")
+        self._reading = asyncio.Lock()
         self._commits = 0
         self._checkpoint: asyncio.Task[None] | None = None
 
@@ -62,6 +65,23 @@ class Store:
             self._checkpoint = asyncio.create_task(self.checkpoint())
         return result
 
+    async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Read what is committed, in a thread and on a connection of its own: no request waits for it.
+
+        ``operation`` gets its connection inside a transaction, so all that it reads is of one moment.
+        """
+
+        def within() -> T:
+            self._reader.execute("BEGIN")
+            try:
+                return operation(self._reader)
+            finally:
+                self._reader.execute("COMMIT")
+
+        async with self._reading:
+            return await asyncio.to_thread(within)
+
     async def checkpoint(self) -> None:
         """
         Copy what was committed from the write-ahead log into the database file.
@@ -83,15 +103,22 @@ class Store:
         while self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
         self._copier.close()
+        async with self._reading:
+            self._reader.close()
         await self._writer.close()
+
+
+def _second(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Another connection to the same file, for any thread."""
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 class _Copier:
     """The checkpoint's own connection to the same file."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        _, _, path = connection.execute("PRAGMA database_list").fetchone()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = _second(connection)
 
     def copy(self) -> None:
         """Passive: nobody is held up, and nobody holds it up. Raises sqlite3.Error."""

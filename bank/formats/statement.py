@@ -20,7 +20,8 @@ from mixmint.keys import Label, SigningKey, verify
 
 STATEMENT_LABEL = Label("mixmint/bank-statement/v1")
 
-MOST_ROWS = 512
+MOST_ROWS = 720
+"""An entry of the board has room for so many, and bank/settings.py leaves no more to state."""
 _HEAD = Struct(">32sIQ32s5QH")
 _ROW = Struct(">BI5Q")
 

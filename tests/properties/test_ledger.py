@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bank.board.feed import FeedReceipt
+from bank.board.feed import Batch, FeedReceipt
 from bank.formats.answer import (
     Certificates,
     Credited,
@@ -286,7 +286,7 @@ class Economy(RuleBasedStateMachine):
         """The board goes on, without taking the groups: they stay in the outbox for the invariant."""
         self.desk.closed += rounds
         receipt = FeedReceipt(1, self.desk.closed + 1, self.desk.closed, bytes(64))
-        run_once(self.desk.connection, lambda book: record(book, receipt))
+        run_once(self.desk.connection, lambda book: record(book, Batch(1, ()), receipt))
 
     @invariant()
     def no_unit_is_lost_or_made(self) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bank.board.feed import FeedReceipt
+from bank.board.client import Cursor
+from bank.comparison import Compared
+from bank.confirmer import confirm, read_position
 from bank.formats.answer import Answer
 from bank.formats.order import tau_of
 from bank.formats.request import Execute, encode_request
 from bank.formats.statement import Tally, units_of
-from bank.outbox import record
-from bank.store import run_once
+from bank.store import SqliteBook, run_once
 from tests.unit.bank.desk import Desk, fresh
 
 STEPS = [
@@ -115,15 +116,17 @@ def test_whatever_step_the_bank_dies_at_the_batch_happens_once(desk: Desk, tmp_p
     assert desk.newest(account).balance == 84
 
 
-def test_a_crash_between_receipt_and_deletion_loses_no_group(desk: Desk) -> None:
-    """The deletion is one transaction with what else the receipt changes."""
+def test_a_crash_while_groups_are_confirmed_loses_none(desk: Desk) -> None:
+    """Their deletion, and how far the board was read, are one transaction."""
     desk.ask(desk.order([desk.coin(3)], [fresh(3)[1]]))
 
-    def dies(book: object) -> None:
-        record(book, FeedReceipt(2, 8, 7, bytes(64)))  # type: ignore[arg-type]
+    def dies(book: SqliteBook) -> None:
+        confirm(book, Compared(Cursor(5), 2, True, None))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_once(desk.connection, dies)
     desk.reopen()
     assert len(desk.groups()) == 1
+    position = read_position(desk.connection)
+    assert (position.group, position.cursor) == (1, Cursor())

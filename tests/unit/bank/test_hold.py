@@ -2,7 +2,10 @@
 
 import os
 
-from bank.board.feed import FeedReceipt
+from bank.board.client import Cursor
+from bank.board.feed import Batch, FeedReceipt
+from bank.comparison import Compared
+from bank.confirmer import confirm
 from bank.formats.answer import Certificates, Held, Hold, Promise, Refusal, Refused, Spent, Taken
 from bank.formats.order import SignedOrder, tau_of
 from bank.formats.request import Execute, encode_request
@@ -19,11 +22,16 @@ def two_step(
     return desk.order(keys, [fresh(exponent)[1]], tau=tau_of(h), last_round=last_round), h
 
 
-def hear(desk: Desk, closed: int, next_group: int = 1, round_: int | None = None) -> None:
+def hear(desk: Desk, closed: int) -> None:
     """A receipt of the board's."""
     desk.closed = closed
-    receipt = FeedReceipt(next_group, closed + 1 if round_ is None else round_, closed, bytes(64))
-    run_once(desk.connection, lambda book: record(book, receipt))
+    receipt = FeedReceipt(1, closed + 1, closed, bytes(64))
+    run_once(desk.connection, lambda book: record(book, Batch(1, ()), receipt))
+
+
+def settle(desk: Desk, group: int) -> None:
+    """The bank has read the groups before this one on the board."""
+    run_once(desk.connection, lambda book: confirm(book, Compared(Cursor(1), group, True, None)))
 
 
 def test_a_hold_then_h_executes(desk: Desk) -> None:
@@ -165,9 +173,9 @@ def test_an_executed_order_is_forgotten_once_it_is_settled(desk: Desk) -> None:
     signed, h = two_step(desk, [coin])
     desk.ask(signed)
     desk.ask(Execute(signed.seal, h))
-    hear(desk, 8, next_group=3, round_=9)
+    settle(desk, 2)
     assert isinstance(desk.ask(Execute(signed.seal, h)).body, Certificates)
-    hear(desk, 9, next_group=3, round_=10)
+    settle(desk, 3)
     body = desk.ask(Execute(signed.seal, h)).body
     assert type(body) is Spent
     assert (body.seal, body.coin_key) == (signed.seal, coin.public)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bank.board.feed import FeedReceipt
+from bank.board.feed import Batch, FeedReceipt
 from bank.formats.answer import Answer, Certificates, Hold, Spent
 from bank.formats.order import tau_of
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
@@ -187,7 +187,7 @@ async def test_a_batch_that_waited_is_judged_by_the_clock_of_its_commit(desk: De
     earlier = desk.read(first, await bank.ask(encode_request(first))).body
     bank.clock.heard(last - 1)  # type: ignore[attr-defined]
     receipt = FeedReceipt(1, last + 1, last, bytes(64))
-    await bank.store.run(lambda book: record(book, receipt))  # type: ignore[attr-defined]
+    await bank.store.run(lambda book: record(book, Batch(1, ()), receipt))  # type: ignore[attr-defined]
     later = desk.read(second, await bank.ask(encode_request(second))).body
     assert isinstance(earlier, Hold)
     assert isinstance(later, Hold)

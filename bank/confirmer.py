@@ -1,0 +1,161 @@
+"""
+Reading back: one task that follows the board's log and confirms what it shows of the bank's.
+
+What is confirmed leaves the outbox, and with it what ties inputs to outputs. How far it got is written in the
+same transaction; so after a crash the same rounds are read again, with the same result.
+
+What differs is the board's signed word against the bank's. The bank confirms nothing from there on, so its
+statements endorse nothing of it; it says so loudly, and keeps groups and receipts. It goes on serving: its
+customers' orders are as good as before, and a board that lies mustn't be able to stop the money.
+
+Source: docs/spec/statement.md, section 2; docs/adr/0015.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from bank.board.client import Cursor, VerifiedRound
+from bank.board.fork import ForkedLog
+from bank.board.log.checkpoint import Checkpoint
+from bank.comparison import Compared, Position, compare
+from bank.outbox import groups_from, read_cursor
+from bank.store import SqliteBook, Store
+from mixmint.errors import PeerError, UserError
+
+PAGE_ROUNDS = 100
+"""Rounds read and compared at a time; a page of large ones is cut shorter by the reader."""
+
+_log = logging.getLogger("bank.confirmer")
+
+
+class Log(Protocol):
+    """The board's log, as the confirmer sees it; in production ``bank.board.client.BoardReader``."""
+
+    async def rounds(self, after: Cursor, most: int) -> Sequence[VerifiedRound]:
+        """Raises Unavailable, PeerError."""
+
+
+def read_position(connection: sqlite3.Connection) -> Position:
+    """Where the reading goes on."""
+    (group,) = connection.execute("SELECT confirmed_group FROM state").fetchone()
+    (fed,) = connection.execute("SELECT coalesce(max(next_group), 0) FROM receipt").fetchone()
+    return Position(read_cursor(connection), group, fed)
+
+
+def compare_page(
+    connection: sqlite3.Connection, position: Position, rounds: Sequence[VerifiedRound]
+) -> Compared:
+    """
+    Compare what was read with the outbox. Only receipts from before the reading count: they promise rounds
+    that hadn't been published then.
+    """
+    (owed,) = connection.execute(
+        "SELECT coalesce(max(next_group), 0) FROM receipt WHERE next_group <= ? AND round <= ?",
+        (position.fed, rounds[-1].number),
+    ).fetchone()
+    with closing(groups_from(connection, position.group)) as groups:
+        return compare(position, rounds, groups, owed)
+
+
+def confirm(book: SqliteBook, compared: Compared) -> None:
+    """The board shows the groups up to here: forget them, and erase what ties inputs to outputs."""
+    execute = book.connection.execute
+    execute(
+        "UPDATE state SET confirmed_group = ?, cursor = ?, unstated = max(unstated, ?)",
+        (compared.group, compared.cursor.encode(), compared.news),
+    )
+    execute("DELETE FROM outbox WHERE next <= ?", (compared.group,))
+    execute("DELETE FROM receipt WHERE next_group <= ?", (compared.group,))
+    execute(
+        "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (compared.group,)
+    )
+
+
+class Confirmer:
+    """``complaint``: what the board shows that contradicts the bank, in one line; None while all is well."""
+
+    def __init__(
+        self, store: Store, log: Log, *, pause_s: float, registry: CollectorRegistry | None = None
+    ) -> None:
+        self._store = store
+        self._board = log
+        self._pause_s = pause_s
+        self.complaint: str | None = None
+        registry = registry or CollectorRegistry()
+        self.confirmed = Gauge(
+            "mixmint_bank_confirmed_leaves",
+            "Leaves of the board's log that the bank has read and found right.",
+            registry=registry,
+        )
+        self.shown = Gauge(
+            "mixmint_bank_board_leaves", "Leaves of the board's log at the last reading.", registry=registry
+        )
+        self.differs = Gauge(
+            "mixmint_bank_board_differs", "1: the board doesn't show what the bank gave.", registry=registry
+        )
+        self.failures = Counter(
+            "mixmint_bank_reading_failures",
+            "Readings of the board's log that failed, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+
+    async def run(self) -> None:
+        """Follow the board until cancelled."""
+        silent = False
+        while self.complaint is None:
+            more = False
+            try:
+                more = await self.step()
+                silent = False
+            except (PeerError, UserError) as error:
+                self.failures.labels(error.reason if isinstance(error, PeerError) else "unavailable").inc()
+                if not silent:
+                    _log.warning("can't confirm what the board shows: %s", error)
+                silent = True
+            if not more:
+                await asyncio.sleep(self._pause_s)
+        # A task that ends would end the bank, which must go on serving.
+        await asyncio.get_running_loop().create_future()
+
+    async def step(self) -> bool:
+        """
+        Read and compare one page; whether there was any, and all is well with it.
+
+        Raises Unavailable, PeerError (the board's log can't be read), UserError (our disk is full).
+        """
+        position = await self._store.read(read_position)
+        try:
+            rounds = await self._board.rounds(position.cursor, PAGE_ROUNDS)
+        except ForkedLog as error:
+            # Both notes are the board's own signatures under two pasts: with them anyone can check it.
+            notes = (error.fork.older.encode(), error.fork.newer.encode())
+            _log.error("the board's two checkpoints: %r", notes)
+            self._complain(f"the board contradicts itself: {error.detail}")
+            return False
+        if not rounds:
+            return False
+        compared = await self._store.read(lambda connection: compare_page(connection, position, rounds))
+        if compared.cursor != position.cursor:
+            await self._store.run(lambda book: confirm(book, compared))
+        self.confirmed.set(compared.cursor.index)
+        note = rounds[-1].after.note
+        self.shown.set(Checkpoint.parse(note.text).size if note else rounds[-1].after.index)
+        if compared.difference is not None:
+            self._complain(str(compared.difference))
+        return compared.difference is None
+
+    def _complain(self, what: str) -> None:
+        self.complaint = what
+        self.differs.set(1)
+        _log.error(
+            "%s; nothing is confirmed from there on. The books keep the groups, and the board's receipts for "
+            "them, as evidence: back them up, and ask the board's operator",
+            what,
+        )
