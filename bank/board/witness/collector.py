@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bank.board.log.note import Note, Signature
+from bank.board.log.note import Note, Signature, VerifierKey
 from bank.board.log.policy import Policy, Witness
 from bank.board.witness.asking import Asked, Proofs
 from mixmint.errors import MixmintError, PeerError, Unavailable, UserError
@@ -64,6 +64,24 @@ class CollectorMetrics:
         )
 
 
+def check_policy(policy: Policy, log: VerifierKey, *, fail_open: bool) -> None:
+    """
+    Whether the board whose log has this key can work under its policy.
+
+    Raises UserError: the policy is about another log, or its quorum can't ever be met.
+    """
+    if policy.log is not None and policy.log != log:
+        raise UserError(f"the policy's log is {policy.log.text()}, and this board's is {log.text()}")
+    _check_quorum(policy, fail_open)
+
+
+def _check_quorum(policy: Policy, fail_open: bool) -> None:
+    asked = [witness.name for witness in policy.witnesses if witness.url is not None]
+    if not fail_open and not policy.is_met(asked):
+        # Failing closed, it would never publish again.
+        raise UserError("too few witnesses of the policy have a URL: its quorum can't be met; add theirs")
+
+
 class Collector:
     """
     Of one log, called for one checkpoint after the other, never with a smaller one.
@@ -95,8 +113,7 @@ class Collector:
             for witness in policy.witnesses
             if witness.url is not None
         ]
-        if not fail_open and not policy.is_met([each.witness.name for each in self._asked]):
-            raise UserError("too few witnesses of the policy have a URL: its quorum can't be met; add theirs")
+        _check_quorum(policy, fail_open)
 
     async def gather(self, note: Note, size: int) -> Note:
         """

@@ -14,12 +14,12 @@ from aiohttp import web
 from bank.board.log.note import KeyKind, Note, VerifierKey, cosign_text
 from bank.board.log.policy import Policy, parse_policy
 from bank.board.witness.asking import MOST_ANSWER_BYTES
-from bank.board.witness.collector import GRACE_S, Collector
+from bank.board.witness.collector import GRACE_S, Collector, check_policy
 from bank.board.witness.core import Request
 from mixmint.errors import FatalError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.witness.daemons import Running, free_port, running_witness
-from tests.unit.bank.board.witness.histories import FORKED, NOW_S, ORIGIN, TRUE, History
+from tests.unit.bank.board.witness.histories import FORKED, LOG, NOW_S, ORIGIN, TRUE, History
 
 SEEDS = {"w1": b"1" * 32, "w2": b"2" * 32, "w3": b"3" * 32}
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -272,6 +272,15 @@ async def test_failing_closed_needs_witnesses_that_can_be_asked(place: Place) ->
     collector = place.collector(parse_policy(text))
     assert await collector.gather(TRUE.note(40), 40) == TRUE.note(40)
     assert "none can be asked" in collector.trouble
+
+
+def test_a_policy_about_another_log_is_refused() -> None:
+    """Readers would demand the signature of a log that this board never makes."""
+    check_policy(parse_policy(f"log {LOG.text()}\nquorum none"), LOG, fail_open=False)
+    check_policy(parse_policy("quorum none"), LOG, fail_open=False)
+    for other in (VerifierKey("else.example.org", LOG.public), VerifierKey(ORIGIN, b"k" * 32)):
+        with pytest.raises(UserError, match="this board's is"):
+            check_policy(parse_policy(f"log {other.text()}\nquorum none"), LOG, fail_open=True)
 
 
 async def test_without_a_quorum_witnesses_are_asked_and_none_is_needed(place: Place) -> None:
