@@ -73,6 +73,20 @@ def test_hostile_bytes_are_a_malformed_message_or_prove_nothing(data: bytes) -> 
         proof.verify(bytes(32), bytes(32))
 
 
+def test_a_proof_has_one_encoding() -> None:
+    """Else one proof could be taken for two: an empty hash spelled out, or a bit where no sibling is."""
+    proof, _ = proof_of({bytes(32): 1} | {bytes([n]) + bytes(31): 1 for n in range(1, 256, 2)}, bytes(32))
+    shallow = MapProof((EMPTY, *proof.siblings[1:8]), b"")
+    data = shallow.encode()
+    assert MapProof.decode(data) == shallow
+    with pytest.raises(MalformedMessage):
+        MapProof.decode(bytes([8, data[1] | 0x80]) + EMPTY + data[2:])
+    deep = MapProof((*shallow.siblings, EMPTY), b"").encode()
+    assert deep[0] == 9
+    with pytest.raises(MalformedMessage):
+        MapProof.decode(deep[:2] + bytes([deep[2] | 1]) + deep[3:])
+
+
 @given(coin_maps, crowded, st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_changed_proof_proves_nothing_else(coins: Coins, coin: bytes, data: st.DataObject) -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from bank.board.endpoints import Endpoint
-from bank.board.log.note import VerifierKey
+from bank.board.log.note import KeyKind, VerifierKey
 from bank.board.map import client
 from bank.board.map.api import FILE_PATH, PROOF_PATH, CoinProofs
 from bank.board.map.commands import check_proof, proof
@@ -220,6 +220,7 @@ def test_check_proof_wants_to_know_whom_to_believe(made: Made, tmp_path: Path) -
     for options, message in {
         (): "name the board's key",
         ("--key", "nonsense"): "no verifier key",
+        ("--key", VerifierKey("w", bytes(32), KeyKind.WITNESS).text()): "is a witness's",
         ("--key", made.vkey, "--bank-key", "abc"): "64 hexadecimal digits",
         ("--key", made.vkey, "--bank-key", "00" * 32): "false signature",
     }.items():

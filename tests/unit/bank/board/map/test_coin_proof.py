@@ -25,6 +25,7 @@ BOARD, BANK, COIN = (SigningKey(bytes([seed]) * 32) for seed in (1, 2, 3))
 BANK_ID = bank_id(BANK.public)
 ID = coin_id(COIN.public)
 CERTIFIED = CertifiedEntry(ID, 3, 1, sign_certificate(BANK, BANK_ID, 3, 1, ID)).encode()
+OTHER = CertifiedEntry(b"o" * 32, 3, 1, sign_certificate(BANK, BANK_ID, 3, 1, b"o" * 32)).encode()
 SPENT = SpentEntry(COIN.public, b"s" * 32, COIN.sign(SPEND_LABEL, b"s" * 32)).encode()
 REPLACED = make_replaced_entry(BANK, BANK_ID, ID, 3, 1).encode()
 
@@ -148,7 +149,7 @@ def test_a_map_that_is_not_in_the_log_proves_nothing(board: Board) -> None:
         (None, CERTIFIED),
         (State.CERTIFIED, SPENT),
         (State.SPENT, REPLACED),
-        (State.SPENT, CertifiedEntry(b"o" * 32, 3, 1, bytes(64)).encode()),
+        (State.SPENT, OTHER),
         (State.SPENT, SpentEntry(COIN.public, b"t" * 32, bytes(64)).encode()),
         (State.SPENT, CertifiedEntry(ID, 4, 1, bytes(64)).encode()),
     ],

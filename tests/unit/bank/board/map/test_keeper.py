@@ -115,20 +115,32 @@ async def test_a_process_that_hangs_is_replaced(
     assert keeper.restarts == 1
 
 
-async def test_who_stops_waiting_stops_no_work(world: World, keeper: MapKeeper) -> None:
-    """A client that goes away must not cost the next one a new process."""
+async def test_who_stops_waiting_stops_no_work(
+    world: World, keeper: MapKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that goes away must not cost the next one a new process, nor his turn."""
+    asked: list[bytes] = []
+    ask = keeper._child.ask
+
+    async def counted(request: bytes) -> bytes:
+        asked.append(request)
+        return await ask(request)
+
+    monkeypatch.setattr(keeper._child, "ask", counted)
     await keeper.advance(world.size)
     keeper.published(world.size)
     pid = keeper.pid
     os.kill(pid, signal.SIGSTOP)
     gone = [asyncio.create_task(keeper.prove(COIN)) for _ in range(5)]
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     for task in gone:
         task.cancel()
     await asyncio.gather(*gone, return_exceptions=True)
     os.kill(pid, signal.SIGCONT)
     await keeper.prove(COIN)
     assert keeper.pid == pid
+    assert len(asked) == 3, "the map, the one in hand when all went away, and the last"
 
 
 async def test_a_flood_of_questions_is_bounded(world: World, keeper: MapKeeper) -> None:
@@ -182,8 +194,10 @@ async def test_closing_ends_the_process_and_everyone_s_waiting(world: World) -> 
         waiting = [asyncio.create_task(keeper.prove(COIN)) for _ in range(3)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    for answer in await asyncio.gather(*waiting, return_exceptions=True):
-        assert isinstance(answer, Unavailable)
+    async with asyncio.timeout(2):
+        for answer in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(answer, Unavailable)
+            assert "stopping" in str(answer)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     with pytest.raises(Unavailable, match="stopping"):
