@@ -6,7 +6,7 @@ store and in the log's files.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random, SystemRandom
 from typing import TypeVar
@@ -73,6 +73,9 @@ class Board:
         self._full = 0
         """The newest round that needn't wait for the clock."""
         self._wake = asyncio.Event()
+        self._publishing = asyncio.Lock()
+        self._news = asyncio.Event()
+        """Set once, by the next round that is published."""
         self._closed_s = time.monotonic()
         self.metrics.round_age_s.set_function(lambda: time.monotonic() - self._closed_s)
 
@@ -100,7 +103,7 @@ class Board:
         # Read first: groups that come after this batch are in rounds later than the receipt's newest closed
         # one, so a receipt that waits for a group proves that no round up to there has it.
         newest = self.store.newest.number
-        taken = await self._written(self.store.take(encoded))
+        taken = await self._written(lambda: self.store.take(encoded))
         self.metrics.feeds.labels("taken" if taken.taken else "expected-another").inc()
         self.metrics.feed_s.observe(time.perf_counter() - started_s)
         self._filled(taken.full)
@@ -115,16 +118,30 @@ class Board:
         Returns a receipt for each. ``within(connection, round)`` joins the transaction and may refuse by
         raising. Raises what it raises, Unavailable, UserError; then nothing was taken.
         """
-        taken = await self._written(self.store.submit(entries, within))
+        taken = await self._written(lambda: self.store.submit(entries, within))
         self._filled(taken.full)
         newest = self.store.newest.number
         return [sign_entry_receipt(self._key, leaf_hash(entry), taken.round, newest) for entry in entries]
 
+    def receipt(self, leaf: bytes, round_: int) -> EntryReceipt:
+        """For an entry (its leaf hash, 32 bytes) that was taken before, for this round."""
+        return sign_entry_receipt(self._key, leaf, round_, self.store.newest.number)
+
     async def publish_round(self, now_s: float) -> ClosedRound:
         """Close the next round and tell everyone. Raises as ``Publisher.publish``."""
-        closed = await self._written(self.publisher.publish(now_s))
+        async with self._publishing:
+            return await self._publish(now_s)
+
+    async def _publish(self, now_s: float) -> ClosedRound:
+        closed = await self._written(lambda: self.publisher.publish(now_s))
         self._announce(closed)
         return closed
+
+    async def round_after(self, number: int) -> ClosedRound:
+        """The newest published round, as soon as there is one after ``number``."""
+        while self.store.newest.number <= number:
+            await self._news.wait()
+        return self.store.newest
 
     async def close_rounds(self) -> None:
         """
@@ -135,7 +152,9 @@ class Board:
         while True:
             await self._until_due()
             try:
-                await self.publish_round(time.time())
+                async with self._publishing:
+                    if self._due_s() <= 0:
+                        await self._publish(time.time())
             except UserError as error:
                 if not self._stuck:
                     _log.error("%s; rounds stop until it can", error)
@@ -145,25 +164,28 @@ class Board:
                 self._stuck = False
 
     async def _until_due(self) -> None:
-        while self.store.newest.number >= self._full:
-            due_s = self._closed_s + self._round_s - time.monotonic()
-            if due_s <= 0:
-                return
+        while (due_s := self._due_s()) > 0:
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), due_s)
+
+    def _due_s(self) -> float:
+        """How long until the next round closes, if nothing comes; at once when one is full."""
+        if self.store.newest.number < self._full:
+            return 0.0
+        return self._closed_s + self._round_s - time.monotonic()
 
     def _filled(self, full: int) -> None:
         if full > self._full:
             self._full = full
             self._wake.set()
 
-    async def _written(self, work: Awaitable[T]) -> T:
+    async def _written(self, work: Callable[[], Awaitable[T]]) -> T:
         """What writes: the health check says whether the last attempt could."""
         if self.stopped:
             raise Unavailable(self.stopped)
         try:
-            done = await work
+            done = await work()
         except Unavailable:
             raise
         except UserError:
@@ -195,6 +217,8 @@ class Board:
 
     def _announce(self, closed: ClosedRound) -> None:
         self._closed_s = time.monotonic()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
         self.metrics.rounds.inc()
         self.metrics.entries.inc(closed.count)
         self.metrics.newest.set(closed.number)

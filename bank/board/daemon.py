@@ -16,17 +16,23 @@ from aiohttp import web
 
 from bank.board.api import Api, answer_json
 from bank.board.board import Board
+from bank.board.claims.desk import Desk, SubmissionMetrics
+from bank.board.claims.doors import HttpDoor
+from bank.board.claims.rules import Parties
 from bank.board.endpoints import Endpoint
 from bank.board.feed import MOST_FEED_BYTES
 from bank.board.log.folder import TileFolder
 from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.log.source import CHECKPOINT
 from bank.board.logfiles import LogFiles
+from bank.board.map.api import CoinProofs
+from bank.board.map.keeper import MapKeeper
+from bank.board.map_rounds import MapRounds
 from bank.board.metrics import BoardMetrics
 from bank.board.openapi import describe
 from bank.board.pages import Pages
 from bank.board.pages.site import Identity
-from bank.board.publisher import Publisher
+from bank.board.publisher import Publisher, growth_proofs
 from bank.board.settings import BoardSettings
 from bank.board.store import BoardStore
 from bank.board.views import ErrorView
@@ -35,6 +41,7 @@ from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 
 BOARD = web.AppKey("board", Board)
+DESK = web.AppKey("desk", Desk)
 
 _FOR_PROGRAMS = ("/api/", "/openapi.json", "/events", "/tile/")
 _POLICY = (
@@ -42,6 +49,7 @@ _POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 _WORDS = {404: "not-found", 405: "method", 413: "size"}
+_FORBIDDEN = {"signature", "unproved"}
 
 _log = logging.getLogger("bank.board")
 
@@ -81,10 +89,20 @@ def build_app(
     identity = Identity(settings.name, publisher.log, policy, bank_key)
     pages = Pages(board, identity, lambda: publisher.recent)
     files = LogFiles(folder)
-    endpoints = [*Api(board).endpoints(), *files.endpoints(), *pages.endpoints()]
+    keeper = MapKeeper(settings.map_path, settings.log_path)
+    maps = MapRounds(board, keeper, settings.map_rounds)
+    proofs = CoinProofs(keeper, folder, lambda: maps.newest, store.coin)
+    desk = Desk(board, Parties(key.public, bank_key), SubmissionMetrics(board.metrics.registry))
+    endpoints = [
+        *Api(board).endpoints(),
+        HttpDoor(desk).endpoint(),
+        *files.endpoints(),
+        *proofs.endpoints(),
+        *pages.endpoints(),
+    ]
     endpoints.append(_description(endpoints))
     app = web.Application(middlewares=[_refusals(board, pages)], client_max_size=MOST_FEED_BYTES)
-    app[BOARD] = board
+    app[BOARD], app[DESK] = board, desk
     for endpoint in endpoints:
         if endpoint.method == "POST":
             app.router.add_post(endpoint.route or endpoint.path, endpoint.serve)
@@ -95,7 +113,9 @@ def build_app(
     app.on_response_prepare.append(_headers)
     app.on_shutdown.append(_end_feeds)
     app.cleanup_ctx.append(_witnesses(board, settings, policy))
-    app.cleanup_ctx.append(_work(board, files, alongside))
+    app.cleanup_ctx.append(_work(board, alongside))
+    app.cleanup_ctx.append(_map(board, keeper, maps))
+    app.on_cleanup.append(_close(files))
     return app
 
 
@@ -119,7 +139,7 @@ def _witnesses(
             board.publisher.cosigners = Collector(
                 policy,
                 board.publisher.log.name,
-                board.publisher.proofs,
+                growth_proofs(TileFolder(settings.log_path)),
                 session,
                 timeout_s=settings.cosign_timeout_ms / 1000,
                 fail_open=settings.cosign_fail_open,
@@ -130,9 +150,31 @@ def _witnesses(
     return witnesses
 
 
-def _work(
-    board: Board, files: LogFiles, alongside: Alongside | None
+def _map(
+    board: Board, keeper: MapKeeper, maps: MapRounds
 ) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def work(_: web.Application) -> AsyncIterator[None]:
+        async with keeper:
+            await maps.start()
+            task = asyncio.create_task(maps.run())
+            task.add_done_callback(board.note_end)
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    return work
+
+
+def _close(files: LogFiles) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_: web.Application) -> None:
+        files.close()
+
+    return close
+
+
+def _work(board: Board, alongside: Alongside | None) -> Callable[[web.Application], AsyncIterator[None]]:
     async def work(_: web.Application) -> AsyncIterator[None]:
         await board.start()
         tasks = [asyncio.create_task(board.close_rounds()), asyncio.create_task(board.check_samples())]
@@ -149,7 +191,6 @@ def _work(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await board.store.close()
-            files.close()
 
     return work
 
@@ -180,7 +221,7 @@ def _refusals(board: Board, pages: Pages) -> Callable[..., Awaitable[web.StreamR
         try:
             return await handler(request)
         except PeerError as error:
-            status, word, message = 403 if error.reason == "signature" else 400, error.reason, str(error)
+            status, word, message = 403 if error.reason in _FORBIDDEN else 400, error.reason, str(error)
         except UserError as error:
             status, word, message = 503, "unavailable", str(error)
         except web.HTTPException as error:

@@ -182,11 +182,12 @@ class Publisher:
             self._edge = sound_edge(self._folder, closed.size, closed.root)
         return self._edge
 
-    async def proofs(self, old: int, new: int) -> list[bytes]:
-        """That the log of ``new`` leaves begins with that of ``old``, from the files. Raises FatalError."""
 
-        def prove() -> list[bytes]:
-            spans = consistency_spans(old, new)
-            return [span_hash(span, lambda node: self._folder.node(node, new)) for span in spans]
+def growth_proofs(folder: TileFolder) -> Callable[[int, int], Awaitable[list[bytes]]]:
+    """Proofs that the log of the second size begins with that of the first, from its files."""
 
-        return await asyncio.to_thread(prove)
+    def prove(old: int, new: int) -> list[bytes]:
+        spans = consistency_spans(old, new)
+        return [span_hash(span, lambda node: folder.node(node, new)) for span in spans]
+
+    return lambda old, new: asyncio.to_thread(prove, old, new)

@@ -13,7 +13,7 @@ from bank.board.log.folder import TileFolder
 from bank.board.log.note import KeyKind, Note, VerifierKey, cosign_text
 from bank.board.log.tiles import tiles_of
 from bank.board.log.tree import consistency_holds, consistency_spans, leaf_hash, root_of, span_hash
-from bank.board.publisher import Publisher, Step
+from bank.board.publisher import Publisher, Step, growth_proofs
 from bank.board.rounds import check_round, is_mark
 from bank.board.store import BoardStore
 from mixmint.errors import FatalError, UserError
@@ -258,5 +258,5 @@ async def test_growth_is_proved_from_the_files(tmp_path: Path) -> None:
             number = await feed(store, number, 70)
             await publisher.publish(now_s)
         old, new = signed.seen[-3], signed.seen[-1]
-        proof = await publisher.proofs(old.size, new.size)
+        proof = await growth_proofs(TileFolder(tmp_path / "log"))(old.size, new.size)
     assert consistency_holds(old.size, old.root, new.size, new.root, proof)
