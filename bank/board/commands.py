@@ -117,5 +117,35 @@ def run_board(config: Path, check: bool) -> None:
     run(prepared)
 
 
+@board.command("recover")
+@click.option("--config", required=True, type=_PATH, help="The settings file, board.toml.")
+def recover_board(config: Path) -> None:
+    """
+    Make a lost database again from the log's folder, which may have come from a mirror.
+
+    Everything in the folder is read and checked. Afterwards the bank says itself where its feed goes on.
+
+    \b
+    Example:
+      mixmint board recover --config board/board.toml
+    """
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bank.board.run import recover_board
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading the log", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        newest = asyncio.run(recover_board(config, show))
+    click.echo(f"The log has {newest.size} leaves in {newest.number} rounds; all lead to its checkpoint.")
+    click.echo("Next: mixmint board run --config " + str(config))
+
+
 board.add_command(proof)
 board.add_command(check_proof)

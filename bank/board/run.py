@@ -1,18 +1,25 @@
 """From a settings file to a running board."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
 from bank.board.board import Board
 from bank.board.daemon import BOARD, build_app, health
+from bank.board.journal import ClosedRound
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy, load_policy
 from bank.board.metrics import BoardMetrics
+from bank.board.publisher import growth_proofs
+from bank.board.recovery import Progress, newest_in, recover
 from bank.board.settings import BoardSettings
+from bank.board.witness.collector import Collector
 from mix.directory import Directory, load_network
 from mixmint import web
 from mixmint.errors import UserError
@@ -72,6 +79,29 @@ def describe_run(prepared: Prepared) -> str:
             f"# takes the feed of bank key: {prepared.bank_key.hex()}",
         )
     )
+
+
+async def recover_board(config: Path, progress: Progress) -> ClosedRound:
+    """
+    Make the database again from the log's folder; the newest round.
+
+    Witnesses are asked first, so that no board goes on from an older copy of its log. Raises UserError,
+    FatalError as ``recover``, and FatalError when a witness has seen more.
+    """
+    settings = load(config, BoardSettings)
+    key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
+    log, folder = VerifierKey(settings.log_origin, key.public), TileFolder(settings.log_path)
+    if settings.policy_path:
+        policy = load_policy(settings.policy_path)
+        note, checkpoint = newest_in(folder, log)
+        timeout_s = settings.cosign_timeout_ms / 1000
+        async with aiohttp.ClientSession() as session:
+            proofs = growth_proofs(folder)
+            collector = Collector(
+                policy, log.name, proofs, session, timeout_s=timeout_s, fail_open=settings.cosign_fail_open
+            )
+            await collector.check_start(note, checkpoint.size)
+    return await asyncio.to_thread(recover, settings.database_path, folder, log, progress)
 
 
 def run(prepared: Prepared) -> None:
