@@ -8,6 +8,10 @@ FLOORS = ("mixmint", "mix", "replyblocks", "bank", "wallet")
 PURE = (
     "bank/ledger",
     "bank/formats",
+    "bank/board/map/growing.py",
+    "bank/board/map/proof.py",
+    "bank/board/map/states.py",
+    "bank/board/map/trie.py",
     "mix/pool.py",
     "mix/packet",
     "replyblocks/conversation",
