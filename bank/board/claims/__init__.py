@@ -1,0 +1,11 @@
+"""
+What anyone may put on the board, besides the bank: claims, answers, certificates, accusations.
+
+    rules.py      what verifies, and what counts as the same again; pure
+    limits.py     who has to wait: buckets; pure
+    index.py      what is on the board already, in its database
+    desk.py       takes submissions: each once, verified, in bounds
+    doors.py      the ways in: HTTP, and the mixes
+
+Source: docs/spec/claim.md.
+"""

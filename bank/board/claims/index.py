@@ -1,0 +1,124 @@
+"""
+What was submitted already, and on which grounds; and which accounts there are. Each function runs inside a
+transaction that the caller opened.
+
+A submission's rows are written in the transaction that lets it wait for its round: the same one twice, at the
+same moment, finds the first's. All of it follows from the log: ``add_round`` writes what is missing, such as
+answers that the bank fed, and everything when the database is made again from the log's files.
+
+Source: docs/spec/claim.md, section 3.
+"""
+
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bank.board.claims.limits import MOST_ON_A_GROUND
+from bank.board.claims.rules import Submission, read_submission
+from bank.board.log.tree import leaf_hash
+from bank.formats.entry import Kind
+from mixmint.errors import MalformedMessage
+
+SCHEMA = """
+CREATE TABLE submitted (
+    kind    INTEGER NOT NULL,
+    subject BLOB NOT NULL,       -- docs/spec/claim.md, section 3
+    leaf    BLOB NOT NULL,       -- the leaf's hash
+    round   INTEGER NOT NULL,
+    PRIMARY KEY (kind, subject)
+) WITHOUT ROWID;
+CREATE INDEX submitted_by_round ON submitted (round, kind);
+CREATE TABLE grounds (
+    ground BLOB PRIMARY KEY,
+    count  INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE accounts (
+    account BLOB PRIMARY KEY
+) WITHOUT ROWID;
+"""
+
+SUBMITTED = (Kind.POSTED, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a submission is: the hash of its leaf (32 bytes), and the round that has it or will."""
+
+    leaf: bytes
+    round: int
+
+
+def find(connection: sqlite3.Connection, submission: Submission) -> Place | None:
+    """Where the same thing is, when it was submitted before."""
+    row = connection.execute(
+        "SELECT leaf, round FROM submitted WHERE kind = ? AND subject = ?",
+        (submission.kind, submission.subject),
+    ).fetchone()
+    return Place(*row) if row else None
+
+
+def has_room(connection: sqlite3.Connection, submission: Submission) -> bool:
+    """Whether it stands on something, and none of that has carried its share already."""
+    grounds = list(submission.grounds())
+    if submission.kind is Kind.ANSWER and not _is_claimed(connection, grounds[0][1:]):
+        return False
+    return bool(grounds) and all(_count(connection, ground) < MOST_ON_A_GROUND for ground in grounds)
+
+
+def in_round(connection: sqlite3.Connection, kind: Kind, round_: int) -> int:
+    """How many of a kind a round has."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM submitted WHERE round = ? AND kind = ?", (round_, kind)
+    ).fetchone()
+    return int(count)
+
+
+def is_account(connection: sqlite3.Connection, account: bytes) -> bool:
+    """Whether an account (key, 32 bytes) is in a round that is closed or on its way."""
+    row = connection.execute("SELECT 1 FROM accounts WHERE account = ?", (account,)).fetchone()
+    return row is not None
+
+
+def note(connection: sqlite3.Connection, submission: Submission, round_: int) -> None:
+    """It will be in this round. Nothing changes when it is noted already."""
+    row = (submission.kind, submission.subject, leaf_hash(submission.entry), round_)
+    if connection.execute("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?)", row).rowcount:
+        _add(connection, submission.grounds())
+
+
+def add_round(connection: sqlite3.Connection, number: int, leaves: Sequence[bytes]) -> None:
+    """Note what a round's leaves, sorted, have that isn't noted yet."""
+    accounts = _of_kind(leaves, Kind.ACCOUNT)
+    connection.executemany("INSERT OR IGNORE INTO accounts VALUES (?)", [(leaf[1:],) for leaf in accounts])
+    for kind in SUBMITTED:
+        for leaf in _of_kind(leaves, kind):
+            try:
+                submission = read_submission(leaf)
+            except MalformedMessage:
+                # Fed by the bank, whose answers are taken unread.
+                continue
+            note(connection, submission, number)
+
+
+def _of_kind(leaves: Sequence[bytes], kind: Kind) -> Sequence[bytes]:
+    return leaves[bisect_left(leaves, bytes([kind])) : bisect_left(leaves, bytes([kind + 1]))]
+
+
+def _is_claimed(connection: sqlite3.Connection, subject: bytes) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM submitted WHERE kind = ? AND subject = ?", (Kind.CLAIM, subject)
+    ).fetchone()
+    return row is not None
+
+
+def _count(connection: sqlite3.Connection, ground: bytes) -> int:
+    row = connection.execute("SELECT count FROM grounds WHERE ground = ?", (ground,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _add(connection: sqlite3.Connection, grounds: Iterable[bytes]) -> None:
+    connection.executemany(
+        "INSERT INTO grounds VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+        [(ground,) for ground in grounds],
+    )
