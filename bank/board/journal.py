@@ -204,9 +204,11 @@ def take_batch(connection: sqlite3.Connection, batch: Batch, round_entries: int,
     """
     wanted, proposed, last = connection.execute("SELECT next_group, proposed, round FROM feed").fetchone()
     filling = _Filling(connection, round_entries)
-    if batch.first != (wanted or proposed):
+    if batch.first != (wanted or proposed) or not (wanted or batch.groups):
         if not wanted:
-            # Only the bank can tell where it goes on; it does so by asking for the clock first.
+            # Only the bank can tell where it goes on; it does so by asking for the clock first. Groups alone
+            # may come from a bank that doesn't know of the recovery, questions alone from one that is still
+            # reading the log: neither number is right.
             proposed = 0 if batch.groups else batch.first
             connection.execute("UPDATE feed SET proposed = ?", (proposed,))
         return Taken(False, wanted, last, filling.full)
