@@ -12,10 +12,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from struct import Struct
 
+from bank.board.claims import index
 from bank.formats.entry import Kind, StatementEntry, decode_entry
 from bank.formats.statement import Row, Tally
 
-SCHEMA = """
+SCHEMA = (
+    index.SCHEMA
+    + """
 CREATE TABLE notable (
     kind  INTEGER NOT NULL,
     entry INTEGER NOT NULL,   -- index in the log
@@ -30,6 +33,7 @@ CREATE TABLE stated (
     PRIMARY KEY (exponent, epoch)
 ) WITHOUT ROWID;
 """
+)
 
 _COUNTS = Struct(">5Q")
 
@@ -37,7 +41,11 @@ NOTABLE = (Kind.STATEMENT, Kind.MAP, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION)
 
 
 def add_round(connection: sqlite3.Connection, number: int, first: int, leaves: Sequence[bytes]) -> None:
-    """Note what is rare in a round: its leaves, sorted; ``first`` is the index of the first of them."""
+    """
+    Note what is rare in a round: its leaves, sorted; ``first`` is the index of the first of them. Accounts
+    and submissions are for those who submit (claims/index.py).
+    """
+    index.add_round(connection, number, leaves)
     for kind in NOTABLE:
         start, stop = bisect_left(leaves, bytes([kind])), bisect_left(leaves, bytes([kind + 1]))
         connection.executemany(

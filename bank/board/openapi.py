@@ -9,10 +9,13 @@ from bank.board.endpoints import Endpoint, Parameter
 from bank.board.views import ErrorView
 
 _STATUSES = {
+    202: "Taken; the receipt says for which round",
     400: "The request is malformed",
-    403: "Not signed by the board's bank",
+    403: "It is not signed as it must be, or doesn't prove what it says",
     404: "There is no such thing",
     409: "Another group is waited for; the receipt says which",
+    413: "It is too long",
+    429: "Too many like this one; Retry-After says when to come again",
     503: "Not now; try again later",
 }
 
@@ -44,8 +47,8 @@ def _operation(endpoint: Endpoint, by_kind: dict[type, dict[str, Any]]) -> dict[
         "200": {"description": endpoint.summary, "content": {endpoint.media_type: {"schema": good}}}
     }
     for status in sorted({400, *endpoint.statuses}):
-        # A 409 of the feed carries the same receipt as a 200.
-        content = {endpoint.media_type: {"schema": good}} if status == 409 else error
+        # They carry the same receipt as a 200.
+        content = {endpoint.media_type: {"schema": good}} if status in (202, 409) else error
         responses[str(status)] = {"description": _STATUSES[status], "content": content}
     operation: dict[str, Any] = {"summary": endpoint.summary, "responses": responses}
     if endpoint.parameters:
