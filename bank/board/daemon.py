@@ -132,7 +132,7 @@ def _witnesses(
     board: Board, settings: BoardSettings, policy: Policy
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def witnesses(_: web.Application) -> AsyncIterator[None]:
-        if not any(witness.url for witness in policy.witnesses):
+        if not policy.witnesses:
             yield
             return
         async with aiohttp.ClientSession() as session:
@@ -249,11 +249,15 @@ def _refusals(board: Board, pages: Pages) -> Callable[..., Awaitable[web.StreamR
 
 
 def health(board: Board) -> dict[str, object]:
-    """For /healthz: not ok while the store can't write, and once a part of the board has stopped."""
+    """
+    For /healthz: not ok while the store can't write, and once a part of the board has stopped. Witnesses are
+    neighbours: while too few cosign the board itself is well, and ``witnesses`` says who is missing.
+    """
     newest = board.store.newest
     status = "ok" if board.writes else "the store can't write; is the disk full?"
     return {
         "status": board.stopped or status,
         "round": newest.number,
         "leaves": newest.size,
+        "witnesses": board.publisher.cosigners.trouble or "ok",
     }

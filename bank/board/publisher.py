@@ -51,6 +51,9 @@ class Step(StrEnum):
 class Cosigners(Protocol):
     """The witnesses, as the board sees them."""
 
+    trouble: str
+    """Why the newest checkpoint has too few cosignatures; empty when it hasn't."""
+
     async def gather(self, note: Note, size: int) -> Note:
         """
         The note, of a checkpoint of ``size`` leaves, with cosignatures. The round waits for it.
@@ -64,6 +67,8 @@ class Cosigners(Protocol):
 
 class _Nobody:
     """No witnesses."""
+
+    trouble = ""
 
     async def gather(self, note: Note, size: int) -> Note:
         return note

@@ -19,7 +19,7 @@ from bank.board.metrics import BoardMetrics
 from bank.board.publisher import growth_proofs
 from bank.board.recovery import Progress, newest_in, recover
 from bank.board.settings import BoardSettings
-from bank.board.witness.collector import Collector
+from bank.board.witness.collector import Collector, check_policy
 from mix.directory import Directory, load_network
 from mixmint import web
 from mixmint.errors import UserError
@@ -52,7 +52,7 @@ def prepare(config: Path) -> Prepared:
         raise UserError(f"{config}: {error}") from None
     key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
     endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
-    policy = load_policy(settings.policy_path) if settings.policy_path else NO_POLICY
+    policy = _policy(settings, VerifierKey(settings.log_origin, key.public))
     if settings.network is None:
         if not settings.bank_key:
             raise UserError(f"{config}: set network, or the bank_key of the bank whose feed is taken")
@@ -66,6 +66,17 @@ def prepare(config: Path) -> Prepared:
         )
     bank_key = bytes.fromhex(settings.bank_key) or directory.service(settings.bank).identity
     return Prepared(settings, key, endpoint_key, bank_key, policy, directory)
+
+
+def _policy(settings: BoardSettings, log: VerifierKey) -> Policy:
+    if settings.policy_path is None:
+        return NO_POLICY
+    policy = load_policy(settings.policy_path)
+    try:
+        check_policy(policy, log, fail_open=settings.cosign_fail_open)
+    except UserError as error:
+        raise UserError(f"{settings.policy_path}: {error}") from None
+    return policy
 
 
 def describe_run(prepared: Prepared) -> str:
