@@ -60,12 +60,16 @@ class TileFolder:
 
     def publish(self, note: Note) -> None:
         """Replace the checkpoint, durably: readers see the old one or the new one. Raises UserError."""
+        self.put(CHECKPOINT, note.encode())
+
+    def put(self, name: str, data: bytes) -> None:
+        """Replace a file in the folder itself, durably and at once. Raises UserError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _write(self.path / CHECKPOINT, note.encode())
+            _write(self.path / name, data)
             _sync(self.path)
         except OSError as error:
-            raise UserError(f"can't publish the checkpoint in {self.path}: {error.strerror}") from None
+            raise UserError(f"can't write {self.path / name}: {error.strerror}") from None
 
     def checkpoint(self) -> Note | None:
         """The published note, unchecked; None when there is none yet. Raises FatalError: it is no note."""
