@@ -227,7 +227,7 @@ class Collector:
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            _log.error("%s", trouble)
+            _log.warning("%s", trouble)
         elif self.trouble and not trouble:
             _log.info("enough witnesses cosign again")
         self.trouble = trouble
