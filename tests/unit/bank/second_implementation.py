@@ -112,6 +112,28 @@ def read_statement(cut: Cut, bank_key: bytes) -> dict[str, object]:
     return statement
 
 
+def read_bank_statement(data: bytes, bank_key: bytes) -> dict[str, object]:
+    """A statement of the bank's (statement.md, section 1)."""
+    cut = Cut(data)
+    statement: dict[str, object] = {
+        "bank": cut(32),
+        "sequence": cut.number(4),
+        "size": cut.number(8),
+        "root": cut(32),
+        "totals": [cut.number(8) for _ in range(5)],
+    }
+    rows = [[cut.number(1), cut.number(4), *(cut.number(8) for _ in range(5))] for _ in range(cut.number(2))]
+    signed = data[: len(data) - len(cut.left)]
+    statement |= {"rows": rows, "holds": holds(bank_key, cut(64), "mixmint/bank-statement/v1", signed)}
+    assert not cut.left
+    assert statement["sequence"]
+    assert len(rows) <= 720
+    places = [(exponent, epoch) for exponent, epoch, *_ in rows]
+    assert places == sorted(set(places))
+    assert all(exponent <= 20 for exponent, _ in places)
+    return statement
+
+
 def certificate_holds(
     bank_key: bytes, bank: bytes, coin: bytes, exponent: int, epoch: int, signature: bytes
 ) -> bool:
