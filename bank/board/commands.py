@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bank.board.audit.commands import audit, check_accusation
 from bank.board.map.commands import check_proof, proof
 
 _PATH = click.Path(path_type=Path)
@@ -147,5 +148,7 @@ def recover_board(config: Path) -> None:
     click.echo("Next: mixmint board run --config " + str(config))
 
 
+board.add_command(audit)
+board.add_command(check_accusation)
 board.add_command(proof)
 board.add_command(check_proof)

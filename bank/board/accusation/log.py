@@ -164,19 +164,24 @@ class LogInvalid:
         numbers = " and ".join(str(index) for index in self.leaves.indexes[:2])
         return (
             f"The board {self.log.board.name} signed a log that breaks its rules at entry {numbers}: "
-            f"{fault_of(self.leaves.leaves) or 'nothing is wrong there'}."
+            f"{fault_of(self.leaves.leaves, self.log.size) or 'nothing is wrong there'}."
         )
 
     def objection(self) -> str | None:
         false = self.log.objection() or self.leaves.objection(self.log)
         if false is not None:
             return false
-        return None if fault_of(self.leaves.leaves) else "nothing is wrong with these leaves"
+        return None if fault_of(self.leaves.leaves, self.log.size) else "nothing is wrong with these leaves"
 
 
-def fault_of(leaves: tuple[tuple[int, bytes], ...]) -> str | None:
-    """What is wrong with one leaf, or with two; None: nothing that can be told from them."""
+def fault_of(leaves: tuple[tuple[int, bytes], ...], size: int) -> str | None:
+    """
+    What is wrong with one leaf, or with two, of a log that was signed with ``size`` leaves; None: nothing
+    that can be told from them.
+    """
     if len(leaves) == 1:
+        if leaves[0][0] == size - 1 and not is_mark(leaves[0][1]):
+            return "the log was signed in the middle of a round"
         return _fault_of_one(*leaves[0])
     if len(leaves) != 2:
         return None

@@ -1,0 +1,199 @@
+"""
+An audit: everything that a board's log says, recomputed by somebody who believes neither board nor bank.
+
+The checks, in the order in which they are made:
+
+1. the checkpoint: the board's signature, and the cosignatures that the policy demands;
+2. the tree: every leaf's hash, up to the checkpoint's root;
+3. growth: the log begins with the one of the last checkpoint seen;
+4. the rounds' marks: numbers, first entries, times; entries are well-formed, and sorted inside their round;
+5. signatures: every certificate (posted ones too), spent coin, replaced coin, key and statement;
+6. coins: no coin is spent by two orders, or spent and replaced; no id is certified with two values or epochs;
+   every coin that ends was certified;
+7. statements: each balances, confirms this log, and agrees with those before it; there are never more
+   certificates than it states, nor fewer than it states once all of them should be public;
+8. the map: the root and the number of coins of every map entry;
+9. time: a board whose rounds stand still is late, which is no theft.
+
+What isn't checked yet: whether claims are answered in time.
+
+One pass reads the log, in any number of processes (``replay``); one sorts what it says of coins, shard by
+shard (``shard``). Memory doesn't grow with the log, but for a byte in eight leaves, and the places of
+statements and maps.
+
+Source: docs/spec/accusation.md, section 6; docs/operators-guide.md.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bank.board.accusation.evidence import SignedLog
+from bank.board.audit.convict import Prosecutor
+from bank.board.audit.finding import Fault, Finding, Problems, Weight
+from bank.board.audit.maps import Maps
+from bank.board.audit.replay import Progress, Replay
+from bank.board.audit.shard import ShardJob, check_shard
+from bank.board.audit.spill import SHARDS, Spill, Spilled, cuts_of
+from bank.board.audit.statements import Statements
+from bank.board.log.checkpoint import Checkpoint, open_checkpoint
+from bank.board.log.note import Note
+from bank.board.log.reader import LogReader, Published
+
+MOST_SHOWN = 8
+"""Findings of one kind that are looked into; the rest are counted."""
+LATE_S = 7200
+"""Seconds without a round after which the board is called late. No round of ours takes half as long."""
+
+
+@dataclass
+class Report:
+    """What an audit came to."""
+
+    published: Published
+    findings: list[Finding] = field(default_factory=list)
+    kinds: Counter[int] = field(default_factory=Counter)
+    """Entries by kind."""
+    rounds: int = 0
+    statements: int = 0
+    maps: int = 0
+    closed_at_s: int = 0
+    """When the newest round closed, as the board says."""
+    confirmed: int = 0
+    """How many entries the bank has confirmed."""
+    bank_key: bytes | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.published.checkpoint
+
+    @property
+    def passed(self) -> bool:
+        return all(finding.weight is not Weight.CHEAT for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """
+    What to audit and how. ``since``: the last checkpoint seen, signed by the board. ``bank_key``: the bank's
+    (32 bytes), where it is known; else the first key that the log names. ``pool``, ``jobs``: the processes.
+    """
+
+    reader: LogReader
+    pool: Executor
+    jobs: int
+    since: Note | None = None
+    bank_key: bytes | None = None
+    progress: Progress = lambda what, done, total: None
+
+    async def run(self, now_s: float) -> Report:
+        """
+        Audit the log as it is now.
+
+        Raises Unavailable, UserError (disk full), PeerError (signature, quorum, the source's files are no
+        log), MalformedMessage: then there is nothing to report on.
+        """
+        published = await self.reader.checkpoint()  # check 1
+        report = Report(published)
+        replay = Replay(self.reader, published.checkpoint.size)
+        with tempfile.TemporaryDirectory(prefix="mixmint-audit-") as folder:
+            spill = Spill(Path(folder))
+            key = self.bank_key or await replay.find_key()
+            await replay.run(key, spill, self.pool, 2 * self.jobs, self.progress)
+            spilled = spill.close()
+            try:
+                await self._judge(report, replay, spilled)
+            finally:
+                spilled.close()
+        self._look_at_the_clock(report, replay, now_s)
+        return report
+
+    async def _judge(self, report: Report, replay: Replay, spilled: Spilled) -> None:
+        signed = SignedLog.of(report.published.note, self.reader.log)
+        prosecutor = Prosecutor(self.reader, replay, signed, spilled)
+        report.kinds, report.rounds, report.bank_key = replay.kinds, spilled.rounds, replay.bank_key
+        report.closed_at_s = replay.last_mark[2]
+        if replay.root() != report.checkpoint.root:  # check 2
+            # Nothing that was read is known to be what the board signed, so nothing of it can accuse anyone.
+            words = (
+                "the entries don't lead to the root that the board signed: they are damaged, or not its own"
+            )
+            report.findings.append(prosecutor.finding(Fault.TREE, None, words))
+            return
+        report.findings += await self._growth(signed, replay, prosecutor)  # check 3
+        statements = Statements(spilled, replay, prosecutor)
+        await statements.read()
+        maps = Maps(spilled, replay, prosecutor)
+        problems = replay.problems
+        problems.join(await self._sort(spilled, statements.sizes(), maps.sizes()))
+        report.findings += await _explain(problems, prosecutor)  # checks 4, 5, 6
+        await statements.compare()
+        report.findings += statements.findings  # check 7
+        await maps.compare()
+        report.findings += maps.findings  # check 8
+        report.statements, report.maps = statements.count, maps.count
+        if prosecutor.confirmations:
+            report.confirmed = prosecutor.confirmations[-1].size
+
+    async def _growth(self, signed: SignedLog, replay: Replay, prosecutor: Prosecutor) -> list[Finding]:
+        if self.since is None:
+            return []
+        earlier = open_checkpoint(self.since, self.reader.log)
+        if earlier.size > signed.size:
+            return [
+                Finding(
+                    Weight.LATE,
+                    Fault.GROWTH,
+                    f"the log has {signed.size} entries, and had {earlier.size} when it was seen before: "
+                    "what is served is old. Ask elsewhere, or again later.",
+                )
+            ]
+        if await replay.root_at(earlier.size) == earlier.root:
+            return []
+        evidence = await prosecutor.equivocation(SignedLog.of(self.since, self.reader.log))
+        words = f"the log does not begin with the {earlier.size} entries that were seen before"
+        return [prosecutor.finding(Fault.GROWTH, evidence, words)]
+
+    async def _sort(self, spilled: Spilled, statements: set[int], maps: set[int]) -> Problems:
+        """The second pass."""
+        loop = asyncio.get_running_loop()
+        cuts = cuts_of(statements), cuts_of(maps)
+        problems = Problems()
+        jobs = [ShardJob(spilled.folder, shard, *cuts) for shard in range(SHARDS)]
+        running = [loop.run_in_executor(self.pool, check_shard, job) for job in jobs]
+        for done, future in enumerate(running, start=1):
+            problems.join(await future)
+            self.progress("comparing coins", done, SHARDS)
+        return problems
+
+    def _look_at_the_clock(self, report: Report, replay: Replay, now_s: float) -> None:
+        quiet_s = now_s - replay.last_mark[2]  # check 9
+        if replay.last_mark[0] >= 0 and quiet_s > LATE_S:
+            minutes = round(quiet_s / 60)
+            report.findings.append(
+                Finding(
+                    Weight.LATE,
+                    "clock",
+                    f"no round closed for {minutes} minutes: what was promised for rounds after "
+                    f"{replay.last_mark[1]} is late, which is no theft.",
+                )
+            )
+
+
+async def _explain(problems: Problems, prosecutor: Prosecutor) -> list[Finding]:
+    """The first few of each kind, each with its file; of the rest how many there are."""
+    findings: list[Finding] = []
+    for fault, count in problems.counts.items():
+        shown: Sequence[Finding] = [
+            await prosecutor.of(problem)
+            for problem in [each for each in problems.found if each.fault is fault][:MOST_SHOWN]
+        ]
+        findings += shown
+        if count > len(shown):
+            weight = shown[0].weight if shown else Weight.CHEAT
+            findings.append(Finding(weight, fault, f"{count - len(shown)} more of the kind '{fault}'."))
+    return findings

@@ -1,0 +1,176 @@
+"""
+What an audit keeps on disk between its passes, so that its memory doesn't grow with the log.
+
+    shard-<xx>   records of coins whose ids begin with this byte, as they came
+    marks        where each round ends
+    landmarks    statements and map entries, in the log's order: index 8, length 2, bytes
+    counts-<xx>  of the second pass: what became of the shard's coins, by part of the log
+    roots-<xx>   of the second pass: the shard's root and coins at each map entry
+
+A temporary folder, of about 50 bytes for each entry of the log. Nothing in it outlives the audit.
+"""
+
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from bank.board.audit.chunk import MARK
+from bank.formats.entry import Entry, decode_entry
+from mixmint.errors import UserError
+
+SHARDS = 256
+_HELD_BYTES = 1 << 22
+"""Records that wait in memory to be written, of all shards together."""
+
+
+class Place(NamedTuple):
+    """A round: its number, when it closed, the index of its mark."""
+
+    number: int
+    closed_at_s: int
+    mark: int
+
+
+class Landmark(NamedTuple):
+    """A statement or a map entry: its index in the log, and its place in the file."""
+
+    leaf: int
+    at: int
+
+
+class Spill:
+    """The folder during the first pass. Raises UserError when the disk is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._waiting: dict[int, list[bytes]] = {}
+        self._held = 0
+        self._marks = (folder / "marks").open("wb")
+        self._landmarks = (folder / "landmarks").open("wb")
+
+    def take(self, records: dict[int, bytes], marks: bytes, landmarks: list[tuple[int, bytes]]) -> None:
+        """What one chunk has; chunks in the log's order."""
+        for shard, data in records.items():
+            self._waiting.setdefault(shard, []).append(data)
+            self._held += len(data)
+        try:
+            if self._held >= _HELD_BYTES:
+                self._flush()
+            self._marks.write(marks)
+            for index, entry in landmarks:
+                self._landmarks.write(index.to_bytes(8) + len(entry).to_bytes(2) + entry)
+        except OSError as error:
+            raise _full(self.folder, error) from None
+
+    def close(self) -> "Spilled":
+        """The end of the first pass."""
+        try:
+            self._flush()
+            self._marks.close()
+            self._landmarks.close()
+        except OSError as error:
+            raise _full(self.folder, error) from None
+        return Spilled(self.folder)
+
+    def _flush(self) -> None:
+        # Opened one after another: 256 files held open would leave few for anything else.
+        for shard, parts in self._waiting.items():
+            with shard_path(self.folder, shard).open("ab") as file:
+                file.write(b"".join(parts))
+        self._waiting.clear()
+        self._held = 0
+
+
+class Spilled:
+    """The folder after the first pass."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._marks = (folder / "marks").open("rb")
+        self._landmarks = (folder / "landmarks").open("rb")
+        self.rounds = os.fstat(self._marks.fileno()).st_size // MARK.size
+
+    def close(self) -> None:
+        self._marks.close()
+        self._landmarks.close()
+
+    def landmarks(self) -> Iterator[tuple[Landmark, Entry]]:
+        """All of them, in the log's order."""
+        at = 0
+        while True:
+            found = self._read(at)
+            if found is None:
+                return
+            index, entry, after = found
+            yield Landmark(index, at), entry
+            at = after
+
+    def entry(self, at: int) -> Entry:
+        """The landmark at this place of the file."""
+        found = self._read(at)
+        if found is None:
+            raise ValueError("no landmark there")
+        return found[1]
+
+    def _read(self, at: int) -> tuple[int, Entry, int] | None:
+        self._landmarks.seek(at)
+        head = self._landmarks.read(10)
+        if not head:
+            return None
+        length = int.from_bytes(head[8:])
+        return int.from_bytes(head[:8]), decode_entry(self._landmarks.read(length)), at + 10 + length
+
+    def place(self, number: int) -> Place:
+        """The round that is the file's ``number``-th, from 0."""
+        self._marks.seek(number * MARK.size)
+        mark, round_, closed_at_s = MARK.unpack(self._marks.read(MARK.size))
+        return Place(round_, closed_at_s, mark)
+
+    def round_of(self, index: int) -> Place | None:
+        """The round that an entry is in; None when no mark comes after it."""
+        found = bisect_left(_MarkIndexes(self), index)
+        return None if found == self.rounds else self.place(found)
+
+
+class _MarkIndexes:
+    """The marks' indexes as a sequence, for a binary search in the file."""
+
+    def __init__(self, spilled: Spilled) -> None:
+        self._spilled = spilled
+
+    def __len__(self) -> int:
+        return self._spilled.rounds
+
+    def __getitem__(self, number: int) -> int:
+        return self._spilled.place(number).mark
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:02x}"
+
+
+def counts_path(folder: Path, shard: int) -> Path:
+    return folder / f"counts-{shard:02x}"
+
+
+def roots_path(folder: Path, shard: int) -> Path:
+    return folder / f"roots-{shard:02x}"
+
+
+def read_all(file: BinaryIO, width: int) -> Iterator[bytes]:
+    """Records of one width, one after another."""
+    while part := file.read(width * 1024):
+        for at in range(0, len(part), width):
+            yield part[at : at + width]
+
+
+def cuts_of(sizes: set[int]) -> "array[int]":
+    """Sizes of the log at which something is stated, ascending."""
+    return array("Q", sorted(sizes))
+
+
+def _full(folder: Path, error: OSError) -> UserError:
+    return UserError(f"can't keep the audit's notes in {folder}: {error.strerror}; free space, or set TMPDIR")

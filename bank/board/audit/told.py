@@ -1,0 +1,60 @@
+"""What the command line says of an accusation file."""
+
+from pathlib import Path
+
+from bank.board.accusation.file import MOST_FILE_BYTES, check_file
+from bank.board.accusation.verdict import Accused
+from bank.board.log.note import VerifierKey
+from mixmint.errors import MalformedMessage, UserError
+
+
+def told(path: Path, key: str | None, bank_key: str | None) -> str:
+    """
+    The verdict, in words; ``key`` and ``bank_key``: the keys that the asker knows.
+
+    Raises UserError: it is no accusation, it doesn't hold, or it holds against somebody else.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_FILE_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from None
+    try:
+        verdict = check_file(data)
+    except MalformedMessage as error:
+        raise UserError(f"{path} is no accusation ({error})") from None
+    if not verdict.holds:
+        raise UserError(f"{path} proves nothing: {verdict.sentence}")
+    _compare(verdict.whom, key, bank_key)
+    lines = ["It holds.", verdict.sentence, f"Against {verdict.whom.text()}."]
+    if key is None and bank_key is None:
+        lines.append("The evidence is good against whoever has this key: compare it with the key you know.")
+    return "\n".join(lines)
+
+
+def _compare(whom: Accused, key: str | None, bank_key: str | None) -> None:
+    """Raises UserError when what the asker knows is of somebody else."""
+    known = False
+    if key is not None:
+        try:
+            board = VerifierKey.parse(key)
+        except MalformedMessage:
+            raise UserError(f"{key} is no verifier key; it looks like board.example.org+hex+base64") from None
+        known |= _same(whom.board, board, f"it holds against another board: {whom.text()}")
+    if bank_key is not None:
+        try:
+            bank = bytes.fromhex(bank_key)
+        except ValueError:
+            raise UserError("the bank's key is 64 hexadecimal digits") from None
+        known |= _same(whom.bank, bank, f"it holds against another bank: {whom.text()}")
+    if not known and (key is not None or bank_key is not None):
+        raise UserError(f"it holds, but not against a key that you named: it accuses {whom.text()}")
+
+
+def _same(accused: object, known: object, otherwise: str) -> bool:
+    """Whether the accused is the one who is known; False when nobody of this sort is accused."""
+    if accused is None:
+        return False
+    if accused != known:
+        raise UserError(otherwise)
+    return True
