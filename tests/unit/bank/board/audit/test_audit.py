@@ -1,0 +1,414 @@
+"""The audit finds each cheat in a log, and accuses by a file that holds by itself; honest logs pass."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bank.board.accusation.file import check_file
+from bank.board.audit.audit import LATE_S, Audit, Report
+from bank.board.audit.finding import Fault, Weight
+from bank.board.log.note import Note
+from bank.board.log.reader import LogReader
+from bank.board.log.source import FolderSource
+from bank.formats.coin import coin_id
+from bank.formats.entry import (
+    AccountEntry,
+    MapEntry,
+    PostedEntry,
+    RoundEntry,
+    decode_entry,
+    make_replaced_entry,
+)
+from bank.formats.statement import Tally
+from mixmint.errors import PeerError
+from mixmint.keys import SigningKey
+from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, fresh_id, spent
+from tests.unit.bank.board.audit.books import VALUE, Books
+from tests.unit.bank.board.logs import BEGIN_S
+
+NOW_S = BEGIN_S + 60
+
+
+@pytest.fixture
+def pool() -> Iterator[Executor]:
+    """Threads stand in for processes: the work is the same, and its start costs nothing."""
+    with ThreadPoolExecutor(2) as made:
+        yield made
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    made = Books(tmp_path / "log")
+    made.open()
+    return made
+
+
+async def audited(books: Books, pool: Executor, since: Note | None = None, now_s: float = NOW_S) -> Report:
+    books.publish()
+    reader = LogReader(FolderSource(books.folder.path), books.verifier)
+    return await Audit(reader, pool, 2, since).run(now_s)
+
+
+def only(report: Report, fault: Fault) -> tuple[str, bool]:
+    """The one fault found: whom it accuses, and whether its file holds alone."""
+    assert not report.passed
+    assert {finding.fault for finding in report.findings} == {fault}, report.findings
+    finding = report.findings[0]
+    assert finding.weight is Weight.CHEAT
+    assert finding.accusation is not None
+    verdict = check_file(finding.accusation)
+    assert finding.against == verdict.whom.text()
+    return finding.against, verdict.holds
+
+
+def is_bank(whom: str) -> bool:
+    return whom == f"bank {BANK_ID.hex()} with key {BANK.public.hex()}"
+
+
+async def test_an_honest_log_passes(books: Books, pool: Executor) -> None:
+    """Withdrawals, exchanges, deposits, posted certificates, replaced coins, statements and maps."""
+    books.fill(3)
+    books.fill(2)
+    replaced = coin_id(books.live.pop(0).public)
+    books.tally = books.tally.plus(Tally(replaced=1))
+    posted = certified(coin_id(books.live[0].public), *VALUE)
+    books.close(
+        [
+            make_replaced_entry(BANK, BANK_ID, replaced, *VALUE).encode(),
+            PostedEntry(posted.coin, *VALUE, posted.certificate).encode(),
+            AccountEntry(bytes(32)).encode(),
+        ]
+    )
+    books.fill(1)
+    books.fill(1)
+    report = await audited(books, pool)
+    assert report.passed
+    # The same certificate twice is noted, no more.
+    assert [finding.fault for finding in report.findings] == [Fault.REPEATED]
+    assert (report.statements, report.maps, report.rounds) == (4, 4, books.round)
+    assert report.bank_key == BANK.public
+    assert report.confirmed > 0
+    assert report.checkpoint.size == len(books.leaves)
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 4095, 4096, 4097, 9000])
+async def test_logs_of_all_sizes_lead_to_their_roots(books: Books, pool: Executor, size: int) -> None:
+    """Whole chunks, whole blocks, and what is left over; with growth from sizes in between."""
+    notes = []
+    numbers = iter(range(1 << 30))
+    while books.edge.size < size:
+        more = max(0, min(300, size - books.edge.size - 1))
+        books.close([AccountEntry(next(numbers).to_bytes(32)).encode() for _ in range(more)])
+        notes.append(books.sign())
+    for note in {0: notes[0], len(notes) // 2: notes[len(notes) // 2]}.values():
+        assert (await audited(books, pool, note)).passed
+
+
+async def test_an_older_or_another_past_is_told_apart(books: Books, pool: Executor, tmp_path: Path) -> None:
+    """Less than was seen before is late; other entries than were seen before are the board's two words."""
+    books.fill(1)
+    other = Books(tmp_path / "other")
+    other.open()
+    other.fill(1)
+    for _ in range(3):
+        seen = other.sign()
+        report = await audited(books, pool, seen)
+        if other.edge.size > books.edge.size:
+            assert [finding.weight for finding in report.findings] == [Weight.LATE]
+            assert report.passed
+        else:
+            whom, holds = only(report, Fault.GROWTH)
+            assert holds
+            assert whom == f"board {books.verifier.text()}"
+        other.close([])
+        if other.round == 5:
+            for _ in range(3):
+                books.close([])
+
+
+async def test_the_last_checkpoint_must_be_the_boards(books: Books, pool: Executor, tmp_path: Path) -> None:
+    """Somebody else's note measures nothing."""
+    other = Books(tmp_path / "other", SigningKey.generate())
+    other.open()
+    with pytest.raises(PeerError):
+        await audited(books, pool, other.sign())
+
+
+async def test_entries_that_are_not_what_was_signed_are_found(books: Books, pool: Executor) -> None:
+    """One byte of one bundle: then nothing else is said, since it would be about other entries."""
+    books.fill(1)
+    books.publish()
+    path = next((books.folder.path / "tile" / "entries").glob("000.p/*"))
+    paths = sorted(path.parent.iterdir(), key=lambda each: int(each.name))
+    data = bytearray(paths[-1].read_bytes())
+    data[40] ^= 1
+    paths[-1].write_bytes(data)
+    whom, holds = only(await audited(books, pool), Fault.TREE)
+    assert not holds
+    assert books.verifier.text() in whom
+
+
+def unsorted(books: Books) -> None:
+    books.round += 1
+    entries = sorted(books.withdraw() for _ in range(3))
+    mark = RoundEntry(books.round, BEGIN_S + 60, books.edge.size)
+    books.append([*entries[::-1], mark.encode()])
+
+
+def gap(books: Books) -> None:
+    books.round += 1
+    books.close([])
+
+
+def overlapping(books: Books) -> None:
+    books.round += 1
+    books.append([RoundEntry(books.round, BEGIN_S + 60, books.edge.size - 1).encode()])
+
+
+def before_its_time(books: Books) -> None:
+    books.round += 1
+    books.append([RoundEntry(books.round, BEGIN_S - 1, books.edge.size).encode()])
+
+
+def malformed(books: Books) -> None:
+    books.close([b"\x03short"])
+
+
+def unfinished(books: Books) -> None:
+    books.append([AccountEntry(bytes(32)).encode()])
+
+
+@pytest.mark.parametrize(
+    ("cheat", "fault"),
+    [
+        (unsorted, Fault.ORDER),
+        (gap, Fault.MARK),
+        (overlapping, Fault.MARK),
+        (before_its_time, Fault.MARK),
+        (malformed, Fault.MALFORMED),
+        (unfinished, Fault.UNFINISHED),
+    ],
+)
+async def test_a_board_that_breaks_its_rules_is_convicted(
+    books: Books, pool: Executor, cheat: object, fault: Fault
+) -> None:
+    """Each by a file that holds by itself."""
+    assert callable(cheat)
+    books.fill(1)
+    cheat(books)
+    report = await audited(books, pool)
+    findings = [finding for finding in report.findings if finding.fault == fault]
+    assert findings
+    assert findings[0].accusation is not None
+    verdict = check_file(findings[0].accusation)
+    assert verdict.holds
+    assert verdict.whom.text() == f"board {books.verifier.text()}"
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_a_coin_spent_twice_is_found(books: Books, pool: Executor, *, confirmed: bool) -> None:
+    """Far apart in the log; with the bank's word for it, it is the bank's doing."""
+    books.fill(1)
+    coin = books.live[0]
+    books.close([books.deposit()])
+    books.fill(1)
+    books.close([spent(coin, os.urandom(32)).encode()])
+    if confirmed:
+        books.close([books.state(tally=books.tally)])
+    whom, holds = only(await audited(books, pool), Fault.ENDED_TWICE)
+    assert holds
+    assert is_bank(whom) == confirmed
+
+
+async def test_a_spent_entry_repeated_is_noted_only(books: Books, pool: Executor) -> None:
+    """The same order's entry gives nothing out a second time."""
+    books.fill(1)
+    entry = books.deposit()
+    books.close([entry])
+    books.close([entry])
+    report = await audited(books, pool)
+    assert report.passed
+    assert [finding.fault for finding in report.findings] == [Fault.REPEATED]
+
+
+async def test_a_coin_spent_and_replaced_is_found(books: Books, pool: Executor) -> None:
+    """In the bank's own confirmed words."""
+    books.fill(1)
+    coin = coin_id(books.live[0].public)
+    books.close([books.deposit()])
+    books.close([make_replaced_entry(BANK, BANK_ID, coin, *VALUE).encode()])
+    books.close([books.state()])
+    whom, holds = only(await audited(books, pool), Fault.ENDED_TWICE)
+    assert holds
+    assert is_bank(whom)
+
+
+async def test_an_id_certified_twice_is_found(books: Books, pool: Executor) -> None:
+    """Whoever posted the second certificate, the bank signed both."""
+    books.fill(1)
+    other = certified(coin_id(books.live[0].public), VALUE[0], VALUE[1] + 1)
+    books.close([PostedEntry(other.coin, other.exponent, other.epoch, other.certificate).encode()])
+    whom, holds = only(await audited(books, pool), Fault.CERTIFIED_TWICE)
+    assert holds
+    assert is_bank(whom)
+
+
+async def test_a_coin_spent_without_certificate_is_found(books: Books, pool: Executor) -> None:
+    """Only the whole log shows that there is none."""
+    books.fill(1)
+    books.close([spent(SigningKey.generate(), bytes(32)).encode()])
+    _, holds = only(await audited(books, pool), Fault.NEVER_CERTIFIED)
+    assert not holds
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_a_false_signature_is_found(books: Books, pool: Executor, *, confirmed: bool) -> None:
+    """A spent entry that the coin didn't sign: taken for its own by the bank, or not."""
+    books.fill(1)
+    false = dataclasses.replace(spent(books.live[0], bytes(32)), signature=bytes(64)).encode()
+    books.close([false])
+    if confirmed:
+        books.close([books.state()])
+    whom, holds = only(await audited(books, pool), Fault.FALSE)
+    assert holds
+    assert is_bank(whom) == confirmed
+
+
+async def test_a_false_posted_certificate_needs_the_log(books: Books, pool: Executor) -> None:
+    """It isn't the bank's doing, and whose key it should bear only the log says."""
+    books.fill(1)
+    books.close([PostedEntry(fresh_id(), *VALUE, bytes(64)).encode()])
+    whom, holds = only(await audited(books, pool), Fault.FALSE)
+    assert not holds
+    assert not is_bank(whom)
+
+
+async def test_a_hundred_false_entries_are_a_few_files_and_a_number(books: Books, pool: Executor) -> None:
+    """A flood of lies hides nothing and fills no disk."""
+    books.fill(1)
+    coin = SigningKey.generate()
+    for _ in range(100):
+        books.close([dataclasses.replace(spent(coin, os.urandom(32)), signature=bytes(64)).encode()])
+    books.close([spent(books.live[0], bytes(32)).encode(), spent(books.live[0], bytes([1]) * 32).encode()])
+    report = await audited(books, pool)
+    assert {finding.fault for finding in report.findings} == {Fault.FALSE, Fault.ENDED_TWICE}
+    assert sum(finding.accusation is not None for finding in report.findings) == 9
+    assert any("92 more" in finding.sentence for finding in report.findings)
+
+
+async def test_a_statement_with_too_few_certificates_is_found(books: Books, pool: Executor) -> None:
+    """Value created: a certificate that the bank gave out beside its books."""
+    books.fill(1)
+    hidden = certified(fresh_id(), *VALUE).encode()
+    books.close([hidden])
+    books.close([books.state()])
+    whom, holds = only(await audited(books, pool), Fault.VALUE)
+    assert holds
+    assert is_bank(whom)
+
+
+async def test_a_certificate_of_another_value_beside_the_books_is_found(books: Books, pool: Executor) -> None:
+    """No row speaks of it, but the running totals do."""
+    books.fill(1)
+    books.close([certified(fresh_id(), 20, 7).encode()])
+    books.close([books.state()])
+    whom, holds = only(await audited(books, pool), Fault.VALUE)
+    assert holds
+    assert is_bank(whom)
+
+
+async def test_a_statement_that_counts_what_never_became_public_is_found(
+    books: Books, pool: Executor
+) -> None:
+    """Room for coins to come; the next statement shows that nothing was on its way."""
+    books.fill(1)
+    books.tally = books.tally.plus(Tally(withdrawn=1))
+    books.close([books.state()])
+    assert (await audited(books, pool)).passed
+    books.close([books.state()])
+    _, holds = only(await audited(books, pool), Fault.OVERSTATED)
+    assert not holds
+
+
+async def test_statements_that_contradict_each_other_are_found(books: Books, pool: Executor) -> None:
+    """Counts that fall, two statements of one number, one that doesn't balance."""
+    books.fill(1)
+    before = books.tally
+    books.close([books.withdraw()])
+    books.close([books.state()])
+    books.close([books.state(size=2, tally=before)])
+    whom, holds = only(await audited(books, pool), Fault.STATEMENT)
+    assert holds
+    assert is_bank(whom)
+
+
+async def test_two_statements_of_one_number_are_found(books: Books, pool: Executor) -> None:
+    """The second one comes from a bank that forgot the first."""
+    books.fill(1)
+    books.close([books.withdraw()])
+    books.close([books.state(number=1)])
+    report = await audited(books, pool)
+    assert any(
+        finding.fault == Fault.STATEMENT and finding.accusation and check_file(finding.accusation).holds
+        for finding in report.findings
+    )
+
+
+async def test_a_statement_of_another_log_accuses_bank_or_board(
+    books: Books, pool: Executor, tmp_path: Path
+) -> None:
+    """The bank read something else than everyone."""
+    other = Books(tmp_path / "other")
+    other.open()
+    other.close([AccountEntry(bytes(32)).encode()])
+    strange = other.state()
+    books.close([AccountEntry(bytes([1]) * 32).encode()])
+    books.close([])
+    books.close([strange])
+    whom, holds = only(await audited(books, pool), Fault.TWO_VIEWS)
+    assert holds
+    assert books.verifier.text() in whom
+    assert BANK.public.hex() in whom
+
+
+async def test_a_wrong_map_root_is_found(books: Books, pool: Executor) -> None:
+    """One coin fewer than the log has; one more; a map of the middle of a round."""
+    books.fill(1)
+    entry = decode_entry(books.map())
+    assert isinstance(entry, MapEntry)
+    books.close([dataclasses.replace(entry, root=bytes(32)).encode()])
+    _, holds = only(await audited(books, pool), Fault.MAP)
+    assert not holds
+
+
+@pytest.mark.parametrize("change", [{"coins": 99}, {"size": 3}, {"round": 7}, {"size": 2**40}])
+async def test_a_map_entry_that_lies_about_itself_is_found(
+    books: Books, pool: Executor, change: dict[str, int]
+) -> None:
+    """About its coins, its place or its round."""
+    books.fill(1)
+    entry = decode_entry(books.map())
+    assert isinstance(entry, MapEntry)
+    books.close([dataclasses.replace(entry, **change).encode()])
+    _, holds = only(await audited(books, pool), Fault.MAP)
+    assert holds == ("coins" not in change)
+
+
+async def test_a_board_that_stands_still_is_late_and_no_thief(books: Books, pool: Executor) -> None:
+    """The audit passes, and says what it means."""
+    books.fill(1)
+    report = await audited(books, pool, now_s=NOW_S + LATE_S)
+    assert report.passed
+    assert [finding.weight for finding in report.findings] == [Weight.LATE]
+
+
+async def test_entries_of_a_kind_to_come_are_counted_and_accuse_nobody(books: Books, pool: Executor) -> None:
+    """A newer board may know more."""
+    books.close([b"\x50something new"])
+    report = await audited(books, pool)
+    assert report.passed
+    assert report.kinds[0x50] == 1
