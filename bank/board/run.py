@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 
 from bank.board.board import Board
-from bank.board.daemon import BOARD, build_app, health
+from bank.board.claims.doors import MixDoor
+from bank.board.daemon import BOARD, DESK, build_app, health
 from bank.board.journal import ClosedRound
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import VerifierKey
@@ -126,10 +127,16 @@ def run(prepared: Prepared) -> None:
         @asynccontextmanager
         async def alongside(board: Board) -> AsyncIterator[None]:
             # Imported here: a board that stands alone doesn't load the packet code.
-            from bank.board.anonymous import answer_over_mixes
+            from bank.board.anonymous import Kind, answer_over_mixes
 
             async with answer_over_mixes(
-                board, folder, directory, settings.name, prepared.endpoint_key, metrics.registry
+                board,
+                folder,
+                directory,
+                settings.name,
+                prepared.endpoint_key,
+                metrics.registry,
+                {Kind.CLAIM: MixDoor(app[DESK]).handle},
             ):
                 yield
 

@@ -6,6 +6,8 @@ What anyone may put on the board, besides the bank: claims, answers, certificate
     index.py      what is on the board already, in its database
     desk.py       takes submissions: each once, verified, in bounds
     doors.py      the ways in: HTTP, and the mixes
+    parts.py      what is too long for one packet
+    client.py     the customer's end of both ways
 
 Source: docs/spec/claim.md.
 """

@@ -24,7 +24,13 @@ MOST_UNFINISHED = 256
 
 
 def cut(entry: bytes, room: int) -> list[bytes]:
-    """The bodies of the requests that carry an entry, ``room`` bytes each at most."""
+    """
+    The bodies of the requests that carry an entry, ``room`` bytes each at most.
+
+    Raises MalformedMessage("length") when it is too long for packets.
+    """
+    if len(entry) > MOST_WHOLE_BYTES:
+        raise MalformedMessage("length")
     step = room - HEAD_BYTES
     head, length = leaf_hash(entry), len(entry).to_bytes(2)
     return [head + at.to_bytes(2) + length + entry[at : at + step] for at in range(0, len(entry), step)]
