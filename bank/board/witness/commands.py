@@ -1,4 +1,4 @@
-"""``mixmint witness``: init, run, key, logs."""
+"""``mixmint witness``: init, run, key, logs, accuse."""
 
 import json
 from pathlib import Path
@@ -108,3 +108,26 @@ def show_logs(config: Path, as_json: bool) -> None:
 
     views = log_views(prepare(config).settings)
     click.echo(json.dumps({"logs": views}, indent=2) if as_json else tell_logs(views))
+
+
+@witness.command("accuse")
+@click.argument("folder", metavar="DIR", type=_PATH)
+@click.option("--config", required=True, type=_PATH, help="The settings file, witness.toml.")
+def accuse_logs(folder: Path, config: Path) -> None:
+    """
+    Write an accusation file into DIR for each fork that was refused: proof that the log signed two pasts.
+
+    Anyone can check it offline: mixmint board check-accusation FILE.
+
+    \b
+    Example:
+      mixmint witness accuse forks --config w1/witness.toml
+    """
+    from bank.board.witness.accusing import write_accusations
+    from bank.board.witness.run import prepare
+
+    written = write_accusations(prepare(config).settings, folder)
+    for path in written:
+        click.echo(path)
+    if not written:
+        click.echo("nothing new to accuse a log of", err=True)

@@ -191,7 +191,8 @@ def build_app(
     Raises UserError for settings that can't work.
     """
     metrics = WitnessMetrics()
-    witness = Witness(settings.name, key, read_logs(settings.logs), metrics, now_s)
+    logs = read_logs(settings.logs)
+    witness = Witness(settings.name, key, logs, metrics, now_s)
 
     async def work(_: web.Application) -> AsyncIterator[None]:
         witness.note_seen(newest_seen(settings.database_path))
@@ -208,7 +209,7 @@ def build_app(
             await store.close()
 
     def health() -> dict[str, object]:
-        return {"status": witness.trouble or "ok", "logs": len(read_logs(settings.logs))}
+        return {"status": witness.trouble or "ok", "logs": len(logs)}
 
     app = operations_app(metrics.registry, health)
     app.cleanup_ctx.append(work)

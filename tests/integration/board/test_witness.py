@@ -17,6 +17,7 @@ from random import Random
 import aiohttp
 import pytest
 
+from bank.board.accusation.file import check_file
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.policy import parse_policy
 from bank.board.log.tree import consistency_holds
@@ -251,6 +252,25 @@ async def test_its_operator_sees_the_logs_and_the_fork(
     (shown,) = json.loads(output)["logs"]
     assert (shown["size"], shown["watched"], len(shown["forks"])) == (60, True, 1)
     assert shown["forks"][0]["refused"] == FORKED.note(60).encode().decode()
+
+
+async def test_a_fork_becomes_a_file_that_convicts_the_log(
+    witness: WitnessProcess, session: aiohttp.ClientSession
+) -> None:
+    """Checked offline, by the log's two signatures alone; written once."""
+    await asyncio.to_thread(witness.start)
+    url = f"http://127.0.0.1:{witness.port}/add-checkpoint"
+    for body in (TRUE.request(0, 60), FORKED.request(60, 60), FORKED.request(60, 90)):
+        await (await session.post(url, data=body)).read()
+    words = ("witness", "accuse", str(witness.folder / "forks"), "--config", witness.config)
+    code, output = await asyncio.to_thread(mixmint, *words)
+    (path,) = output.splitlines()
+    assert code == 0
+    verdict = check_file(await asyncio.to_thread(Path(path).read_bytes))
+    assert verdict.holds
+    assert verdict.whom.board == LOG
+    code, output = await asyncio.to_thread(mixmint, *words)
+    assert (code, "nothing new" in output) == (0, True)
 
 
 def _change(old: str, new: str):
