@@ -37,8 +37,8 @@ from bank.board.audit.convict import Prosecutor
 from bank.board.audit.finding import Fault, Finding, Problems, Weight
 from bank.board.audit.maps import Maps
 from bank.board.audit.replay import Progress, Replay
-from bank.board.audit.shard import ShardJob, check_shard
-from bank.board.audit.spill import SHARDS, Spill, Spilled, cuts_of
+from bank.board.audit.shard import ShardJob, check_shards
+from bank.board.audit.spill import SHARDS, TOGETHER, Spill, Spilled, cuts_of
 from bank.board.audit.statements import Statements
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.note import Note
@@ -163,11 +163,11 @@ class Audit:
         loop = asyncio.get_running_loop()
         cuts = cuts_of(statements), cuts_of(maps)
         problems = Problems()
-        jobs = [ShardJob(spilled.folder, shard, *cuts) for shard in range(SHARDS)]
-        running = [loop.run_in_executor(self.pool, check_shard, job) for job in jobs]
+        jobs = [ShardJob(spilled.folder, first, *cuts) for first in range(0, SHARDS, TOGETHER)]
+        running = [loop.run_in_executor(self.pool, check_shards, job) for job in jobs]
         for done, future in enumerate(running, start=1):
             problems.join(await future)
-            self.progress("comparing coins", done, SHARDS)
+            self.progress("comparing coins", done * TOGETHER, SHARDS)
         return problems
 
     def _look_at_the_clock(self, report: Report, replay: Replay, now_s: float) -> None:

@@ -16,7 +16,7 @@ from bank.board.accusation.log import BoardEquivocation, Difference, LogInvalid,
 from bank.board.audit.finding import Fault, Finding, Problem, Weight
 from bank.board.audit.replay import Replay
 from bank.board.audit.shard import coins_of
-from bank.board.audit.spill import SHARDS, Spilled, shard_path
+from bank.board.audit.spill import SHARDS, Spilled, read_shard
 from bank.board.log.reader import LogReader
 from bank.board.log.tree import Node, prove_many
 from bank.formats.answer import CertifiedBefore
@@ -138,8 +138,7 @@ class Prosecutor:
         """
         found: list[tuple[int, int]] = []
         for shard in range(SHARDS):
-            path = shard_path(self._spilled.folder, shard)
-            for coin in coins_of(path.read_bytes()) if path.exists() else ():
+            for coin in coins_of(read_shard(self._spilled.folder, shard)):
                 if not coin.certified or coin.certified[0][0] >= log.size:
                     continue
                 index, *of = coin.certified[0]

@@ -11,7 +11,7 @@ from heapq import merge
 from pathlib import Path
 
 from bank.board.audit.shard import COUNT, ROOT
-from bank.board.audit.spill import SHARDS, counts_path, read_all, roots_path
+from bank.board.audit.spill import SHARDS, TOGETHER, counts_path, read_all, roots_path
 from bank.board.map.trie import root_of_shards
 
 
@@ -39,7 +39,8 @@ def shown_until(folder: Path, parts: int) -> Iterator[tuple[int, Shown]]:
     same object each time.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(counts_path(folder, shard).open("rb")) for shard in range(SHARDS)]
+        firsts = range(0, SHARDS, TOGETHER)
+        files = [stack.enter_context(counts_path(folder, first).open("rb")) for first in firsts]
         shown = Shown()
         # Records begin with their part, and each file ascends.
         records = merge(*(read_all(file, COUNT.size) for file in files))
@@ -54,7 +55,9 @@ def shown_until(folder: Path, parts: int) -> Iterator[tuple[int, Shown]]:
 def map_roots(folder: Path, count: int) -> Iterator[tuple[int, bytes]]:
     """At each of ``count`` map entries, ascending by size: how many coins, and the root (32 bytes)."""
     with ExitStack() as stack:
-        files = [stack.enter_context(roots_path(folder, shard).open("rb")) for shard in range(SHARDS)]
+        firsts = range(0, SHARDS, TOGETHER) if count else ()
+        files = [stack.enter_context(roots_path(folder, first).open("rb")) for first in firsts]
         for _ in range(count):
-            shards = [ROOT.unpack(file.read(ROOT.size)) for file in files]
+            parts = [file.read(ROOT.size * TOGETHER) for file in files]
+            shards = [shard for part in parts for shard in ROOT.iter_unpack(part)]
             yield sum(coins for coins, _ in shards), root_of_shards([root for _, root in shards])

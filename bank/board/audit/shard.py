@@ -15,7 +15,7 @@ from struct import Struct
 
 from bank.board.audit.chunk import CERTIFIED, RECORD, REPLACED, SPENT, UNPROVED
 from bank.board.audit.finding import Fault, Problems
-from bank.board.audit.spill import counts_path, roots_path, shard_path
+from bank.board.audit.spill import TOGETHER, counts_path, read_shard, roots_path
 from bank.board.map.growing import GrowingShard
 from mixmint.errors import UserError
 
@@ -28,12 +28,12 @@ ROOT = Struct(">Q32s")
 @dataclass(frozen=True, slots=True)
 class ShardJob:
     """
-    One shard's records in ``folder``. ``statements`` and ``maps``: the sizes of the log, ascending, at which
-    coins are counted, and roots are wanted.
+    The records of TOGETHER shards in ``folder``, from ``first`` on. ``statements`` and ``maps``: the sizes of
+    the log, ascending, at which coins are counted, and roots are wanted.
     """
 
     folder: Path
-    shard: int
+    first: int
     statements: "array[int]"
     maps: "array[int]"
 
@@ -50,20 +50,24 @@ class Coin:
     replaced: list[int] = field(default_factory=list)
 
 
-def check_shard(job: ShardJob) -> Problems:
+def check_shards(job: ShardJob) -> Problems:
     """
-    Check a shard; its counts and roots are left in files beside its records. Raises UserError: disk full.
+    Check some shards, one after another; their counts and roots are left in files beside their records.
+
+    Raises UserError: the disk is full.
     """
-    try:
-        data = shard_path(job.folder, job.shard).read_bytes()
-    except FileNotFoundError:
-        data = b""
     counting = _Counting(job.statements)
-    for coin in coins_of(data):
-        counting.take(coin)
+    roots: list[list[bytes]] = []
+    for shard in range(job.first, job.first + TOGETHER):
+        data = read_shard(job.folder, shard)
+        for coin in coins_of(data):
+            counting.take(coin)
+        roots.append(list(roots_of(data, job.maps)))
     try:
-        counts_path(job.folder, job.shard).write_bytes(counting.packed())
-        roots_path(job.folder, job.shard).write_bytes(b"".join(roots_of(data, job.maps)))
+        counts_path(job.folder, job.first).write_bytes(counting.packed())
+        if job.maps:
+            packed = b"".join([root for at_one_size in zip(*roots, strict=True) for root in at_one_size])
+            roots_path(job.folder, job.first).write_bytes(packed)
     except OSError as error:
         raise UserError(f"can't keep the audit's notes in {job.folder}: {error.strerror}") from None
     return counting.problems

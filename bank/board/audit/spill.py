@@ -4,8 +4,8 @@ What an audit keeps on disk between its passes, so that its memory doesn't grow 
     shard-<xx>   records of coins whose ids begin with this byte, as they came
     marks        where each round ends
     landmarks    statements and map entries, in the log's order: index 8, length 2, bytes
-    counts-<xx>  of the second pass: what became of the shard's coins, by part of the log
-    roots-<xx>   of the second pass: the shard's root and coins at each map entry
+    counts-<xx>  of the second pass: what became of a few shards' coins, by part of the log
+    roots-<xx>   of the second pass: these shards' roots and coins at each map entry
 
 A temporary folder, of about 50 bytes for each entry of the log. Nothing in it outlives the audit.
 """
@@ -22,7 +22,9 @@ from bank.formats.entry import Entry, decode_entry
 from mixmint.errors import UserError
 
 SHARDS = 256
-_HELD_BYTES = 1 << 22
+TOGETHER = 8
+"""Shards that share a piece of work and its files in the second pass: opening files has its price."""
+_HELD_BYTES = 1 << 24
 """Records that wait in memory to be written, of all shards together."""
 
 
@@ -152,12 +154,22 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:02x}"
 
 
-def counts_path(folder: Path, shard: int) -> Path:
-    return folder / f"counts-{shard:02x}"
+def counts_path(folder: Path, first: int) -> Path:
+    """Of the shards from ``first`` on."""
+    return folder / f"counts-{first:02x}"
 
 
-def roots_path(folder: Path, shard: int) -> Path:
-    return folder / f"roots-{shard:02x}"
+def roots_path(folder: Path, first: int) -> Path:
+    """Of the shards from ``first`` on."""
+    return folder / f"roots-{first:02x}"
+
+
+def read_shard(folder: Path, shard: int) -> bytes:
+    """A shard's records, as they came; it has no file if it has none."""
+    try:
+        return shard_path(folder, shard).read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def read_all(file: BinaryIO, width: int) -> Iterator[bytes]:

@@ -95,16 +95,16 @@ async def test_an_honest_log_passes(books: Books, pool: Executor) -> None:
     assert report.checkpoint.size == len(books.leaves)
 
 
-@pytest.mark.parametrize("size", [1, 255, 256, 257, 4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("size", [2, 255, 256, 257, 4095, 4096, 4097, 9000])
 async def test_logs_of_all_sizes_lead_to_their_roots(books: Books, pool: Executor, size: int) -> None:
     """Whole chunks, whole blocks, and what is left over; with growth from sizes in between."""
-    notes = []
+    notes = [books.sign()]
     numbers = iter(range(1 << 30))
     while books.edge.size < size:
         more = max(0, min(300, size - books.edge.size - 1))
         books.close([AccountEntry(next(numbers).to_bytes(32)).encode() for _ in range(more)])
         notes.append(books.sign())
-    for note in {0: notes[0], len(notes) // 2: notes[len(notes) // 2]}.values():
+    for note in {notes[0], notes[len(notes) // 2]}:
         assert (await audited(books, pool, note)).passed
 
 
