@@ -13,9 +13,9 @@ from mixmint.keys import write_new
 
 def write_accusations(settings: WitnessSettings, folder: Path) -> list[Path]:
     """
-    Write a file for each fork of the logs that are watched into ``folder``; it is made, and what is there stays.
+    Write a file for each fork of the logs that are watched into ``folder``, which is made if it isn't there.
 
-    Returns the new files. Raises UserError.
+    Returns the new files; those that were there stay as they are. Raises UserError.
     """
     logs = read_logs(settings.logs)
     folder.mkdir(parents=True, exist_ok=True)
