@@ -35,6 +35,9 @@ def bank() -> None:
 @click.option("--host", required=True, help="Address at which people reach its HTTP side.")
 @click.option("--port", required=True, type=_PORT, help="Port of the HTTP side.")
 @click.option("--operations-port", required=True, type=_PORT, help="Loopback port for health and metrics.")
+@click.option(
+    "--statement-rounds", default=360, show_default=True, help="The board's rounds between two statements."
+)
 @click.option("--listen-host", help="Address to listen on.  [default: the --host]")
 @click.option("--url", default="", help="Public URL, if not http://HOST:PORT (behind a proxy, or HTTPS).")
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
@@ -46,6 +49,7 @@ def init(
     host: str,
     port: int,
     operations_port: int,
+    statement_rounds: int,
     listen_host: str | None,
     url: str,
     network: Path | None,
@@ -67,6 +71,7 @@ def init(
         "host": listen_host or host,
         "port": port,
         "operations_port": operations_port,
+        "statement_rounds": statement_rounds,
     }
     descriptor, key = create_bank(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"bank {name} is made, signing key {key.public.hex()}")

@@ -16,11 +16,14 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from bank.board.client import Cursor, VerifiedRound
+from bank.board.conviction import accusation_of
 from bank.board.fork import ForkedLog
 from bank.board.log.checkpoint import Checkpoint
 from bank.comparison import Compared, Position, compare
@@ -71,19 +74,33 @@ def confirm(book: SqliteBook, compared: Compared) -> None:
         (compared.group, compared.cursor.encode(), compared.news),
     )
     execute("DELETE FROM outbox WHERE next <= ?", (compared.group,))
-    execute("DELETE FROM receipt WHERE next_group <= ?", (compared.group,))
+    # The newest of the receipts for what was read stays: it says from which round on the next ones may stand.
+    execute(
+        "DELETE FROM receipt WHERE next_group < (SELECT max(next_group) FROM receipt WHERE next_group <= ?)",
+        (compared.group,),
+    )
     execute(
         "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (compared.group,)
     )
 
 
 class Confirmer:
-    """``complaint``: what the board shows that contradicts the bank, in one line; None while all is well."""
+    """
+    ``complaint``: what the board shows that contradicts the bank, in one line; None while all is well.
+    ``evidence``: the folder for accusation files, made when there is one.
+    """
 
     def __init__(
-        self, store: Store, log: Log, *, pause_s: float, registry: CollectorRegistry | None = None
+        self,
+        store: Store,
+        log: Log,
+        evidence: Path,
+        *,
+        pause_s: float,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._store = store
+        self._evidence = evidence
         self._board = log
         self._pause_s = pause_s
         self.complaint: str | None = None
@@ -134,10 +151,11 @@ class Confirmer:
         try:
             rounds = await self._board.rounds(position.cursor, PAGE_ROUNDS)
         except ForkedLog as error:
-            # Both notes are the board's own signatures under two pasts: with them anyone can check it.
-            notes = (error.fork.older.encode(), error.fork.newer.encode())
-            _log.error("the board's two checkpoints: %r", notes)
-            self._complain(f"the board contradicts itself: {error.detail}")
+            path = await asyncio.to_thread(self._keep, accusation_of(error))
+            self._complain(
+                f"the board contradicts itself: {error.detail}. {path} proves it to anyone: mixmint board "
+                "check-accusation FILE"
+            )
             return False
         if not rounds:
             return False
@@ -150,6 +168,15 @@ class Confirmer:
         if compared.difference is not None:
             self._complain(str(compared.difference))
         return compared.difference is None
+
+    def _keep(self, accusation: bytes) -> Path:
+        self._evidence.mkdir(mode=0o700, exist_ok=True)
+        path = self._evidence / f"board-equivocation-{sha256(accusation).hexdigest()[:16]}"
+        # Written whole or not at all; written again, it is the same.
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(accusation)
+        fresh.replace(path)
+        return path
 
     def _complain(self, what: str) -> None:
         self.complaint = what

@@ -145,6 +145,7 @@ class BankDaemon:
                 confirmer = self._confirmer = Confirmer(
                     self._store,
                     BoardReader.at(board.url, board.identity, session),
+                    settings.database_path.with_name("evidence"),
                     pause_s=settings.confirm_pause_ms / 1000,
                     registry=self.registry,
                 )

@@ -15,12 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from bank.board.client import Cursor
-from bank.board.feed import UNKNOWN, Batch, FeedReceipt
+from bank.board.feed import BATCH_LABEL, UNKNOWN, Batch, FeedReceipt
 from bank.formats.entry import AccountEntry
 from bank.ledger import Moment
 from bank.ledger.terms import Terms
 from bank.store import SqliteBook
 from mixmint.errors import FatalError, Unavailable
+from mixmint.keys import labelled_hash
 
 MOST_READ_BYTES = 3 << 18
 """Of outbox rows in one feed; a row is at most a third of this, and a feed 1 MiB."""
@@ -175,8 +176,18 @@ def _keep(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
         "SELECT max(confirmed_group, coalesce((SELECT max(next_group) FROM receipt), 0)) FROM state"
     ).fetchone()
     if receipt.next_group > known:
-        row = (receipt.next_group, batch.first, len(batch.groups), receipt.round, receipt.newest_closed)
-        book.connection.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?)", (*row, receipt.signature))
+        digest = labelled_hash(BATCH_LABEL, batch.encode())
+        batch_parts = (batch.first, len(batch.groups), digest)
+        book.connection.execute(
+            "INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                receipt.next_group,
+                *batch_parts,
+                receipt.round,
+                receipt.newest_closed,
+                receipt.signature,
+            ),
+        )
     elif receipt.next_group < known:
         forget_receipts(book, receipt.next_group)
 
@@ -188,9 +199,7 @@ def forget_receipts(book: SqliteBook, wanted: int) -> None:
     """
     lost = book.connection.execute("DELETE FROM receipt WHERE next_group > ?", (wanted,)).rowcount
     if lost:
-        _log.warning(
-            "the board lost groups from %d on, which it had signed for %d times; feeding again", wanted, lost
-        )
+        _log.warning("the board lost groups from %d on, which it had signed for; feeding again", wanted)
 
 
 def begin_after_log(book: SqliteBook, newest_closed: int) -> int | None:

@@ -73,11 +73,11 @@ SCHEMA = (
     CREATE TABLE outbox (
         first INTEGER PRIMARY KEY, next INTEGER NOT NULL, entries INTEGER NOT NULL, batch BLOB NOT NULL
     ) STRICT;
-    -- What the board signed for groups that weren't read on it yet, in answer to the batch of these groups
-    -- (first, groups). With them, which stay in the outbox until then, it is the bank's evidence should the
-    -- board not show them.
+    -- What the board signed for groups that weren't read on it yet, and the receipt before those; each in
+    -- answer to a batch, which had these groups (first, groups) and this hash. With the groups, which stay in
+    -- the outbox until they were read, it is the bank's evidence should the board not show them.
     CREATE TABLE receipt (
-        next_group INTEGER PRIMARY KEY, first INTEGER NOT NULL, groups INTEGER NOT NULL,
+        next_group INTEGER PRIMARY KEY, first INTEGER NOT NULL, groups INTEGER NOT NULL, digest BLOB NOT NULL,
         round INTEGER NOT NULL, newest_closed INTEGER NOT NULL, signature BLOB NOT NULL
     ) STRICT;
     ALTER TABLE state DROP COLUMN fed_group;

@@ -110,7 +110,7 @@ def _init_services(folder: Path, pace: Pace, ports: Iterator[int]) -> Iterator[D
     port, operations = next(ports), next(ports)
     run_command(
         *("bank", "init", folder / "bank", "--name", "bank", "--gateway", "g1", "--host", HOST),
-        *("--port", port, "--operations-port", operations),
+        *("--port", port, "--operations-port", operations, "--statement-rounds", 25),
     )
     yield DaemonSpec("bank", "bank", folder / "bank" / "bank.toml", operations)
     operations = next(ports)

@@ -130,7 +130,11 @@ class Place:
         )
 
     def order(
-        self, keys: Sequence[SigningKey], outputs: Sequence[Output], account: bytes = NOTHING
+        self,
+        keys: Sequence[SigningKey],
+        outputs: Sequence[Output],
+        account: bytes = NOTHING,
+        tau: bytes = NOTHING,
     ) -> SignedOrder:
         order = Order(
             bank_id(self.key),
@@ -139,6 +143,7 @@ class Place:
             tuple(sorted(CoinKey(key.public) for key in keys)),
             tuple(sorted(outputs, key=lambda output: output.coin)),
             account,
+            tau,
         )
         return sign_order(order, list(keys))
 

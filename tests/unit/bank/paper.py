@@ -122,7 +122,7 @@ class Side:
         self.clock = BoardClock(Terms(), silence_s=60, now_s=lambda: 0.0)
         self.entry = make_key_entry(KEY, BANK).encode()
         self.board = board
-        self.confirmer = Confirmer(self.store, board, pause_s=0.001)
+        self.confirmer = Confirmer(self.store, board, path.with_name("evidence"), pause_s=0.001)
         self.statements = Statements(Signer(KEY, Terms()), statement_rounds)
         self.feeder = Feeder(
             self.store,

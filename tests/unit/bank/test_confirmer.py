@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from bank.board.accusation.file import check_file
 from bank.board.client import Cursor
-from bank.board.feed import Batch, FeedReceipt
+from bank.board.feed import BATCH_LABEL, Batch, FeedReceipt
 from bank.board.fork import Fork, ForkedLog
-from bank.board.log.checkpoint import Checkpoint
-from bank.board.log.note import Note, sign_text
+from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
+from bank.board.log.note import VerifierKey
 from bank.formats.answer import Hold
 from bank.formats.entry import CertifiedEntry, ClaimEntry, PostedEntry
 from bank.formats.order import tau_of
 from bank.outbox import groups_from
 from mixmint.errors import FatalError, PeerError
+from mixmint.keys import labelled_hash
 from tests.unit.bank.desk import Desk, fresh
 from tests.unit.bank.paper import PaperBoard, Side, certified
 
@@ -57,7 +59,7 @@ async def test_what_was_read_leaves_the_outbox_and_is_not_read_again(
     assert board.pages == [1, 0]
     assert await confirmed(again) == 6
     assert await again.number("SELECT count(*) FROM outbox") == 0
-    assert await again.number("SELECT count(*) FROM receipt") == 0
+    assert await again.number("SELECT min(next_group) FROM receipt") == 6
     await again.store.close()
 
 
@@ -124,19 +126,23 @@ async def test_a_board_that_shows_something_else_is_not_confirmed(
 async def evidence(side: Side, board: PaperBoard) -> None:
     """Receipts and batches that only this board can have answered, straight from the books."""
 
-    def kept(connection: sqlite3.Connection) -> list[tuple[Batch, FeedReceipt]]:
+    def kept(connection: sqlite3.Connection) -> list[tuple[Batch, bytes, FeedReceipt]]:
         found = []
-        for next_group, first, count, *rest in connection.execute("SELECT * FROM receipt").fetchall():
+        for next_group, first, count, digest, *rest in connection.execute("SELECT * FROM receipt").fetchall():
             groups = [group for group, _ in zip(groups_from(connection, first), range(count), strict=False)]
-            found.append((Batch(first, groups), FeedReceipt(next_group, *rest)))
+            found.append((Batch(first, groups), digest, FeedReceipt(next_group, *rest)))
         return found
 
-    receipts = await side.store.read(kept)
+    earlier, *receipts = await side.store.read(kept)
     assert receipts
-    for batch, receipt in receipts:
+    for batch, digest, receipt in receipts:
+        assert digest == labelled_hash(BATCH_LABEL, batch.encode())
         assert receipt.holds(board.key.public, batch.encode())
         assert receipt.next_group == batch.next
         assert receipt.round >= 2
+    # The one before shows from which round on the first of these groups may stand.
+    assert earlier[2].next_group == await confirmed(side) == receipts[0][0].first
+    assert earlier[2].newest_closed == 0
 
 
 async def test_a_group_that_its_round_never_shows_is_missed(side: Side, board: PaperBoard) -> None:
@@ -177,22 +183,25 @@ async def test_the_task_goes_on_after_a_difference_and_after_a_board_that_can_no
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_forked_log_is_complained_about_with_both_notes(
-    side: Side, board: PaperBoard, caplog: pytest.LogCaptureFixture
+async def test_a_forked_log_is_complained_about_and_becomes_an_accusation(
+    side: Side, board: PaperBoard, tmp_path: Path
 ) -> None:
     """Two signed pasts are all that anyone needs to check it."""
-    older, newer = Checkpoint("paper", 1, bytes(32)), Checkpoint("paper", 2, bytes(32))
-    notes = [Note(each.text(), (sign_text(board.key, "paper", each.text()),)) for each in (older, newer)]
+    log = VerifierKey("paper", board.key.public)
+    roots = [bytes([number]) * 32 for number in (1, 2)]
+    one, other = [sign_checkpoint(board.key, Checkpoint("paper", 1, root)) for root in roots]
 
     async def forked(after: Cursor, most: int = 100) -> object:
-        raise ForkedLog(Fork(notes[0], notes[1], bytes(32)), "two pasts")
+        raise ForkedLog(Fork(one, other, roots[1]), log)
 
     board.rounds = forked  # type: ignore[method-assign, assignment]
     await side.read()
     assert side.confirmer.complaint is not None
     assert "contradicts itself" in side.confirmer.complaint
-    assert repr(notes[0].encode()) in caplog.text
-    assert repr(notes[1].encode()) in caplog.text
+    (path,) = (tmp_path / "evidence").iterdir()
+    assert str(path) in side.confirmer.complaint
+    verdict = check_file(path.read_bytes())
+    assert (verdict.holds, verdict.whom.board) == (True, log)
 
 
 @pytest.mark.parametrize("is_read", [True, False])
