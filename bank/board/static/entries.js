@@ -18,6 +18,8 @@ export function readEntry(bytes) {
   return { kind, coin: bytes.slice(1, 33), value: bytes.slice(33, 34), epoch: bytes.slice(34, 38), signature: bytes.slice(38) };
 }
 
+export const isMap = (bytes) => KINDS[bytes[0]] === "map";
+
 // The id of the coin that an entry speaks of, in hexadecimal.
 export const coinOf = async (entry) =>
   toHex(entry.kind === "spent" ? await sha256(utf8("mixmint/coin/v1"), entry.key) : entry.coin);

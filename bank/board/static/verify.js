@@ -2,8 +2,8 @@
 // what the page says. It can't prove itself: this script comes from the board, too. Whoever doubts the board
 // runs `mixmint board check-proof` instead.
 
-import { concat, equal, fromBase64, fromHex, toHex } from "./bytes.js";
-import { coinOf, entrySigned, readEntry, stateBy } from "./entries.js";
+import { equal, fromBase64, fromHex, toHex } from "./bytes.js";
+import { coinOf, entrySigned, isMap, readEntry, stateBy } from "./entries.js";
 import { climbMap, readProof, stateIn } from "./map.js";
 import { check, readCheckpoint, readKey, readNote } from "./note.js";
 import { Steps } from "./steps.js";
@@ -86,13 +86,16 @@ async function fetchProof(coin) {
 
 async function mapEntry(step, log, root, index) {
   const bytes = await log.entry(index);
+  if (!isMap(bytes)) throw new Error("that entry isn't a map's root");
   const found = readEntry(bytes);
-  step.fact("Map's root", toHex(found.root ?? concat()));
-  const inLog = await leadsToRoot(step, log, bytes, index, root);
-  if (found.kind !== "map" || found.size > index) step.end("bad", "That entry isn't a map's root.");
-  else if (!inLog) step.end("bad", "It leads to another root than the checkpoint's.");
-  else step.end("good", `The map of ${found.coins.toLocaleString("en")} coins, as of round ${found.round}, is in the log.`);
-  return step.outcome === "good" ? found : null;
+  step.fact("Map's root", toHex(found.root));
+  const coins = found.coins.toLocaleString("en");
+  if (!(await leadsToRoot(step, log, bytes, index, root))) {
+    step.end("bad", "It leads to another root than the checkpoint's.");
+    return null;
+  }
+  step.end("good", `The map of ${coins} coins, as of round ${found.round}, is in the log.`);
+  return found;
 }
 
 async function mapState(step, map, proofBytes, entries, coin) {
@@ -159,7 +162,7 @@ async function checkMap(steps, log, root, entries, coin) {
 
 function verdictOf(steps) {
   if (steps.has("bad")) {
-    return ["bad", "This doesn't hold. Keep the red step: the board shows something that it can't prove."];
+    return ["bad", "This doesn't hold. See the red step: the board shows something that it can't prove."];
   }
   if (steps.has("open")) return ["open", "What could be checked holds. What couldn't is marked above."];
   return ["good", "All of it holds: what this page says of the coin is in the signed log."];

@@ -208,10 +208,10 @@ def test_new_rounds_come_live(board, context: BrowserContext) -> None:
     page.goto(board.url)
     rounds = page.locator(".rounds tbody tr:not(.empty)")
     page.get_by_role("status").get_by_text("Live").wait_for()
-    before = rounds.count()
+    before = rounds.first.get_by_role("link").inner_text()
     beside(feed(5, 30))
     page.locator("#outstanding").get_by_text("3,711").wait_for()
-    page.wait_for_function("before => document.querySelectorAll('.rounds a').length > before", arg=before)
+    page.wait_for_function("before => document.querySelector('.rounds a').textContent !== before", arg=before)
     assert rounds.first.locator("td").nth(1).inner_text() == "1"
     page.get_by_role("button", name="Pause").click()
     assert page.get_by_role("status").inner_text() == "Paused"
