@@ -7,7 +7,7 @@ proves it, becomes a file that says so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from bank.board.accusation.books import CertifiedTwice, EntryFalse, SpentTwice, ValueCreated
 from bank.board.accusation.evidence import ConfirmedLog, Leaves, ProvenLog, SignedLog
@@ -16,7 +16,7 @@ from bank.board.accusation.log import BoardEquivocation, Difference, LogInvalid,
 from bank.board.audit.finding import Fault, Finding, Problem, Weight
 from bank.board.audit.replay import Replay
 from bank.board.audit.shard import coins_of
-from bank.board.audit.spill import SHARDS, Spilled, read_shard
+from bank.board.audit.spill import SHARDS, TOGETHER, Spilled, read_shards
 from bank.board.log.reader import LogReader
 from bank.board.log.tree import Node, prove_many
 from bank.formats.answer import CertifiedBefore
@@ -137,8 +137,11 @@ class Prosecutor:
         more than ``units`` units. None when they don't fit a file.
         """
         found: list[tuple[int, int]] = []
-        for shard in range(SHARDS):
-            for coin in coins_of(read_shard(self._spilled.folder, shard)):
+        folder = self._spilled.folder
+        for records in chain.from_iterable(
+            read_shards(folder, first, TOGETHER) for first in range(0, SHARDS, TOGETHER)
+        ):
+            for coin in coins_of(records):
                 if not coin.certified or coin.certified[0][0] >= log.size:
                     continue
                 index, *of = coin.certified[0]

@@ -15,7 +15,7 @@ from struct import Struct
 
 from bank.board.audit.chunk import CERTIFIED, RECORD, REPLACED, SPENT, UNPROVED
 from bank.board.audit.finding import Fault, Problems
-from bank.board.audit.spill import TOGETHER, counts_path, read_shard, roots_path
+from bank.board.audit.spill import TOGETHER, counts_path, read_shards, roots_path
 from bank.board.map.growing import GrowingShard
 from mixmint.errors import UserError
 
@@ -58,8 +58,7 @@ def check_shards(job: ShardJob) -> Problems:
     """
     counting = _Counting(job.statements)
     roots: list[list[bytes]] = []
-    for shard in range(job.first, job.first + TOGETHER):
-        data = read_shard(job.folder, shard)
+    for data in read_shards(job.folder, job.first, TOGETHER):
         for coin in coins_of(data):
             counting.take(coin)
         roots.append(list(roots_of(data, job.maps)))

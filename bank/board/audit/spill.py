@@ -1,7 +1,7 @@
 """
 What an audit keeps on disk between its passes, so that its memory doesn't grow with the log.
 
-    shard-<xx>   records of coins whose ids begin with this byte, as they came
+    records-<n>  records of coins, a part of the log in each: where each shard begins 8 (257 times), records
     marks        where each round ends
     landmarks    statements and map entries, in the log's order: index 8, length 2, bytes
     counts-<xx>  of the second pass: what became of a few shards' coins, by part of the log
@@ -14,7 +14,9 @@ import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from pathlib import Path
+from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 from bank.board.audit.chunk import MARK
@@ -26,6 +28,9 @@ TOGETHER = 8
 """Shards that share a piece of work and its files in the second pass: opening files has its price."""
 _HELD_BYTES = 1 << 24
 """Records that wait in memory to be written, of all shards together."""
+_FEW_FILES = 8
+"""Of so few, neighbouring shards are read at once: they are small then."""
+_OFFSETS = Struct(f">{SHARDS + 1}Q")
 
 
 class Place(NamedTuple):
@@ -50,6 +55,7 @@ class Spill:
         self.folder = folder
         self._waiting: dict[int, list[bytes]] = {}
         self._held = 0
+        self._files = 0
         self._marks = (folder / "marks").open("wb")
         self._landmarks = (folder / "landmarks").open("wb")
 
@@ -78,10 +84,12 @@ class Spill:
         return Spilled(self.folder)
 
     def _flush(self) -> None:
-        # Opened one after another: 256 files held open would leave few for anything else.
-        for shard, parts in self._waiting.items():
-            with shard_path(self.folder, shard).open("ab") as file:
-                file.write(b"".join(parts))
+        shards = [b"".join(self._waiting.get(shard, ())) for shard in range(SHARDS)]
+        offsets = accumulate(map(len, shards), initial=_OFFSETS.size)
+        with (self.folder / f"records-{self._files}").open("wb") as file:
+            file.write(_OFFSETS.pack(*offsets))
+            file.writelines(shards)
+        self._files += 1
         self._waiting.clear()
         self._held = 0
 
@@ -150,10 +158,6 @@ class _MarkIndexes:
         return self._spilled.place(number).mark
 
 
-def shard_path(folder: Path, shard: int) -> Path:
-    return folder / f"shard-{shard:02x}"
-
-
 def counts_path(folder: Path, first: int) -> Path:
     """Of the shards from ``first`` on."""
     return folder / f"counts-{first:02x}"
@@ -164,12 +168,21 @@ def roots_path(folder: Path, first: int) -> Path:
     return folder / f"roots-{first:02x}"
 
 
-def read_shard(folder: Path, shard: int) -> bytes:
-    """A shard's records, as they came; it has no file if it has none."""
-    try:
-        return shard_path(folder, shard).read_bytes()
-    except FileNotFoundError:
-        return b""
+def read_shards(folder: Path, first: int, count: int) -> Iterator[bytes]:
+    """The records of ``count`` shards from ``first`` on, one shard after another, each as they came."""
+    files = sorted(folder.glob("records-*"), key=lambda path: int(path.name.partition("-")[2]))
+    step = count if len(files) <= _FEW_FILES else 1
+    for shard in range(first, first + count, step):
+        parts = [_read_part(path, shard, step) for path in files]
+        yield from (b"".join(part) for part in zip(*parts, strict=True))
+
+
+def _read_part(path: Path, first: int, count: int) -> list[bytes]:
+    with path.open("rb", buffering=0) as file:
+        offsets = _OFFSETS.unpack(file.read(_OFFSETS.size))[first : first + count + 1]
+        file.seek(offsets[0])
+        data = file.read(offsets[-1] - offsets[0])
+    return [data[one - offsets[0] : other - offsets[0]] for one, other in pairwise(offsets)]
 
 
 def read_all(file: BinaryIO, width: int) -> Iterator[bytes]:
