@@ -25,7 +25,8 @@ MOST_ANSWER_BYTES = 1 << 14
 AHEAD_S = 3600
 """A cosignature from further in the future than this is refused."""
 _ATTEMPTS = 3
-_SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n")
+_SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n?")
+_SIZE_TYPE = "text/x.tlog.size"
 
 Proofs = Callable[[int, int], Awaitable[Sequence[bytes]]]
 """(old size, new size) -> the proof that our log of the new size begins with that of the old one."""
@@ -68,7 +69,7 @@ class Asked:
         old = size if self.size is None or self.size > size else self.size
         for _ in range(_ATTEMPTS):
             proof = await self._proofs(old, size) if 0 < old < size else ()
-            status, body = await self._post(encode_request(old, proof, note))
+            status, media_type, body = await self._post(encode_request(old, proof, note))
             if status == 200:
                 signature = self._open(note, body)
                 self.size = size
@@ -82,10 +83,7 @@ class Asked:
                 )
             if status != 409:
                 raise _refusal(status)
-            found = _SIZE.fullmatch(body)
-            if found is None or int(found[1]) > MOST_SIZE:
-                raise MalformedMessage("answer")
-            old = self._next_old(old, int(found[1]), size)
+            old = self._next_old(old, self._read_size(media_type, body, old, size), size)
         raise PeerError("answer", "it names another size each time")
 
     def _next_old(self, old: int, seen: int, size: int) -> int:
@@ -96,13 +94,25 @@ class Asked:
                 f"{size}: it was restored from an older copy, or another one signs with its key"
             )
         if seen == old == size:
-            raise FatalError(
-                f"witness {self.witness.name} has seen {size} leaves of {self._origin} with another root: "
-                "this board was restored from another past, or another one signs with its key"
-            )
+            raise self._fork(size)
         if seen == old:
             raise PeerError("answer", "it refuses the size that it names")
         return seen
+
+    def _read_size(self, media_type: str, body: bytes, old: int, size: int) -> int:
+        """The size in a 409. Without one it is said of two roots, where there can be two."""
+        found = _SIZE.fullmatch(body)
+        if found is not None and int(found[1]) <= MOST_SIZE:
+            return int(found[1])
+        if media_type != _SIZE_TYPE and old == size:
+            raise self._fork(size)
+        raise MalformedMessage("answer")
+
+    def _fork(self, size: int) -> FatalError:
+        return FatalError(
+            f"witness {self.witness.name} has seen {size} leaves of {self._origin} with another root: "
+            "this board was restored from another past, or another one signs with its key"
+        )
 
     def _open(self, note: Note, body: bytes) -> Signature:
         answered = Note.decode(f"{note.text}\n".encode() + body)
@@ -115,7 +125,8 @@ class Asked:
             raise PeerError("time", "its cosignature is from the future; compare the clocks")
         return signature
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, body: bytes) -> tuple[int, str, bytes]:
+        """Status, media type, body."""
         try:
             async with self._session.post(
                 self._url,
@@ -129,7 +140,7 @@ class Asked:
                     data += part
                     if len(data) > MOST_ANSWER_BYTES:
                         raise MalformedMessage("size")
-                return response.status, bytes(data)
+                return response.status, response.content_type, bytes(data)
         except TimeoutError:
             raise Unavailable("no answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -34,7 +34,7 @@ _OLD = re.compile(rb"old (0|[1-9][0-9]{0,18})")
 
 
 class Refusal(PeerError):
-    """What the log is told instead: a status, and with 409 the size that it should have started from."""
+    """What the log is told instead: a status; and, when it began at another size, the one to begin at."""
 
     def __init__(self, status: int, reason: str, size: int | None = None) -> None:
         super().__init__(reason)
@@ -131,8 +131,8 @@ def decide(request: Request, seen: Seen, now_s: float) -> Seen:
     The request's signature was checked. ``seen``: what is stored now, read in the same transaction that will
     store what this returns; otherwise two requests could both advance, one of them backwards.
 
-    Raises Refusal: 400 ``old``, 409 ``size`` and 409 ``fork`` (both with the stored size), 422 ``proof``,
-    503 ``clock``.
+    Raises Refusal: 400 ``old``, 409 ``size`` (with the stored size), 409 ``fork``, 422 ``proof``, 503
+    ``clock``.
     """
     checkpoint = request.checkpoint
     if request.old > checkpoint.size:
@@ -144,7 +144,8 @@ def decide(request: Request, seen: Seen, now_s: float) -> Seen:
         if checkpoint.root != EMPTY_ROOT or request.proof:
             raise Refusal(422, "proof")
     elif request.old == checkpoint.size and checkpoint.root != seen.root:
-        raise Refusal(409, "fork", seen.size)
+        # Without the size: a log that is told one tries again from there.
+        raise Refusal(409, "fork")
     elif not consistency_holds(request.old, seen.root, checkpoint.size, checkpoint.root, request.proof):
         raise Refusal(422, "proof")
     return Seen(checkpoint.size, checkpoint.root, _time(seen, int(now_s)))

@@ -92,9 +92,10 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         yield Place(tmp_path, session, stack)
 
 
-def says(status: int, body: str | bytes = "") -> Answer:
+def says(status: int, body: str | bytes = "", media_type: str = "text/plain") -> Answer:
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, body=body.encode() if isinstance(body, str) else body)
+        data = body.encode() if isinstance(body, str) else body
+        return web.Response(status=status, body=data, headers={"Content-Type": media_type})
 
     return answer
 
@@ -306,9 +307,10 @@ BAD_ANSWERS = {
     "a redirect": (says(307), "refused"),
     "unknown log": (says(404), "refused"),
     "unknown key": (says(403), "refused"),
-    "a size that is none": (says(409, "many\n"), "answer"),
-    "a size without an end": (says(409, "40"), "answer"),
-    "a size too long": (says(409, "9" * 5000 + "\n"), "answer"),
+    "a size that is none": (says(409, "many\n", "text/x.tlog.size"), "answer"),
+    "no size": (says(409, "", "text/x.tlog.size"), "answer"),
+    "a size too long": (says(409, "9" * 5000 + "\n", "text/x.tlog.size"), "answer"),
+    "a size beyond all trees": (says(409, f"{2**63}\n", "text/x.tlog.size"), "answer"),
     "trouble": (says(500), "unavailable"),
     "too many": (says(429), "unavailable"),
 }
@@ -391,6 +393,31 @@ async def test_a_forked_board_is_refused_by_what_the_witness_has_seen(place: Pla
     others = policy(1, w2=await place.server(signs("w2")), w1=witness.url)
     with pytest.raises(FatalError, match="another root"):
         await place.collector(others, FORKED).gather(FORKED.note(90), 90)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [says(409, "40\n", "text/x.tlog.size"), says(409), says(409, "fork\n"), says(422)],
+    ids=["its size", "nothing", "a word", "422"],
+)
+async def test_another_root_is_understood_as_every_witness_says_it(place: Place, answer: Answer) -> None:
+    """The protocol's page has said it in two ways, and left the body open."""
+    collector = place.collector(policy(1, w1=await place.server(answer)))
+    with pytest.raises(FatalError, match="w1 has seen 40 leaves"):
+        await collector.gather(TRUE.note(40), 40)
+
+
+async def test_a_conflict_without_a_size_says_nothing_of_a_larger_log(place: Place) -> None:
+    """There is no other root to speak of: it is a mistake of the witness's, and stops nobody."""
+    answers = iter((signs("w1"), says(409)))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await next(answers)(request)
+
+    collector = place.collector(policy(1, w1=await place.server(answer)))
+    await collector.gather(TRUE.note(40), 40)
+    assert await collector.gather(TRUE.note(60), 60) == TRUE.note(60)
+    assert count(collector, "w1", "answer") == 1
 
 
 async def test_a_start_is_not_held_up_by_witnesses_that_are_away(place: Place) -> None:

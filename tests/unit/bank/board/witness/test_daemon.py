@@ -46,7 +46,7 @@ async def test_every_status_of_the_protocol(tmp_path: Path, session: aiohttp.Cli
         assert await witness.post(TRUE.request(0, 60)) == (409, "text/x.tlog.size", "40\n")
         assert (await witness.post(FORKED.request(40, 90)))[0] == 200
         assert await witness.post(TRUE.request(40, 90)) == (409, "text/x.tlog.size", "90\n")
-        assert await witness.post(TRUE.request(90, 90)) == (409, "text/x.tlog.size", "90\n")
+        assert await witness.post(TRUE.request(90, 90)) == (409, "text/plain; charset=utf-8", "fork\n")
         for body, expected in (
             (b"hello", 400),
             (TRUE.request(90, 40, []), 400),
