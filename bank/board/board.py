@@ -14,8 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from bank.board.events import Hub
-from bank.board.feed import FeedReceipt, open_feed, sign_receipt
-from bank.board.journal import ClosedRound
+from bank.board.feed import CLOCK_ONLY_BYTES, FeedReceipt, open_feed, sign_receipt
+from bank.board.journal import BEHIND, MOST_UNPUBLISHED, ClosedRound
 from bank.board.log.tree import leaf_hash
 from bank.board.metrics import BoardMetrics
 from bank.board.publisher import Publisher
@@ -96,6 +96,9 @@ class Board:
         disk is full. Then nothing was taken.
         """
         started_s = time.perf_counter()
+        if len(body) > CLOCK_ONLY_BYTES and self._full - self.store.newest.number >= MOST_UNPUBLISHED:
+            # The same answer as after all the work, which the rounds behind need more.
+            raise Unavailable(BEHIND)
         if len(body) > _INLINE_BYTES:
             encoded = await asyncio.to_thread(open_feed, self._bank_key, self._key.public, body)
         else:

@@ -34,6 +34,9 @@ FEED_LABEL = Label("mixmint/feed/v1")
 UNKNOWN = 0
 """As the next group: the board was recovered from a copy of its log, and doesn't know the number."""
 RECEIPT_LABEL = Label("mixmint/feed-receipt/v1")
+WAITS_LABEL = Label("mixmint/feed-waits/v1")
+"""Of a receipt for a batch that the board did not take: else a bank that has fed some groups could post
+others under their numbers, and show the answer as a promise to publish those."""
 BATCH_LABEL = Label("mixmint/feed-batch/v1")
 
 FEED_PATH = "/api/v1/feed"
@@ -42,6 +45,8 @@ MOST_BATCH_BYTES = MOST_FEED_BYTES - SIGNATURE_BYTES
 MOST_GROUPS = 2**16 - 1
 MOST_RECEIPT_BYTES = 128
 _HEAD_BYTES = 10
+CLOCK_ONLY_BYTES = SIGNATURE_BYTES + _HEAD_BYTES
+"""The body of a batch without groups."""
 
 UInt63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """SQLite counts this far."""
@@ -150,12 +155,13 @@ class FeedReceipt(Message, frozen=True):
     the last of them; all are on the board when it is closed. ``newest_closed``: the board's clock, the newest
     published round; 0 before the first.
 
-    A board that was recovered from a copy of its log says ``next_group`` 0 (UNKNOWN), and takes nothing, until
-    two batches in a row, the first without groups, begin with the same number: that of the group after all
-    that its log shows, which only the bank can tell. Two, because a bank that knows of no recovery yet would
-    go on with the number after all that it fed.
+    A board that was recovered from a copy of its log says ``next_group`` 0 (UNKNOWN), and takes nothing,
+    until two batches in a row, the first without groups, begin with the same number: that of the group after
+    all that its log shows, which only the bank can tell. Two, because a bank that knows of no recovery yet
+    would go on with the number after all that it fed.
 
-    Signed: label, hash of the batch 32, next group 8, round 4, newest closed 4.
+    Signed: label (one for a batch that was taken, another for one that wasn't), hash of the batch 32, next
+    group 8, round 4, newest closed 4.
     """
 
     next_group: UInt63
@@ -163,22 +169,33 @@ class FeedReceipt(Message, frozen=True):
     newest_closed: UInt32
     signature: Bytes64
 
-    def holds(self, board_key: bytes, batch: bytes) -> bool:
-        """Whether the board signed it, in answer to this batch."""
-        parts = _receipt_parts(batch, self.next_group, self.round, self.newest_closed)
-        return verify(board_key, RECEIPT_LABEL, self.signature, *parts)
+    def holds(self, board_key: bytes, batch: bytes, *, taken: bool = True) -> bool:
+        """Whether the board signed it, in answer to this batch, which it took or not."""
+        return self.newest_closed <= self.round and self.is_signed(
+            board_key, batch_digest(batch), taken=taken
+        )
+
+    def is_signed(self, board_key: bytes, digest: bytes, *, taken: bool) -> bool:
+        """As ``holds``, by the batch's hash alone."""
+        parts = _receipt_parts(digest, self.next_group, self.round, self.newest_closed)
+        return verify(board_key, RECEIPT_LABEL if taken else WAITS_LABEL, self.signature, *parts)
 
 
-def _receipt_parts(batch: bytes, next_group: int, round_: int, newest_closed: int) -> tuple[bytes, ...]:
-    digest = labelled_hash(BATCH_LABEL, batch)
+def batch_digest(batch: bytes) -> bytes:
+    """The hash (32 bytes) by which a receipt names its batch."""
+    return labelled_hash(BATCH_LABEL, batch)
+
+
+def _receipt_parts(digest: bytes, next_group: int, round_: int, newest_closed: int) -> tuple[bytes, ...]:
     return digest, next_group.to_bytes(8), round_.to_bytes(4), newest_closed.to_bytes(4)
 
 
 def sign_receipt(
-    key: SigningKey, batch: bytes, next_group: int, round_: int, newest_closed: int
+    key: SigningKey, batch: bytes, next_group: int, round_: int, newest_closed: int, *, taken: bool = True
 ) -> FeedReceipt:
-    """The board answers a batch."""
-    signature = key.sign(RECEIPT_LABEL, *_receipt_parts(batch, next_group, round_, newest_closed))
+    """The board answers a batch. ``newest_closed``: as it was before the batch was looked at, or earlier."""
+    parts = _receipt_parts(batch_digest(batch), next_group, round_, newest_closed)
+    signature = key.sign(RECEIPT_LABEL if taken else WAITS_LABEL, *parts)
     return FeedReceipt(next_group, round_, newest_closed, signature)
 
 
@@ -218,7 +235,7 @@ class FeedClient:
         if status not in (200, 409):
             raise PeerError("refused", f"the board answered {status}")
         receipt = decode(body, FeedReceipt, MOST_RECEIPT_BYTES)
-        if not receipt.holds(self._board_key, encoded):
+        if not receipt.holds(self._board_key, encoded, taken=status == 200):
             raise PeerError("receipt", "not signed by the board for this batch")
         taken = receipt.next_group == batch.next if status == 200 else receipt.next_group != batch.first
         if not taken:

@@ -74,6 +74,8 @@ MIGRATIONS = ("", SCHEMA)
 MOST_UNPUBLISHED = 8
 """Rounds that are full and not published: with more of them behind, nothing more is taken."""
 
+BEHIND = "the board is behind with publishing; try again in a moment"
+
 
 @dataclass(frozen=True, slots=True)
 class ClosedRound:
@@ -186,10 +188,10 @@ class _Filling:
         self._held += count
         return self.round
 
-    def check(self, published: int) -> None:
+    def check(self, published: int, most: int) -> None:
         """Raises Unavailable when too much waits to be published."""
-        if self.full - published >= MOST_UNPUBLISHED:
-            raise Unavailable("the board is behind with publishing; try again in a moment")
+        if self.full - published >= most:
+            raise Unavailable(BEHIND)
 
 
 def take_batch(connection: sqlite3.Connection, batch: Batch, round_entries: int, published: int) -> Taken:
@@ -213,7 +215,7 @@ def take_batch(connection: sqlite3.Connection, batch: Batch, round_entries: int,
             connection.execute("UPDATE feed SET proposed = ?", (proposed,))
         return Taken(False, wanted, last, filling.full)
     if batch.groups:
-        filling.check(published)
+        filling.check(published, MOST_UNPUBLISHED)
         last = _wait(connection, filling, batch.groups)
     if batch.next != wanted:
         connection.execute("UPDATE feed SET next_group = ?, round = ?", (batch.next, last))
@@ -229,7 +231,8 @@ def submit(
     Raises Unavailable when too many full rounds wait already; nothing was taken.
     """
     filling = _Filling(connection, round_entries)
-    filling.check(published)
+    # A bank that feeds as fast as it can must not keep everybody else out.
+    filling.check(published, 2 * MOST_UNPUBLISHED)
     round_ = _wait(connection, filling, [entries])
     return Taken(True, 0, round_, filling.full)
 

@@ -175,11 +175,7 @@ class Publisher:
         return result
 
     async def _write(self, files: Sequence[File]) -> None:
-        """Syncing is waiting: entries, leaf hashes and the levels above each get a thread."""
-        parts: dict[int, list[File]] = {}
-        for file in files:
-            parts.setdefault(min(file.tile.level, 1), []).append(file)
-        await asyncio.gather(*(asyncio.to_thread(self._folder.write, part) for part in parts.values()))
+        await asyncio.to_thread(self._folder.write, files, self._store.syncing)
 
     def _edge_at(self, closed: ClosedRound) -> Edge:
         """The edge of the log at the end of a round: the one at hand, else from the files. Blocking."""

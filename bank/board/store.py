@@ -34,6 +34,9 @@ Within = Callable[[sqlite3.Connection, int], None]
 _WRITER_CACHE_KIB = 65_536
 """The coin index is written at random places; what fits here costs no read: about a million coins."""
 
+_SYNCING = 12
+"""A round of 1,000 entries has 11 files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -55,6 +58,8 @@ class BoardStore:
     _reader: ThreadPoolExecutor
     _read_connection: sqlite3.Connection
     _checkpointer: Checkpointer
+    syncing: ThreadPoolExecutor
+    """Threads that wait for the disk."""
 
     def __init__(self, path: Path, folder: TileFolder, round_entries: int) -> None:
         self._path = path
@@ -80,6 +85,7 @@ class BoardStore:
         self._read_connection = open_board(self._path)
         self._read_connection.execute("PRAGMA query_only=ON")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        self.syncing = ThreadPoolExecutor(max_workers=_SYNCING, thread_name_prefix="sync")
         self._checkpointer = Checkpointer(self._path)
         return head, full
 
@@ -92,6 +98,7 @@ class BoardStore:
         await self._writer.close()
         await asyncio.to_thread(self._checkpointer.close)
         await asyncio.to_thread(self._reader.shutdown)
+        self.syncing.shutdown()
         self._read_connection.close()
 
     def publish(self, closed: ClosedRound) -> None:

@@ -12,6 +12,7 @@ never published may stand there after a crash, and will be written again with th
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 from bank.board.log.note import Note
@@ -40,21 +41,22 @@ class TileFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, files: Iterable[File]) -> None:
+    def write(self, files: Iterable[File], pool: Executor | None = None) -> None:
         """
         Write tiles; they survive a power cut when this returns. Writing the same again is harmless.
 
-        Raises UserError when the disk is full or the folder can't be written.
+        ``pool``: threads to write in. A dozen files that wait together are synced in little more than the
+        time of one. Raises UserError when the disk is full or the folder can't be written.
         """
-        folders: set[Path] = set()
+        each = pool.map if pool else map
         try:
-            for file in files:
-                path = self.path / file.tile.path()
-                folders |= _make_folder(path.parent)
-                _write(path, file.data)
-                folders.add(path.parent)
-            for folder in folders:
-                _sync(folder)
+            wanted = [(self.path / file.tile.path(), file.data) for file in files]
+            folders = {path.parent for path, _ in wanted}
+            changed = folders.union(*(_make_folder(folder) for folder in folders))
+            list(each(_write_beside, wanted))
+            for path, _ in wanted:
+                _beside(path).replace(path)
+            list(each(_sync, changed))
         except OSError as error:
             raise UserError(f"can't write the log in {self.path}: {error.strerror}") from None
 
@@ -66,7 +68,8 @@ class TileFolder:
         """Replace a file in the folder itself, durably and at once. Raises UserError."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _write(self.path / name, data)
+            _write_beside((self.path / name, data))
+            _beside(self.path / name).replace(self.path / name)
             _sync(self.path)
         except OSError as error:
             raise UserError(f"can't write {self.path / name}: {error.strerror}") from None
@@ -164,14 +167,17 @@ def _first(tile: Tile, data: bytes) -> bytes | None:
     return data[: sum(2 + len(entry) for entry in entries[: tile.width])]
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Under its final name it is whole, or not there."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-    with temporary.open("wb") as file:
+def _beside(path: Path) -> Path:
+    """Where a file is made, so that under its final name it is whole, or not there."""
+    return path.with_name(path.name + _TEMPORARY)
+
+
+def _write_beside(wanted: tuple[Path, bytes]) -> None:
+    path, data = wanted
+    with _beside(path).open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _make_folder(folder: Path) -> set[Path]:

@@ -175,7 +175,7 @@ async def test_a_board_that_waits_for_another_group_says_which(
 
     def script(body: bytes) -> web.Response:
         batch = open_feed(BANK.public, BOARD.public, body)
-        return web.Response(status=409, body=encode(sign_receipt(BOARD, batch, 7, 3, 2)))
+        return web.Response(status=409, body=encode(sign_receipt(BOARD, batch, 7, 3, 2, taken=False)))
 
     client = await scripted_board(script)
     assert (await client.feed(Batch(4, GROUPS))).next_group == 7
@@ -204,12 +204,27 @@ async def test_a_receipt_that_is_forged_or_contradicts_itself_is_refused(
 
     def script(body: bytes) -> web.Response:
         batch = open_feed(BANK.public, BOARD.public, body)
-        return web.Response(status=status, body=encode(sign_receipt(signer, batch, next_group, round_, 5)))
+        receipt = sign_receipt(signer, batch, next_group, round_, 5, taken=status == 200)
+        return web.Response(status=status, body=encode(receipt))
 
     client = await scripted_board(script)
     with pytest.raises(PeerError) as caught:
         await client.feed(Batch(4, GROUPS))
     assert caught.value.reason == reason
+
+
+async def test_a_batch_that_was_not_taken_has_no_receipt_of_one_that_was(
+    scripted_board: Callable[[Script], Awaitable[FeedClient]],
+) -> None:
+    """Else who feeds other groups under numbers that the board has could show a promise to publish them."""
+
+    def script(body: bytes) -> web.Response:
+        batch = open_feed(BANK.public, BOARD.public, body)
+        return web.Response(body=encode(sign_receipt(BOARD, batch, 7, 6, 5, taken=False)))
+
+    client = await scripted_board(script)
+    with pytest.raises(PeerError, match="receipt"):
+        await client.feed(Batch(4, GROUPS))
 
 
 async def test_a_receipt_for_another_batch_is_refused(

@@ -1,4 +1,4 @@
-"""bank/board/journal.py and coins.py: what is written, on a real database, and what becomes of it in files."""
+"""bank/board/journal.py and coins.py: what is written, on a real database; and what becomes files."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -177,11 +177,19 @@ def test_with_too_many_full_rounds_behind_nothing_is_taken(tmp_path: Path, mint)
     more = MOST_UNPUBLISHED + 1
     with pytest.raises(Unavailable):
         journal.take(more, [[mint.certified(more)]])
-    with pytest.raises(Unavailable):
-        journal.run(lambda db: written.submit(db, [mint.certified(99)], 1, 0))
     assert journal.take(more, []).taken
     journal.close_round()
     assert journal.take(more, [[mint.certified(more)]]).round == more
+
+
+def test_a_busy_feed_does_not_keep_others_out_and_they_are_bounded_too(tmp_path: Path, mint) -> None:
+    """Claims against a bank must get in beside whatever it feeds."""
+    journal = Journal(tmp_path, round_entries=1)
+    journal.take(1, [[mint.certified(n)] for n in range(1, MOST_UNPUBLISHED + 1)])
+    for n in range(MOST_UNPUBLISHED):
+        journal.run(lambda db: written.submit(db, [mint.certified(100 + n)], 1, 0))  # noqa: B023 - run at once
+    with pytest.raises(Unavailable):
+        journal.run(lambda db: written.submit(db, [mint.certified(99)], 1, 0))
 
 
 def test_after_a_recovery_the_bank_says_where_to_go_on(journal: Journal, mint) -> None:
@@ -207,7 +215,7 @@ def test_submitted_entries_come_into_the_round_that_is_open(journal: Journal, mi
     assert journal.rounds() == [sorted([mint.certified(1), mint.spent(1), mint.spent(2)])]
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_however_the_outbox_is_cut_groups_stay_whole_and_nothing_is_lost_or_doubled(
     tmp_path_factory: pytest.TempPathFactory, mint, data: st.DataObject
