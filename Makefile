@@ -1,5 +1,5 @@
 # The commands that the README names. Each sets up what it needs first.
-.PHONY: setup setup-tests demo test check lint types bench clean
+.PHONY: setup setup-tests demo test faults check lint types bench clean
 
 setup:
 	@scripts/setup.sh
@@ -12,6 +12,10 @@ demo: setup
 
 test: setup-tests
 	.venv/bin/python -m pytest
+
+# Longer than in `make test`: the board is killed in a loop for two minutes.
+faults: setup
+	MIXMINT_BOARD_KILL_S=120 .venv/bin/python -m pytest tests/faults
 
 lint: setup
 	.venv/bin/ruff check .
