@@ -75,6 +75,8 @@ class Asked:
                 self.size = size
                 return signature
             self.size = None
+            if status == 422 and old == size:
+                raise self._fork(size)
             if status == 422:
                 raise FatalError(
                     f"witness {self.witness.name} has seen {old} leaves of {self._origin}, and the {size} "
