@@ -5,6 +5,7 @@ Every value is escaped by the template engine; the policy header forbids whateve
 """
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ INDEX = Parameter("index", "an accusation's index in the log", place="path")
 COIN_TYPED = Parameter("id", "a coin id, 64 hexadecimal digits; without it the empty form", hex_bytes=32)
 
 
+_LOCAL = re.compile(r"(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?")
+
+
 @dataclass(frozen=True)
 class Identity:
     """Whose pages these are. ``policy``: the witnesses that the board asks; ``bank_key``: 32 bytes."""
@@ -58,6 +62,12 @@ class Identity:
     log: VerifierKey
     policy: Policy
     bank_key: bytes
+
+    @property
+    def url(self) -> str:
+        """Where others reach it: over https, but for a board that only its own machine does."""
+        local = _LOCAL.fullmatch(self.log.name.partition("/")[0])
+        return f"{'http' if local else 'https'}://{self.log.name}"
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,7 @@ class Pages:
         if found is None or not isinstance(entry, StatementEntry):
             return None
         rows = await self._board.store.read(notable.standing)
-        return statement_view(entry.statement, found.round, rows)
+        return statement_view(entry.statement, found.round, rows, self._identity.bank_key)
 
     async def _newest(self, kind: Kind) -> Placed | None:
         """The newest published entry of a rare kind."""

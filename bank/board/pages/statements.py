@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bank.formats.coin import bank_id
 from bank.formats.statement import BankStatement, Row, Tally
 
 
@@ -30,6 +31,7 @@ class StatementView:
     sequence: int
     round: int
     size: int
+    signed: bool
     balances: bool
     rows: list[Sums]
     totals: Sums
@@ -40,8 +42,13 @@ class StatementView:
         return any(row.replaced for row in (*self.rows, self.totals))
 
 
-def statement_view(statement: BankStatement, round_: int, standing: Iterable[Row]) -> StatementView:
-    """``standing``: the newest row of each value and epoch, this statement's own among them."""
+def statement_view(
+    statement: BankStatement, round_: int, standing: Iterable[Row], bank_key: bytes
+) -> StatementView:
+    """
+    ``standing``: the newest row of each value and epoch, this statement's own among them; ``bank_key``: who
+    should have signed it (32 bytes).
+    """
     values: dict[int, Tally] = {}
     for row in standing:
         values[row.exponent] = values.get(row.exponent, Tally()).plus(row.tally)
@@ -49,6 +56,7 @@ def statement_view(statement: BankStatement, round_: int, standing: Iterable[Row
         statement.sequence,
         round_,
         statement.size,
+        statement.holds(bank_key, bank_id(bank_key)),
         statement.balances(),
         [_sums(1 << exponent, tally) for exponent, tally in sorted(values.items())],
         _sums(0, statement.totals),

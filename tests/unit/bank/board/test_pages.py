@@ -97,7 +97,7 @@ async def test_the_front_page_shows_the_bank_s_statement(start_board, mint) -> N
         ([Row(0, 1, Tally(9)), Row(4, 1, Tally(3))], [Row(4, 1, Tally(5, 1, 1))]), 1
     ):
         totals = Tally(89, 16, 16) if number == 2 else Tally(57)
-        made = sign_statement(mint.bank, b"i" * 32, number, 0, b"r" * 32, totals, rows)
+        made = sign_statement(mint.bank, bank_id(mint.bank.public), number, 0, b"r" * 32, totals, rows)
         await board.feed.feed(Batch(number, [[StatementEntry(made).encode()]]))
         await board.close_round()
     _, _, page = await get(board, "/")
@@ -108,13 +108,17 @@ async def test_the_front_page_shows_the_bank_s_statement(start_board, mint) -> N
     assert "doesn't balance" not in page
 
 
-async def test_a_statement_that_doesn_t_balance_is_an_alarm(start_board, mint) -> None:
-    """Value out that never came in."""
+async def test_a_statement_that_doesn_t_hold_is_an_alarm(start_board, mint) -> None:
+    """Value out that never came in; and one that the bank never signed."""
     board = await start_board()
-    made = sign_statement(mint.bank, b"i" * 32, 1, 0, b"r" * 32, Tally(5, 4, 1), [])
+    made = sign_statement(mint.bank, bank_id(mint.bank.public), 1, 0, b"r" * 32, Tally(5, 4, 1), [])
     await board.feed.feed(Batch(1, [[StatementEntry(made).encode()]]))
     await board.close_round()
     assert "It doesn't balance" in (await get(board, "/"))[2]
+    made = sign_statement(mint.key(1), bank_id(mint.bank.public), 2, 0, b"r" * 32, Tally(), [])
+    await board.feed.feed(Batch(2, [[StatementEntry(made).encode()]]))
+    await board.close_round()
+    assert "Its signature is false" in (await get(board, "/"))[2]
 
 
 async def test_a_coin_is_found_with_its_proof(start_board, mint) -> None:

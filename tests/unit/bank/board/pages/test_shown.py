@@ -13,10 +13,11 @@ from bank.board.pages.checkpoints import checkpoint_view
 from bank.board.pages.coins import coin_view
 from bank.board.pages.lines import Line, line_of
 from bank.board.pages.rounds import RoundRow, rows_of, tile_paths
+from bank.board.pages.site import Identity
 from bank.board.pages.statements import statement_view
 from bank.board.pages.supply import Sample, plots, table
 from bank.board.totals import Totals
-from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.coin import bank_id, coin_id, sign_certificate
 from bank.formats.entry import (
     AccountEntry,
     AccusationEntry,
@@ -47,7 +48,7 @@ POLICY = Policy(
 )
 COIN_KEY = b"c" * 32
 COIN = coin_id(COIN_KEY)
-STATEMENT = sign_statement(BANK, b"i" * 32, 7, 900, b"r" * 32, Tally(10, 4, 6, 2, 0), [])
+STATEMENT = sign_statement(BANK, bank_id(BANK.public), 7, 900, b"r" * 32, Tally(10, 4, 6, 2, 0), [])
 
 
 def certified(exponent: int = 3, epoch: int = 1, kind: type[CertifiedEntry] = CertifiedEntry) -> bytes:
@@ -202,14 +203,16 @@ def test_a_false_cosignature_counts_as_none() -> None:
 def test_a_statement_adds_its_epochs_up() -> None:
     """A line for each value, and units of all of them."""
     rows = [Row(0, 1, Tally(5, 1, 2, 1, 0)), Row(3, 1, Tally(1, 2, 1, 0, 1)), Row(3, 2, Tally(2, 0, 0, 0, 0))]
-    view = statement_view(STATEMENT, 12, rows)
+    view = statement_view(STATEMENT, 12, rows, BANK.public)
     assert (view.sequence, view.round, view.size, view.balances) == (7, 12, 900, True)
     assert [(row.units, row.withdrawn, row.exchanged, row.circulating) for row in view.rows] == [
         (1, 5, 1, 4),
         (8, 3, 2, 3),
     ]
     assert (view.totals.withdrawn, view.totals.circulating, view.replaced) == (10, 8, True)
-    assert not statement_view(STATEMENT, 12, rows[:1]).replaced
+    assert not statement_view(STATEMENT, 12, rows[:1], BANK.public).replaced
+    assert view.signed
+    assert not statement_view(STATEMENT, 12, rows, KEY.public).signed
 
 
 def _samples() -> list[Sample]:
@@ -252,3 +255,19 @@ def test_rounds_of_one_second_count_together() -> None:
     assert [row.supply for row in table(samples)] == [7]
     assert [row.rate for row in table(samples)] == ["5"]
     assert len(plots(samples)) == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "url"),
+    [
+        ("board.example.org", "https://board.example.org"),
+        ("board.example.org:8443/log", "https://board.example.org:8443/log"),
+        ("127.0.0.1:7202", "http://127.0.0.1:7202"),
+        ("localhost", "http://localhost"),
+        ("[::1]:80", "http://[::1]:80"),
+        ("127.example.org", "https://127.example.org"),
+    ],
+)
+def test_a_board_s_address_follows_from_its_log_s_name(origin: str, url: str) -> None:
+    """A name has no scheme: https, but for a board that nobody else can reach."""
+    assert Identity("board", VerifierKey(origin, KEY.public), POLICY, BANK.public).url == url
