@@ -38,7 +38,7 @@ IN_FLIGHT = 64
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GOAL_MB = 60.0
 PACE = Pace(tick_ms=50, round_ms=1000, cover_packets=8)
-KINDS = {"mix": "m1", "gateway": "g2", "bank": "bank", "board": "board", "echo": "echo"}
+KINDS = {"mix": "m1", "gateway": "g2", "bank": "bank", "board": "board", "witness": "w1", "echo": "echo"}
 
 
 def measure() -> list[Figure]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixmint.demo.network import WITNESS
 from mixmint.errors import MixmintError
 
 COMMAND_WITHIN_S = 90
@@ -136,6 +137,9 @@ class Story:
         self._check(ledger + outstanding == 2 * CREDIT, "ledger and coins make up what was paid in")
         yield f"purses {purses['anna']} + {purses['ben']} = {outstanding} outstanding on the board"
         yield f"ledger {ledger} + outstanding {outstanding} = {2 * CREDIT} paid in"
+        checkpoint = self._read("/checkpoint").decode()
+        self._check(f"\n\N{EM DASH} {WITNESS} " in checkpoint, "the witness cosigned the newest round")
+        yield f"the board's newest checkpoint, {checkpoint.splitlines()[1]} entries, is cosigned by {WITNESS}"
 
     def write(self) -> Iterator[Line]:
         self.said += [QUESTION, REPLY]
@@ -179,8 +183,11 @@ class Story:
         return messages[0]
 
     def _board(self, path: str) -> Any:
+        return json.loads(self._read(path))
+
+    def _read(self, path: str) -> bytes:
         with urllib.request.urlopen(self.board_url + path, timeout=10) as reply:  # noqa: S310 - our own http
-            return json.load(reply)
+            return bytes(reply.read())
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
