@@ -16,6 +16,7 @@ from bank.board.views import (
     CertifiedView,
     CoinPage,
     EntriesPage,
+    LogPage,
     PostedView,
     ReplacedView,
     RoundsPage,
@@ -81,11 +82,12 @@ class Api:
             Endpoint("/api/v1/totals", "Running totals", self.totals, TotalsPage),
             Endpoint(
                 "/api/v1/coins/{id}",
-                "Every entry about one coin. For people: who asks about a coin says that it interests him",
+                "The entries about one coin, at most 32 repeats. For people: who asks shows interest in it",
                 self.coin,
                 CoinPage,
                 parameters=(COIN,),
             ),
+            Endpoint("/api/v1/log", "The log's verifier key, for first sight", self.log, LogPage),
             Endpoint(
                 FEED_PATH,
                 "The bank's outbox, signed. Answers a msgpack receipt (docs/spec/board.md)",
@@ -102,6 +104,9 @@ class Api:
                 statuses=(503,),
             ),
         ]
+
+    async def log(self, request: web.Request) -> web.Response:
+        return answer_json(request, LogPage(self._board.publisher.log.text()))
 
     async def rounds(self, request: web.Request) -> web.Response:
         limit = LIMIT.number(request)

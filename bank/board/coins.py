@@ -40,6 +40,8 @@ CREATE TABLE repeats (
 ) WITHOUT ROWID;
 """
 
+MOST_REPEATS = 32
+"""Repeats of one coin that are looked up: one convicts, and a bank could feed millions."""
 SLICES = 32
 _SHIFT = 3
 """Of an id's first byte: 256 values, 32 slices."""
@@ -167,15 +169,16 @@ class CoinIndex:
 
     def find(self, connection: sqlite3.Connection, coin: bytes) -> list[int]:
         """
-        The indexes of the entries about a coin, ascending: the first of each kind, and every repeat. Rounds
-        that are being closed count too.
+        The indexes of the entries about a coin, ascending: the first of each kind, and the first repeats.
+        Rounds that are being closed count too.
 
         Memory before table: a row leaves memory only after the transaction that wrote it has ended.
         """
         row = self._waiting[coin[0] >> _SHIFT].get(coin) or self._written.get(coin)
         if row is None:
             row = _find_many(connection, [coin]).get(coin, _Coin())
-        repeats = connection.execute("SELECT entry FROM repeats WHERE coin = ?", (coin,))
+        query = "SELECT entry FROM repeats WHERE coin = ? ORDER BY entry LIMIT ?"
+        repeats = connection.execute(query, (coin, MOST_REPEATS))
         found = {row.certified, row.spent, row.posted, row.replaced} | {index for (index,) in repeats}
         return sorted(index for index in found if index is not None)
 

@@ -167,7 +167,7 @@ class BoardStore:
         return await self.read(lambda connection: self._entries(connection, cursor, limit))
 
     async def coin(self, coin: bytes) -> list[Placed]:
-        """The entries about one coin (id, 32 bytes), ascending: the first of each kind, and every repeat."""
+        """The entries about one coin (id, 32 bytes), ascending: the first of each kind, and some repeats."""
 
         def work(connection: sqlite3.Connection) -> list[Placed]:
             found = self._index.find(connection, coin)

@@ -17,6 +17,7 @@ from aiohttp import web
 from bank.board import notable
 from bank.board.api import NEVER_CHANGES, answer_cached
 from bank.board.board import Board
+from bank.board.coins import MOST_REPEATS
 from bank.board.endpoints import Endpoint, Parameter
 from bank.board.journal import ClosedRound, read_round
 from bank.board.log.note import Note, VerifierKey
@@ -232,6 +233,7 @@ class Pages:
             coin=coin_view(coin, [(placed.index, placed.round, placed.entry) for placed in found]),
             identity=self._identity,
             bank=bank_id(self._identity.bank_key),
+            most_repeats=MOST_REPEATS,
             asked="",
             error="",
         )

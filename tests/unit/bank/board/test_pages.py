@@ -90,6 +90,17 @@ async def test_a_cheating_bank_is_named_on_the_front_page_and_on_the_coins(start
     assert "never certified it" in (await get(board, f"/coins?id={mint.coin(5).hex()}"))[2]
 
 
+async def test_a_coin_that_is_repeated_for_ever_has_a_short_page(start_board, mint) -> None:
+    """A bank that feeds spendings of one coin for ever can't make its board read them all for each visitor."""
+    board = await start_board()
+    spent = [[mint.spent(1, bytes([number, 1]) * 16)] for number in range(100)]
+    await board.feed.feed(Batch(1, [[mint.certified(1)], *spent]))
+    await board.close_round()
+    _, _, page = await get(board, f"/coins?id={mint.coin(1).hex()}")
+    assert page.count("<h2>Spent in round") == 33
+    assert "no more than 32 repeats are shown here" in page
+
+
 async def test_the_front_page_shows_the_bank_s_statement(start_board, mint) -> None:
     """By value, with rows that an earlier statement said and none has changed since."""
     board = await start_board()
