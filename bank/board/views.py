@@ -268,6 +268,12 @@ class TotalsPage(View, frozen=True):
     totals: TotalsView
 
 
+class LogPage(View, frozen=True):
+    """What the board says of itself. Whoever wants to be sure has the key from elsewhere."""
+
+    key: Annotated[str, Meta(description="verifier key of the log's checkpoints (C2SP signed-note)")]
+
+
 class CoinPage(View, frozen=True):
     """
     The entries about one coin. More than one of a kind, other than posted, is evidence that the bank cheated;
