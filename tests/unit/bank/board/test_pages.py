@@ -91,7 +91,7 @@ async def test_a_cheating_bank_is_named_on_the_front_page_and_on_the_coins(start
 
 
 async def test_a_coin_that_is_repeated_for_ever_has_a_short_page(start_board, mint) -> None:
-    """A bank that feeds spendings of one coin for ever can't make its board read them all for each visitor."""
+    """A bank that spends one coin for ever can't make its board read it all for each visitor."""
     board = await start_board()
     spent = [[mint.spent(1, bytes([number, 1]) * 16)] for number in range(100)]
     await board.feed.feed(Batch(1, [[mint.certified(1)], *spent]))
