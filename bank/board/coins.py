@@ -12,7 +12,7 @@ certified goes on record like everything else, and is counted where everyone see
 signatures that only the bank, or only the holder of the coin's secret, can have made. Refusing them would
 hide the evidence, and one bad group would stop the bank's feed for everybody.
 
-Source: docs/spec/board.md, section 6.
+Source: docs/spec/board.md, section 7.
 """
 
 import sqlite3

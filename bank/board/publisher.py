@@ -12,7 +12,7 @@ The board signs one checkpoint for each size, and shows a signature to nobody, w
 ``commit`` made it the newest for good. So whatever fails, and wherever the process is killed, no second tree
 is ever signed: what goes on afterwards is this same code, which finds in the database how far the round came.
 
-Source: docs/spec/board.md, section 3.
+Source: docs/spec/board.md, section 8.
 """
 
 import asyncio

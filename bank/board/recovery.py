@@ -7,7 +7,7 @@ leaves, and the leaves must lead to the checkpoint. The new database counts only
 What only the database had is lost: entries that waited for a round, and the bank's next group. The bank has
 kept what it fed since the newest round that it read, and says itself where to go on.
 
-Source: docs/spec/board.md, section 4.
+Source: docs/spec/board.md, section 8.
 """
 
 import sqlite3

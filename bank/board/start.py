@@ -5,7 +5,7 @@ A board that goes on from an older state signs a second past. So its database an
 compared with each other, and with what witnesses have seen (``Publisher.start``). When they contradict, it
 doesn't run, and says which of them is behind.
 
-Source: docs/spec/board.md, section 4.
+Source: docs/spec/board.md, section 8.
 """
 
 from dataclasses import dataclass, replace
