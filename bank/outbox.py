@@ -15,13 +15,12 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from bank.board.client import Cursor
-from bank.board.feed import BATCH_LABEL, UNKNOWN, Batch, FeedReceipt
+from bank.board.feed import UNKNOWN, Batch, FeedReceipt, batch_digest
 from bank.formats.entry import AccountEntry
 from bank.ledger import Moment
 from bank.ledger.terms import Terms
 from bank.store import SqliteBook
-from mixmint.errors import FatalError, Unavailable
-from mixmint.keys import labelled_hash
+from mixmint.errors import FatalError, MalformedMessage, Unavailable
 
 MOST_READ_BYTES = 3 << 18
 """Of outbox rows in one feed; a row is at most a third of this, and a feed 1 MiB."""
@@ -92,9 +91,12 @@ def own_state(book: SqliteBook) -> Own:
 
 
 def read_cursor(connection: sqlite3.Connection) -> Cursor:
-    """How far the board was read."""
+    """How far the board was read. Raises FatalError when what is on file is no cursor."""
     (cursor,) = connection.execute("SELECT cursor FROM state").fetchone()
-    return Cursor.decode(cursor) if cursor else Cursor()
+    try:
+        return Cursor.decode(cursor) if cursor else Cursor()
+    except MalformedMessage:
+        raise FatalError("the place up to which the board was read is damaged; restore the store") from None
 
 
 def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
@@ -176,8 +178,7 @@ def _keep(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
         "SELECT max(confirmed_group, coalesce((SELECT max(next_group) FROM receipt), 0)) FROM state"
     ).fetchone()
     if receipt.next_group > known:
-        digest = labelled_hash(BATCH_LABEL, batch.encode())
-        batch_parts = (batch.first, len(batch.groups), digest)
+        batch_parts = (batch.first, len(batch.groups), batch_digest(batch.encode()))
         book.connection.execute(
             "INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)",
             (

@@ -70,17 +70,27 @@ class Store:
         Read what is committed, in a thread and on a connection of its own: no request waits for it.
 
         ``operation`` gets its connection inside a transaction, so all that it reads is of one moment.
+
+        Raises UserError when the disk can't be read, or what ``operation`` raised.
         """
 
         def within() -> T:
-            self._reader.execute("BEGIN")
             try:
-                return operation(self._reader)
-            finally:
-                self._reader.execute("COMMIT")
+                self._reader.execute("BEGIN")
+                try:
+                    return operation(self._reader)
+                finally:
+                    self._reader.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise UserError(f"the bank's store can't be read: {error}; look at the disk") from None
 
         async with self._reading:
-            return await asyncio.to_thread(within)
+            work = asyncio.ensure_future(asyncio.to_thread(within))
+            try:
+                return await asyncio.shield(work)
+            finally:
+                # Cancelled or not: until the thread is done, the connection is its.
+                await asyncio.wait([work])
 
     async def checkpoint(self) -> None:
         """

@@ -1,10 +1,14 @@
 """Bank and board as processes: what is read back, stated, recovered; and a copy from before a hold."""
 
 import asyncio
+import json
 import os
 import shutil
+import sqlite3
+import urllib.error
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -125,6 +129,42 @@ async def test_a_board_recovered_from_its_log_is_fed_what_that_lacks(quick: Plac
     await quick.bank.ready()
     assert statements(rounds)[-1].totals == Tally(withdrawn=32, exchanged=32, spent=32)
     assert quick.bank.stop() == 0
+
+
+async def test_a_bank_whose_board_shows_something_else_says_so_and_goes_on(quick: Place) -> None:
+    """Here it is the bank that forgot what it gave, which looks the same from where it stands."""
+    await quick.start()
+    account = await asyncio.to_thread(quick.account, 8)
+    quick.bank.stop()
+    with closing(sqlite3.connect(quick.bank.config.parent / "bank.db")) as books:
+        books.execute("UPDATE state SET confirmed_group = 1, cursor = x''")
+        books.execute("DELETE FROM outbox")
+        books.commit()
+    quick.bank.start()
+    async with asyncio.timeout(20):
+        while True:
+            said = await asyncio.to_thread(unhealthy, quick)
+            if "board differs" in said:
+                break
+            await asyncio.sleep(0.05)
+    difference = json.loads(said)["difference"]
+    assert "shows 1 entry (key " in difference
+    assert difference in quick.bank.text_of_log()
+    withdrawal = await asyncio.to_thread(quick.withdraw, account, [fresh(3)[1]])
+    assert isinstance((await asyncio.to_thread(quick.ask, withdrawal)).body, Withdrawn)
+    await until(quick, lambda found: any(isinstance(each, CertifiedEntry) for each in entries_of(found)))
+
+
+def unhealthy(place: Place) -> str:
+    """What /healthz says, if it isn't well."""
+    try:
+        place.get(f"http://127.0.0.1:{place.bank.operations_port}/healthz")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
+    except OSError:
+        pass
+    return ""
 
 
 async def test_books_restored_from_before_a_hold_refuse_to_run(place: Place) -> None:

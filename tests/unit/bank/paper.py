@@ -64,7 +64,7 @@ class PaperBoard:
             raise Unavailable("the answer was lost")
         wanted = UNKNOWN if self._is_unknown else len(self.groups) + 1
         round_ = self.closed + bool(self.waiting)
-        return sign_receipt(self.key, batch.encode(), wanted, round_, self.closed)
+        return sign_receipt(self.key, batch.encode(), wanted, round_, self.closed, taken=wanted == batch.next)
 
     async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]:
         if self.is_down:

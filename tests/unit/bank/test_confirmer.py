@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from bank.board.accusation.file import check_file
 from bank.board.client import Cursor
-from bank.board.feed import BATCH_LABEL, Batch, FeedReceipt
+from bank.board.feed import Batch, FeedReceipt, batch_digest
 from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import VerifierKey
@@ -19,7 +20,6 @@ from bank.formats.entry import CertifiedEntry, ClaimEntry, PostedEntry
 from bank.formats.order import tau_of
 from bank.outbox import groups_from
 from mixmint.errors import FatalError, PeerError
-from mixmint.keys import labelled_hash
 from tests.unit.bank.desk import Desk, fresh
 from tests.unit.bank.paper import PaperBoard, Side, certified
 
@@ -136,7 +136,7 @@ async def evidence(side: Side, board: PaperBoard) -> None:
     earlier, *receipts = await side.store.read(kept)
     assert receipts
     for batch, digest, receipt in receipts:
-        assert digest == labelled_hash(BATCH_LABEL, batch.encode())
+        assert digest == batch_digest(batch.encode())
         assert receipt.holds(board.key.public, batch.encode())
         assert receipt.next_group == batch.next
         assert receipt.round >= 2
@@ -181,6 +181,34 @@ async def test_the_task_goes_on_after_a_difference_and_after_a_board_that_can_no
     assert side.confirmer.failures.labels("tile")._value.get() == 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_damaged_place_in_the_books_is_fatal(side: Side) -> None:
+    """It is our own state, not the board's doing."""
+    await side.store.run(lambda book: book.connection.execute("UPDATE state SET cursor = x'00'"))
+    with pytest.raises(FatalError, match="damaged"):
+        await side.confirmer.step()
+
+
+async def test_a_reading_that_is_cancelled_leaves_the_books_usable(side: Side) -> None:
+    """Its thread goes on for a moment, and the connection is still its; closing waits for it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait(10)
+        connection.execute("SELECT 1").fetchone()
+
+    reading = asyncio.create_task(side.store.read(slow))
+    await asyncio.to_thread(begun.wait, 10)
+    reading.cancel()
+    another = asyncio.create_task(confirmed(side))
+    await asyncio.sleep(0)
+    assert not another.done()
+    go_on.set()
+    assert await another == 1
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_a_forked_log_is_complained_about_and_becomes_an_accusation(
