@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bank.board.audit.commands import audit, check_accusation
+from bank.board.copies.commands import mirror, repair, verify
 from bank.board.map.commands import check_proof, proof
 
 _PATH = click.Path(path_type=Path)
@@ -149,6 +150,9 @@ def recover_board(config: Path) -> None:
 
 
 board.add_command(audit)
+board.add_command(mirror)
+board.add_command(verify)
+board.add_command(repair)
 board.add_command(check_accusation)
 board.add_command(proof)
 board.add_command(check_proof)

@@ -1,4 +1,4 @@
-"""bank/board/repair.py: every bad file is named, and put right from another copy; no other is touched."""
+"""Every bad file is named, and put right from another copy; no other is touched."""
 
 import os
 import shutil
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bank.board.copies.repair import Damage, Examination
 from bank.board.log.checkpoint import Checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.source import FolderSource, TileSource
 from bank.board.log.tiles import Edge, tiles_of
-from bank.board.repair import Damage, Examination
 
 SIZES = [1, 255, 256, 257, 700, 66_300]
 LARGE = 66_300

@@ -1,4 +1,4 @@
-"""bank/board/mirror.py: copies that can be trusted, whatever the source does and wherever they are killed."""
+"""Copies that can be trusted, whatever the source does and wherever they are killed."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bank.board.client import BoardReader, Cursor
+from bank.board.copies.mirror import Mirror, edge_of_full, partial_files
 from bank.board.fork import ForkedLog
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import cosign_text
@@ -13,7 +14,6 @@ from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import CHECKPOINT, FolderSource, HttpSource
 from bank.board.log.tiles import Edge, new_tiles
-from bank.board.mirror import Mirror, edge_of_full, partial_files
 from bank.board.rounds import leaves_of
 from bank.formats.entry import AccountEntry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
@@ -161,8 +161,8 @@ class Mortal(TileFolder):
 @pytest.mark.parametrize("life", [5, 6, 7, 8, 13, 40, 55, 80])
 async def test_a_copy_killed_anywhere_is_resumed(maker, tmp_path, monkeypatch, life: int) -> None:
     """Whatever stands there then is a whole log, or none; and every attempt gets further."""
-    monkeypatch.setattr("bank.board.mirror._CHUNKS_A_MARK", 1)
-    monkeypatch.setattr("bank.board.mirror._AT_ONCE", 2)
+    monkeypatch.setattr("bank.board.copies.mirror._CHUNKS_A_MARK", 1)
+    monkeypatch.setattr("bank.board.copies.mirror._AT_ONCE", 2)
     copy = TileFolder(tmp_path / "copy")
     grow(maker, 200)
     await mirror_of(maker, copy).copy()
@@ -186,7 +186,7 @@ async def test_a_copy_killed_anywhere_is_resumed(maker, tmp_path, monkeypatch, l
 
 async def test_what_was_copied_before_a_kill_is_not_fetched_again(maker, server, copy, monkeypatch) -> None:
     """Behind the full tiles that were proved."""
-    monkeypatch.setattr("bank.board.mirror._CHUNKS_A_MARK", 1)
+    monkeypatch.setattr("bank.board.copies.mirror._CHUNKS_A_MARK", 1)
     grow(maker, 1000)
     server.bends["tile/entries/030"] = 503
     with pytest.raises(Unavailable):
@@ -203,7 +203,7 @@ async def test_what_was_copied_before_a_kill_is_not_fetched_again(maker, server,
 @pytest.mark.parametrize("torn", ["tile/0/007", "tile/0/016", ".copying"])
 async def test_a_torn_file_is_never_built_upon(maker, server, copy, monkeypatch, torn: str) -> None:
     """What the mark vouches for is checked; without it the copy begins again."""
-    monkeypatch.setattr("bank.board.mirror._CHUNKS_A_MARK", 1)
+    monkeypatch.setattr("bank.board.copies.mirror._CHUNKS_A_MARK", 1)
     grow(maker, 1000)
     server.bends["tile/entries/030"] = 503
     with pytest.raises(Unavailable):
@@ -234,7 +234,7 @@ async def test_a_fork_is_refused_and_the_copy_stays(maker, copy, tmp_path) -> No
 
 async def test_a_fork_during_a_copy_is_told_too(maker, server, copy, tmp_path, monkeypatch) -> None:
     """What was seen before the kill counts."""
-    monkeypatch.setattr("bank.board.mirror._CHUNKS_A_MARK", 1)
+    monkeypatch.setattr("bank.board.copies.mirror._CHUNKS_A_MARK", 1)
     grow(maker, 1000)
     server.bends["tile/entries/030"] = 503
     with pytest.raises(Unavailable):
@@ -275,7 +275,7 @@ LIES: dict[str, tuple[str, Callable[[bytes], bytes | None], type[Exception]]] = 
 @pytest.mark.parametrize("lie", LIES)
 async def test_a_lying_source_is_refused(maker, server, copy, monkeypatch, lie: str) -> None:
     """No checkpoint is written over anything that it doesn't prove."""
-    monkeypatch.setattr("bank.board.mirror._AT_ONCE", 4)
+    monkeypatch.setattr("bank.board.copies.mirror._AT_ONCE", 4)
     grow(maker, 300)
     path, change, kind = LIES[lie]
     server.bends[path] = change((maker.folder.path / path).read_bytes())
