@@ -87,8 +87,8 @@ SCHEMA = (
     -- The groups before confirmed_group were read on the board, which was read as far as cursor says.
     ALTER TABLE state ADD COLUMN confirmed_group INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE state ADD COLUMN cursor BLOB NOT NULL DEFAULT x'';
-    -- The newest statement's sequence; the newest closed round when it was signed; and whether entries that
-    -- are no statements were confirmed since.
+    -- The newest statement's sequence; the round after which this period began; and whether entries that are
+    -- no statements were confirmed since the newest statement.
     ALTER TABLE state ADD COLUMN stated INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN unstated INTEGER NOT NULL DEFAULT 0;

@@ -24,8 +24,8 @@ EARLY_ROWS = MOST_ROWS // 4
 @dataclass(frozen=True, slots=True)
 class Statements:
     """
-    The bank's hand for statements: one every ``every_rounds`` rounds, if there is anything new to say. Long
-    periods, because counts over a short one would label single coins.
+    The bank's hand for statements: one at the end of each period of ``every_rounds`` rounds, if there is
+    anything new to say. Long periods, because counts over a short one would label single coins.
     """
 
     signer: Signer
@@ -42,8 +42,12 @@ class Statements:
             "SELECT newest_closed, stated, stated_at, unstated FROM state"
         ).fetchone()
         (changed,) = execute("SELECT count(*) FROM tally WHERE changed").fetchone()
-        is_due = closed >= stated_at + self.every_rounds and (changed or unstated)
-        if not is_due and changed < EARLY_ROWS:
+        is_over = closed >= stated_at + self.every_rounds
+        if is_over and not (changed or unstated):
+            # A new period begins: else the first order after a quiet time would be stated at once, all alone.
+            execute("UPDATE state SET stated_at = ?", (closed,))
+            return None
+        if not is_over and changed < EARLY_ROWS:
             return None
         rows = book.tallies(only_changed=True)
         if len(rows) > MOST_ROWS:

@@ -102,6 +102,18 @@ async def test_nothing_new_makes_no_statement_but_the_last_entries_get_theirs(
     assert len(statements(board)) == 3
 
 
+async def test_after_a_quiet_time_the_first_order_is_not_stated_alone(side: Side, board: PaperBoard) -> None:
+    """It waits for the end of its own period, as any other."""
+    await rounds(side)
+    await rounds(side, 3 * EVERY + 1)
+    await count(side, Count.WITHDRAWN, Value(3, 7))
+    await side.steps(2)
+    assert len(statements(board)) == 1
+    await count(side, Count.WITHDRAWN, Value(3, 7))
+    await rounds(side)
+    assert statements(board)[1].rows == (Row(3, 7, Tally(withdrawn=2)),)
+
+
 async def test_what_differs_is_endorsed_by_no_statement(side: Side, board: PaperBoard) -> None:
     """They go on, with the size up to which the board was right."""
     await rounds(side, 1)
