@@ -15,7 +15,8 @@ export function readEntry(bytes) {
     const [round, size, coins] = [number(bytes, 1, 4), number(bytes, 5, 8), number(bytes, 13, 8)];
     return { kind, round, size, coins, root: bytes.slice(21) };
   }
-  return { kind, coin: bytes.slice(1, 33), value: bytes.slice(33, 34), epoch: bytes.slice(34, 38), signature: bytes.slice(38) };
+  const [coin, value, epoch] = [bytes.slice(1, 33), bytes.slice(33, 34), bytes.slice(34, 38)];
+  return { kind, coin, value, epoch, signature: bytes.slice(38) };
 }
 
 export const isMap = (bytes) => KINDS[bytes[0]] === "map";
@@ -26,7 +27,9 @@ export const coinOf = async (entry) =>
 
 // Whether the bank (or for a spent coin its own key) signed it: true, false, or null: the browser can't tell.
 export function entrySigned(entry, bankKey, bank) {
-  if (entry.kind === "spent") return signed(entry.key, entry.signature, concat(utf8("mixmint/spend/v1"), entry.seal));
+  if (entry.kind === "spent") {
+    return signed(entry.key, entry.signature, concat(utf8("mixmint/spend/v1"), entry.seal));
+  }
   const message =
     entry.kind === "replaced"
       ? concat(utf8("mixmint/replaced/v1"), bank, entry.coin, entry.value, entry.epoch)

@@ -1,5 +1,7 @@
 // The front page's live feed: new rounds as they close. Without it the page is the same, as of its loading.
 
+const MOST_MISSED = 100;
+
 const group = (value) => value.toLocaleString("en");
 const TOTALS = {
   outstanding: "outstanding_units",
@@ -22,12 +24,19 @@ function utc(seconds) {
   return `${at.getUTCDate()} ${month} ${at.getUTCFullYear()}, ${clock}`;
 }
 
+async function fetchRounds(after, limit) {
+  const answer = await fetch(`/api/v1/rounds?after=${after}&limit=${limit}`, { credentials: "omit" });
+  return answer.ok ? (await answer.json()).rounds : [];
+}
+
 class Feed {
   #events = null;
+  #turn = Promise.resolve();
 
   constructor(page) {
     this.rows = page.querySelector("tbody");
     this.most = Number(page.dataset.live);
+    this.newest = Number(page.dataset.newest);
     this.button = page.querySelector("button");
     this.state = page.querySelector("[role=status]");
     this.button.hidden = false;
@@ -36,7 +45,10 @@ class Feed {
 
   start() {
     this.#events = new EventSource("/events");
-    this.#events.addEventListener("round", (event) => this.take(JSON.parse(event.data)));
+    this.#events.addEventListener("round", (event) => {
+      // One after another, also while some that were missed are fetched.
+      this.#turn = this.#turn.then(() => this.take(JSON.parse(event.data)));
+    });
     this.#events.addEventListener("open", () => this.say("Live", "live"));
     this.#events.addEventListener("error", () => this.say("Waiting for the board", "waiting"));
     this.button.textContent = "Pause";
@@ -56,29 +68,47 @@ class Feed {
     this.state.className = className;
   }
 
-  take(round) {
+  // Rounds that closed while nobody listened (a pause, a lost connection) are fetched, if they aren't too many.
+  async take(round) {
+    if (round.round <= this.newest) return;
+    const missed = round.round - this.newest - 1;
+    if (missed > 0 && missed <= MOST_MISSED) {
+      const rounds = await fetchRounds(this.newest, missed).catch(() => []);
+      rounds.forEach((each) => this.addLine(each));
+    } else if (missed > 0) {
+      this.addWords(`${group(missed)} rounds that this page missed`);
+    }
+    this.newest = round.round;
     for (const [id, name] of Object.entries(TOTALS)) show(id, round.totals[name]);
     show("rounds", round.round);
     show("leaves", round.size);
+    this.addLine(round);
+  }
+
+  addLine(round) {
     if (round.count) this.addRound(round);
     else this.addEmpty();
   }
 
   addEmpty() {
-    const first = this.rows.firstElementChild;
-    if (first?.classList.contains("empty")) {
-      const count = Number(first.dataset.empty) + 1;
-      first.dataset.empty = count;
-      first.firstElementChild.textContent = `${group(count)} empty rounds`;
-      return;
+    let row = this.rows.firstElementChild;
+    if (!row?.dataset.empty) {
+      row = this.addWords("");
+      row.dataset.empty = 0;
     }
+    const count = Number(row.dataset.empty) + 1;
+    row.dataset.empty = count;
+    row.firstElementChild.textContent = `${group(count)} empty round${count === 1 ? "" : "s"}`;
+  }
+
+  addWords(words) {
     const row = document.createElement("tr");
     row.className = "empty";
-    row.dataset.empty = 1;
     const cell = row.insertCell();
     cell.colSpan = 4;
-    cell.textContent = "1 empty round";
+    cell.textContent = words;
     this.add(row);
+    return row;
   }
 
   addRound({ round, count, closed_at, root }) {

@@ -81,8 +81,8 @@ export class Log {
     let row = [];
     for (let at = start; at < stop; at += HASH_BYTES) row.push(bytes.slice(at, at + HASH_BYTES));
     while (row.length > 1) {
-      const pairs = row.length / 2;
-      row = await Promise.all(Array.from({ length: pairs }, (_, at) => nodeHash(row[2 * at], row[2 * at + 1])));
+      const left = row.filter((_, at) => at % 2 === 0);
+      row = await Promise.all(left.map((hash, at) => nodeHash(hash, row[2 * at + 1])));
     }
     return row[0];
   }

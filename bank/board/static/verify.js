@@ -144,18 +144,20 @@ async function checkMap(steps, log, root, entries, coin) {
   let proof = null;
   const map = await steps.run(
     "The map of coins",
-    "From time to time the board puts the root of a map into its log. The map has every coin's state: so it also shows what isn't there.",
+    "From time to time the board puts the root of a map into its log. The map has every coin's state: so it also " +
+      "shows what isn't there.",
     async (step) => {
       proof = await fetchProof(coin);
       if (proof) return mapEntry(step, log, root, proof.index);
-      step.end("open", "The board has no proof by a map now: either no map is in the log yet, or a new one is being made.");
+      step.end("open", "The board has no proof by a map now: none is in the log yet, or a new one is being made.");
       return null;
     },
   );
   if (!map) return;
   await steps.run(
     "This coin in the map",
-    "The coin's place follows from its id. Its bucket is hashed, then hashed with its neighbours, up to the map's root.",
+    "The coin's place follows from its id. Its bucket is hashed, then hashed with its neighbours, up to the map's " +
+      "root.",
     (step) => mapState(step, map, proof.proof, entries, fromHex(coin)),
   );
 }

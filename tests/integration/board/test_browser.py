@@ -219,6 +219,14 @@ def test_new_rounds_come_live(board, context: BrowserContext) -> None:
     assert page.locator("#outstanding").inner_text() == "3,711"
     page.get_by_role("button", name="Go on").click()
     page.locator("#outstanding").get_by_text("4,735").wait_for()
+    # What closed during the pause is there, too: the board's own list says the same.
+    missed = page.evaluate("""async () => {
+      const { rounds } = await (await fetch("/api/v1/rounds?limit=1000")).json();
+      const wanted = rounds.filter((each) => each.count).map((each) => `/rounds/${each.round}`).reverse();
+      const shown = [...document.querySelectorAll(".rounds a")].map((each) => each.getAttribute("href"));
+      return shown.filter((each, at) => each !== wanted[at]);
+    }""")
+    assert missed == []
     assert faults == []
 
 
