@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bank.board.claims import index
-from bank.board.claims.desk import WaitYourTurn
+from bank.board.claims.desk import Accepted, WaitYourTurn
 from bank.board.claims.limits import BUCKET, MOST_ACCUSATIONS, MOST_ON_A_GROUND
 from bank.board.claims.rules import read_submission
 from bank.board.daemon import DESK
@@ -203,10 +203,11 @@ async def test_no_more_than_a_few_dozen_are_checked_at_a_time(
 
     monkeypatch.setattr("bank.board.claims.desk.asyncio.to_thread", held)
     tasks = [asyncio.create_task(site.desk.submit(entry(claim(number)))) for number in range(1, 40)]
-    done, pending = await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
-    while len(done) < 7:
-        more, pending = await asyncio.wait(pending, timeout=5, return_when=asyncio.FIRST_COMPLETED)
-        done |= more
+    done: set[asyncio.Task[Accepted]] = set()
+    async with asyncio.timeout(5):
+        while len(done) < 7:
+            more, pending = await asyncio.wait(set(tasks) - done, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
     assert len(done) == 7
     assert all(isinstance(task.exception(), Unavailable) for task in done)
     let.set()
