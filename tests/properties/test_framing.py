@@ -417,12 +417,12 @@ def by_feeds(newest: SignedLog, found: Collected, stretches: Sequence[Stretch]) 
 
 @pytest.mark.parametrize("wait", range(4))
 def test_an_order_that_was_checked_under_a_hold_and_settled_after_it_frames_nobody(wait: int) -> None:
-    """Signed in one round, settled in a later one: what it promises is neither the past nor under the hold."""
+    """Signed in one round, settled in a later one: it promises neither the past nor a round of the hold."""
     machine = HonestBank()
     machine.open()
-    machine.order(1, held=True, late=0, again=False)
+    machine.order(22, held=True, late=0, again=False)
     machine.rounds(wait)
-    machine.order(1, held=False, late=4, again=False)
+    machine.order(22, held=False, late=4, again=False)
     assert {word.hold is None for word in machine.words} == {True, False}
     machine.teardown()
 
