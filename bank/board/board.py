@@ -136,7 +136,7 @@ class Board:
             return await self._publish(now_s)
 
     async def _publish(self, now_s: float) -> ClosedRound:
-        closed = await self._written(lambda: self.publisher.publish(now_s))
+        closed = await self._written(lambda: self.publisher.publish(now_s, self._full))
         self._announce(closed)
         return closed
 

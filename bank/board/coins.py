@@ -167,6 +167,10 @@ class CoinIndex:
         self._round = number
         return change.totals()
 
+    def is_at(self, number: int) -> bool:
+        """Whether this round was added last, and nothing needs to be read."""
+        return self._round == number
+
     def find(self, connection: sqlite3.Connection, coin: bytes) -> list[int]:
         """
         The indexes of the entries about a coin, ascending: the first of each kind, and the first repeats.

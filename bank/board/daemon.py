@@ -190,6 +190,7 @@ def _work(board: Board, alongside: Alongside | None) -> Callable[[web.Applicatio
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            board.publisher.stop()
             await board.store.close()
 
     return work

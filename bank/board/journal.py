@@ -273,28 +273,57 @@ def sequence(
 
     ``edge_at``: the log's edge at the end of a round; ``published``: the newest published round.
     """
-    newest, before = newest_sequenced(connection), head(connection)
-    signed, note = before
+    signed, note = head(connection)
     if signed.number > published:
         return Sequenced(signed, Edge(), (), note)
     edge = edge_at(signed)
-    if newest.number > signed.number:
-        entries = _entries_for(connection, newest.number)
-        leaves = leaves_of(newest.number, newest.closed_at_s, newest.first, entries)
-        grown, files = edge.grow(leaves)
-        if (grown.size, grown.root()) != (newest.size, newest.root):
-            raise FatalError(f"round {newest.number} was sequenced with other entries; recover the board")
-        index.load(connection, newest.number, newest.first, [(newest.first, leaves)])
-        return Sequenced(newest, grown, files)
-    number, first = signed.number + 1, signed.size
+    if newest_sequenced(connection).number > signed.number:
+        return _again(connection, index, signed, edge)
+    return _next(connection, index, signed, edge, now_s)
+
+
+def sequence_ahead(
+    connection: sqlite3.Connection, index: CoinIndex, before: Sequenced, now_s: float
+) -> Sequenced | None:
+    """
+    Fix the leaves of the round after one whose files are being written just now.
+
+    None when that isn't the newest any more, or the index would have to read those files.
+    """
+    if newest_sequenced(connection) != before.closed or not index.is_at(before.closed.number):
+        return None
+    return _next(connection, index, before.closed, before.edge, now_s)
+
+
+def _next(
+    connection: sqlite3.Connection, index: CoinIndex, before: ClosedRound, edge: Edge, now_s: float
+) -> Sequenced:
+    number, first = before.number + 1, before.size
     # A clock set back doesn't make the log go backwards.
-    closed_at_s = max(int(now_s), signed.closed_at_s)
+    closed_at_s = max(int(now_s), before.closed_at_s)
     leaves = leaves_of(number, closed_at_s, first, _entries_for(connection, number))
     grown, files = edge.grow(leaves)
-    totals = signed.totals.plus(index.add_round(connection, number, first, leaves[:-1]))
+    totals = before.totals.plus(index.add_round(connection, number, first, leaves[:-1]))
     closed = ClosedRound(number, first, len(leaves) - 1, grown.root(), closed_at_s, totals)
     insert_round(connection, closed)
     notable.add_round(connection, number, first, leaves)
+    return Sequenced(closed, grown, files)
+
+
+def _again(connection: sqlite3.Connection, index: CoinIndex, signed: ClosedRound, edge: Edge) -> Sequenced:
+    """The first of the rounds that are sequenced and not signed; there may be two."""
+    rows = connection.execute("SELECT * FROM rounds WHERE round > ? ORDER BY round", (signed.number,))
+    rounds = [read_round(row) for row in rows.fetchall()]
+    leaves = [
+        leaves_of(one.number, one.closed_at_s, one.first, _entries_for(connection, one.number))
+        for one in rounds
+    ]
+    closed = rounds[0]
+    grown, files = edge.grow(leaves[0])
+    if (grown.size, grown.root()) != (closed.size, closed.root):
+        raise FatalError(f"round {closed.number} was sequenced with other entries; recover the board")
+    more = [(one.first, part) for one, part in zip(rounds, leaves, strict=True)]
+    index.load(connection, rounds[-1].number, signed.size, more)
     return Sequenced(closed, grown, files)
 
 

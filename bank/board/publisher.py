@@ -102,6 +102,8 @@ class Publisher:
         self._key = key
         self._fault = fault
         self._edge = Edge()
+        self._ahead: asyncio.Task[Sequenced | None] | None = None
+        """The next round, sequenced while this one is published."""
         self._clean: int | None = None
         """Below this size no partial tile is left over; None: not known."""
 
@@ -131,18 +133,46 @@ class Publisher:
             self.recent.appendleft((published.number, shown))
         return max(full, head.closed.number)
 
-    async def publish(self, now_s: float) -> ClosedRound:
+    async def publish(self, now_s: float, full: int = 0) -> ClosedRound:
         """
         Close the next round and publish it; or the one that is on its way, with the leaves it has.
+
+        ``full``: the newest round that needn't wait for the clock. If that is a later one, the next is
+        sequenced while the disk works for this one.
 
         Raises UserError (the disk is full, too few witnesses): called again, it goes on where it stopped.
         FatalError: what is on disk contradicts itself.
         """
-        before = self._store.newest
+        sequenced = await self._sequence(now_s)
+        if full > sequenced.closed.number and not sequenced.note:
+            self._ahead = asyncio.create_task(self._sequence_ahead(sequenced, now_s))
+        try:
+            return await self._publish(sequenced)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Forget what was done ahead: it is found again in the database."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    async def _sequence(self, now_s: float) -> Sequenced:
         # Crash: all of the round is fixed, or nothing; its entries wait on until the checkpoint is signed.
-        sequenced = await self._do(Step.SEQUENCE, lambda: self._store.sequence(self._edge_at, now_s))
+        ahead, self._ahead = self._ahead, None
+        found = await ahead if ahead is not None else None
+        if found is not None:
+            return found
+        return await self._do(Step.SEQUENCE, lambda: self._store.sequence(self._edge_at, now_s))
+
+    async def _sequence_ahead(self, before: Sequenced, now_s: float) -> Sequenced | None:
+        # Crash: two rounds are fixed without a checkpoint, and are published one after the other.
+        return await self._do(Step.SEQUENCE, lambda: self._store.sequence_ahead(before, now_s))
+
+    async def _publish(self, sequenced: Sequenced) -> ClosedRound:
+        before, closed = self._store.newest, sequenced.closed
         note = Note.decode(sequenced.note) if sequenced.note else await self._sign(sequenced)
-        closed = sequenced.closed
         # Crash: the newest checkpoint is in the database, so the next start comes here, with the same one.
         cosigned = await self._do(Step.COSIGN, lambda: self.cosigners.gather(note, closed.size))
         # Crash: readers have the old checkpoint or the new one; the next start compares it with the database.

@@ -142,6 +142,12 @@ class BoardStore:
             lambda connection: journal.sequence(connection, self._index, edge_at, published, now_s)
         )
 
+    async def sequence_ahead(self, before: Sequenced, now_s: float) -> Sequenced | None:
+        """Fix the leaves of the round after one that is on its way; None when that can't be done now."""
+        return await self._writer.run(
+            lambda connection: journal.sequence_ahead(connection, self._index, before, now_s)
+        )
+
     async def commit(self, closed: ClosedRound, note: bytes) -> None:
         """Make a signed checkpoint the newest. Raises UserError, FatalError (somebody else did)."""
         await self._writer.run(lambda connection: journal.commit(connection, closed, note))

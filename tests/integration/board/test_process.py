@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 
@@ -168,6 +169,17 @@ def _change(old: str, new: str):
     return change
 
 
+def _lost(board) -> None:
+    board.start()
+    deadline = time.monotonic() + 10
+    while b"\n0\n" in (board.folder / "log" / "checkpoint").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    board.kill()
+    for path in board.folder.glob("board.db*"):
+        path.unlink()
+
+
 WRONG = {
     "an unknown setting": (_change("round_ms", "round_msec"), "did you mean 'round_ms'?"),
     "a value out of bounds": (_change("round_ms = 50", "round_ms = 1"), ">= 10"),
@@ -184,6 +196,8 @@ WRONG = {
         lambda board: _future(board.folder / "board.db"),
         "was written by a newer version",
     ),
+    "a database that was lost": (_lost, "the database is older than"),
+    "a name that a log can't have": (_change("round_ms", 'origin = "mixmint/x"\nround_ms'), "can't name a"),
     "a used port": (_used_port, "is in use"),
 }
 
@@ -215,7 +229,35 @@ def test_check_prints_what_would_run_and_makes_nothing(make_board) -> None:
     assert code == 0
     assert "round_ms = 50" in output
     assert "takes the feed of bank key: " in output
+    assert f"the log's verifier key: 127.0.0.1:{board.port}+" in output
     assert not (board.folder / "board.db").exists()
+
+
+async def test_a_lost_database_is_made_again_and_the_board_goes_on(make_board, clients) -> None:
+    """By the command that the refusal names; the bank says where it goes on."""
+    board = make_board()
+    board.start()
+    await clients.feed(board).feed(Batch(1, [group(1), group(2)]))
+    await clients.until_round(board, 3)
+    board.stop()
+    (board.folder / "board.db").unlink()
+    config = str(board.folder / "board.toml")
+    code, output = await asyncio.to_thread(mixmint, "board", "recover", "--config", config)
+    assert (code, "all lead to its checkpoint" in output) == (0, True), output
+    code, output = await asyncio.to_thread(mixmint, "board", "recover", "--config", config)
+    assert (code, "move it away first" in output) == (1, True)
+    board.start()
+    feed = clients.feed(board)
+    assert (await feed.feed(Batch(3, []))).next_group == 0
+    assert (await feed.feed(Batch(3, [group(3)]))).next_group == 4
+    reader, cursor, found = clients.reader(board), Cursor(), []
+    async with asyncio.timeout(10):
+        while len(found) < sum(len(group(n)) for n in (1, 2, 3)):
+            for round_ in await reader.rounds(cursor):
+                found += [entry for entry in round_.entries if isinstance(entry, AccountEntry)]
+                cursor = round_.after
+            await asyncio.sleep(0.02)
+    assert cursor.round > 3
 
 
 def test_init_makes_a_folder_with_private_keys_and_a_descriptor(tmp_path: Path) -> None:

@@ -25,16 +25,21 @@ Fault = Callable[[Step, bool], None]
 
 
 class Failing:
-    """Fails once at a step: before it is done, or as if it had failed though it is done."""
+    """Fails once, the ``turn``-th time at a step: before it is done, or as if it had failed though it is."""
 
-    def __init__(self, step: Step, done: bool) -> None:
+    def __init__(self, step: Step, done: bool, turn: int = 1) -> None:
         self.at = (step, done)
-        self.failed = False
+        self.turn = turn
+
+    @property
+    def failed(self) -> bool:
+        return self.turn == 0
 
     def __call__(self, step: Step, done: bool) -> None:
-        if (step, done) == self.at and not self.failed:
-            self.failed = True
-            raise UserError("it failed, says the test")
+        if (step, done) == self.at and self.turn:
+            self.turn -= 1
+            if not self.turn:
+                raise UserError("it failed, says the test")
 
 
 class Signed:
@@ -104,10 +109,10 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def publish_until_it_fails(publisher: Publisher) -> None:
+async def publish_until_it_fails(publisher: Publisher, full: int = 0) -> None:
     """A step that is done already isn't done again: then the next round's fails."""
-    for now_s in range(102, 104):
-        await publisher.publish(now_s)
+    for now_s in range(102, 106):
+        await publisher.publish(now_s, full)
 
 
 def shown(folder: TileFolder) -> list[list[bytes]]:
@@ -187,6 +192,56 @@ async def test_an_empty_round_that_fails_counts_once(tmp_path: Path, step: Step,
         assert store.newest.number == expected
     signed.check()
     assert shown(TileFolder(tmp_path / "log")) == [[]] * expected
+
+
+@pytest.mark.parametrize(("step", "done"), FAULTS, ids=IDS)
+@pytest.mark.parametrize("then", ["go on", "reload"])
+@pytest.mark.parametrize("turn", [1, 2, 3])
+async def test_under_load_a_step_that_fails_while_the_next_round_is_ahead_does_no_harm(
+    tmp_path: Path, step: Step, done: bool, then: str, turn: int
+) -> None:
+    """Six rounds are full, so each is sequenced while the one before is on its way; both are found again."""
+    signed = Signed(TileFolder(tmp_path / "log"))
+    fault, full = Failing(step, done, turn), 6
+    async with board(tmp_path, signed, fault, round_entries=100) as (store, publisher):
+        number = await feed(store, 1, 50 * full)
+        with pytest.raises(UserError, match="says the test"):
+            await publish_until_it_fails(publisher, full)
+        assert fault.failed
+        number = await feed(store, number, 3)
+        while then == "go on" and store.newest.number < full:
+            await publisher.publish(101, full)
+    async with board(tmp_path, signed, round_entries=100) as (store, publisher):
+        while store.newest.number < full:
+            await publisher.publish(102, full)
+        for n in range(2, 2 * 50 * full, 37):
+            (placed,) = await store.coin(MINT.coin(n))
+            assert placed.entry == MINT.certified(n)
+        await publisher.publish(103)
+        totals = store.newest.totals
+        assert (totals.coins, totals.repeats) == (2 * (number - 1), 0)
+    signed.check()
+    rounds = shown(TileFolder(tmp_path / "log"))
+    assert [len(entries) for entries in rounds] == [100] * full + [6]
+    assert sorted(entry for entries in rounds for entry in entries) == sorted(
+        MINT.certified(n) for n in range(2, 2 * number)
+    )
+
+
+async def test_a_round_is_sequenced_while_the_one_before_is_published(tmp_path: Path) -> None:
+    """Only when it is full: an open one must stay open."""
+    steps: list[tuple[Step, bool]] = []
+    signed = Signed(TileFolder(tmp_path / "log"))
+    note = lambda step, done: steps.append((step, done))  # noqa: E731 - as short as it is
+    async with board(tmp_path, signed, note, round_entries=100) as (store, publisher):
+        await feed(store, 1, 110)
+        await publisher.publish(100, 2)
+        assert steps.count((Step.SEQUENCE, False)) == 2
+        steps.clear()
+        await publisher.publish(100, 2)
+        assert steps.count((Step.SEQUENCE, False)) == 0
+        await publisher.publish(100, 2)
+        assert store.newest.count == 20
 
 
 async def test_a_signature_is_shown_to_nobody_before_it_is_the_newest(tmp_path: Path) -> None:
