@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FLOORS = ("mixmint", "mix", "replyblocks", "bank", "wallet")
 PURE = (
+    "bank/board/accusation",
     "bank/ledger",
     "bank/formats",
     "bank/board/map/growing.py",

@@ -126,7 +126,7 @@ def test_a_fresh_process_without_any_log_checks_it(evidence: Evidence, tmp_path:
 
     def run(*words: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "mixmint", "board", "check-accusation", str(path), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
     key = Shown(tmp_path).verifier
