@@ -16,6 +16,7 @@ import msgspec
 from bank.board.client import Cursor, VerifiedRound
 from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
 from bank.formats.coin import Coin, coin_id, total_units
+from bank.formats.entry import PostedEntry
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
 from mixmint.errors import FatalError
@@ -48,6 +49,9 @@ from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
 
 Outward = list[Ask | Forget]
+
+FORGOTTEN_ROUNDS = 2
+"""So long after the promised round the wallet takes it that the bank forgot."""
 
 _IN_HAND = (CoinState.FREE, CoinState.RESERVED, CoinState.PENDING, CoinState.DISPUTED)
 
@@ -268,6 +272,27 @@ class Books:
             for row in self.purse.open_operations():
                 feed(row, Clock(rounds[-1].number))
         return changed
+
+    def forgotten(self) -> dict[int, PostedEntry]:
+        """
+        Certificates that the bank promised to publish, and hadn't when its round was well past: as entries
+        for the board, by the coin's row.
+        """
+        cursor = self.cursor()
+        if cursor is None:
+            return {}
+        return {
+            row: PostedEntry(coin.id(), coin.exponent, coin.epoch, coin.certificate)
+            for row, coin in self.purse.coins(CoinState.PENDING).items()
+            if coin.certificate and not coin.posted and coin.round + FORGOTTEN_ROUNDS <= cursor.round
+        }
+
+    def note_posted(self, row: int) -> None:
+        """The board has taken a coin's certificate: it will be in a round of the board's."""
+        with self.purse.transaction():
+            record = self.purse.coins(CoinState.PENDING).get(row)
+            if record is not None:
+                self.purse.change_coin(row, record, posted=True)
 
     def keep(self, reason: str, data: bytes) -> Path:
         """

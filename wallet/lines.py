@@ -5,7 +5,8 @@ Withdrawals, deposits and statements go over the mixes too, although they name t
 learns from which network address a member comes, and a gateway can't tell which request is of which kind.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bank.board.client import Cursor, VerifiedRound
@@ -40,6 +41,47 @@ class Board(Protocol):
     async def head(self) -> Cursor: ...
 
     async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]: ...
+
+
+class Claims(Protocol):
+    """Puts entries on the board that the bank hasn't."""
+
+    async def post(self, entry: bytes) -> None:
+        """
+        Doing it again is harmless. Raises PendingError or Unavailable (try again later), PeerError (the board
+        refuses it).
+        """
+
+
+class ClaimsOverTheMixes:
+    """
+    The board through a member's post: a certificate that came from a network address would tell whose coin it
+    is. ``board_key``: the board's public key (32 bytes).
+    """
+
+    def __init__(
+        self, post: Post, service: str, board_key: bytes, now_s: Callable[[], float], timeout_s: float
+    ) -> None:
+        self._post = post
+        self._service = service
+        self._board_key = board_key
+        self._now_s = now_s
+        self._timeout_s = timeout_s
+
+    async def post(self, entry: bytes) -> None:
+        # Imported here: a wallet that has nothing to claim doesn't load the board's daemon.
+        from bank.board.claims.client import submit_over_mixes
+
+        await submit_over_mixes(self._ask, self._board_key, entry)
+
+    async def _ask(self, body: bytes) -> bytes:
+        conversation = os.urandom(16)
+        expires_s = int(self._now_s() + self._post.lifetime_s)
+        try:
+            return await self._post.ask(self._service, conversation, body, expires_s, self._timeout_s)
+        finally:
+            # Whatever became of it: the same entry is posted anew, as another conversation.
+            self._post.forget(conversation)
 
 
 class OverTheMixes:

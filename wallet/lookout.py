@@ -10,7 +10,7 @@ bank put it there or its holder (a ``PostedEntry`` is a ``CertifiedEntry``).
 from collections import defaultdict
 
 from bank.board.client import VerifiedRound
-from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.entry import CertifiedEntry, PostedEntry, SpentEntry
 from wallet.answers import Bank
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
@@ -44,11 +44,14 @@ class Lookout:
     def match(self, round_: VerifiedRound) -> dict[int, Seen]:
         """What a round shows of our operations, by row; our coins are booked on the way."""
         certified: dict[int, set[bytes]] = defaultdict(set)
+        published: dict[int, set[bytes]] = defaultdict(set)
         spent: dict[int, set[bytes]] = defaultdict(set)
         for entry in round_.entries:
             if isinstance(entry, CertifiedEntry):
                 for row in self._certified(entry, round_.number):
                     certified[row].add(entry.coin)
+                    if not isinstance(entry, PostedEntry):
+                        published[row].add(entry.coin)
             elif isinstance(entry, SpentEntry):
                 row = self._spent(entry)
                 if row:
@@ -56,7 +59,12 @@ class Lookout:
         for row in spent.keys() - self._open:
             certified[row] |= self._of_refused(row, round_)
         return {
-            row: Seen(round_.number, frozenset(certified[row]), frozenset(spent[row]))
+            row: Seen(
+                round_.number,
+                frozenset(certified[row]),
+                frozenset(spent[row]),
+                frozenset(certified[row] - published[row]),
+            )
             for row in certified.keys() | spent.keys()
         }
 

@@ -72,8 +72,9 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     A coin of ours, or one that may become ours. The repr hides its secret.
 
     ``exchanges``: own exchanges since it came in. ``recognisable``: somebody else has seen its id as ours (a
-    payment request named it). ``operation``: the row of the operation that made or keeps it. ``proof``: coin
-    key, seal and signature of the order that took it away.
+    payment request named it). ``operation``: the row of the operation that made or keeps it. ``posted``:
+    whether its certificate was put on the board by us, since the bank hadn't. ``proof``: coin key, seal and
+    signature of the order that took it away.
     """
 
     secret: bytes
@@ -87,6 +88,7 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     certificate: bytes = b""
     round: int = 0
+    posted: bool = False
     proof: bytes = b""
 
     @property

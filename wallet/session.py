@@ -23,7 +23,7 @@ from replyblocks.post import Post
 from wallet.answers import Bank
 from wallet.books import Books
 from wallet.cashier import Cashier
-from wallet.lines import OverTheMixes
+from wallet.lines import ClaimsOverTheMixes, OverTheMixes
 from wallet.purse import FILE_NAME, Purse
 from wallet.settings import FILE_NAME as SETTINGS_NAME
 from wallet.settings import load_settings, settings_text
@@ -95,13 +95,15 @@ async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> Asyn
                 cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=("User-Agent", "Accept")
             )
         )
+        answer_wait_s = settings.answer_wait(post.usual_wait_s)
         teller = Teller(
             Books(purse, bank, home / "evidence"),
             OverTheMixes(post, member.settings.bank),
             BoardReader.at(board.url, board.identity, session, policy=policy),
             settings,
-            answer_wait_s=settings.answer_wait(post.usual_wait_s),
+            answer_wait_s=answer_wait_s,
             now_s=time.time,
+            claims=ClaimsOverTheMixes(post, member.settings.board, board.identity, time.time, answer_wait_s),
             tell=tell,
         )
         yield Cashier(

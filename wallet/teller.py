@@ -16,7 +16,7 @@ from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, Use
 from mixmint.keys import Label, labelled_hash
 from wallet.answers import check
 from wallet.books import Books, Outward
-from wallet.lines import BankLine, Board
+from wallet.lines import BankLine, Board, Claims
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import FINAL, Answered, Ask, Begin, Forget, Phase, Wrong
@@ -45,12 +45,14 @@ class Teller:
         *,
         answer_wait_s: float,
         now_s: Callable[[], float],
+        claims: Claims | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tell: Callable[[str], None] = nothing,
         at: Callable[[str], None] = nothing,
     ) -> None:
         """
-        ``answer_wait_s``: how long an answer is waited for. ``tell`` gets a line for the member at each
+        ``answer_wait_s``: how long an answer is waited for. ``claims``: where certificates go that the bank
+        forgot to publish. ``tell`` gets a line for the member at each
         event. ``at`` is called at each named step; tests end the process there.
         """
         self.books = books
@@ -64,6 +66,9 @@ class Teller:
         self._now_s = now_s
         self.sleep = sleep
         self.at = at
+        self._claims = claims
+        self._tried: set[int] = set()
+        """Coins whose certificates this process has tried to post; the next one tries again."""
         self._queues: dict[int, asyncio.Queue[Outward]] = {}
         self._reading = asyncio.Lock()
 
@@ -104,6 +109,25 @@ class Teller:
                     f"the board broke its own rules ({error}); nothing of it is believed. Tell its operator"
                 ) from None
 
+    async def post_forgotten(self) -> None:
+        """
+        Put certificates on the board that the bank promised and didn't publish. Each is tried once by each
+        process; whether it worked, the board shows.
+        """
+        if self._claims is None:
+            return
+        for row, entry in self.books.forgotten().items():
+            if row in self._tried:
+                continue
+            self._tried.add(row)
+            self._tell("the bank hasn't published a certificate that it promised; putting it on the board")
+            try:
+                await self._claims.post(entry.encode())
+            except (UserError, PeerError) as error:
+                self._tell(f"the board hasn't taken it ({error}); the next command tries again")
+            else:
+                self.books.note_posted(row)
+
     def _hand_out(self, row: int, outward: Outward) -> None:
         if row in self._queues:
             self._queues[row].put_nowait(outward)
@@ -139,19 +163,21 @@ class Teller:
         drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
         driving = asyncio.gather(*drives, return_exceptions=True)
         watching = asyncio.create_task(self._watch())
+        posting = asyncio.create_task(self._post())
         try:
-            futures: set[asyncio.Future[Any]] = {driving, watching}
+            futures: set[asyncio.Future[Any]] = {driving, watching, posting}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                raise _ended(watching)
+            for beside in (watching, posting):
+                if beside.done():
+                    raise _ended(beside)
             # What is no UserError (a bug, a test's crash) comes before what is only pending.
             errors = [each for each in driving.result() if isinstance(each, BaseException)]
             for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
                 raise error
         finally:
-            for task in (driving, watching):
+            for task in (driving, watching, posting):
                 task.cancel()
-            await asyncio.gather(driving, watching, return_exceptions=True)
+            await asyncio.gather(driving, watching, posting, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Read the board again and again, while it is away too: each drive has its own patience."""
@@ -159,6 +185,12 @@ class Teller:
             with suppress(Unavailable):
                 await self.sync()
             await self.sleep(self._poll_s)
+
+    async def _post(self) -> None:
+        """Beside the reading, which goes on while a certificate is under way."""
+        while True:
+            await self.post_forgotten()
+            await asyncio.sleep(self._poll_s)
 
     async def _drive(self, row: int, delay_s: float) -> None:
         if delay_s:
@@ -268,9 +300,9 @@ class Teller:
         return labelled_hash(CONVERSATION_LABEL, seed, attempt.to_bytes(4))[:16]
 
 
-def _ended(watching: "asyncio.Task[None]") -> BaseException:
-    """Why the board isn't read any more, while operations are under way."""
-    error = watching.exception()
+def _ended(task: "asyncio.Task[None]") -> BaseException:
+    """Why the board isn't read any more (or nothing posted), while operations are under way."""
+    error = task.exception()
     if isinstance(error, UserError):
         return PendingError(f"{error}; {PENDING}")
-    return error or FatalError("the board's reader ended by itself")
+    return error or FatalError("what goes on beside the operations ended by itself")

@@ -88,7 +88,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     that is asked. ``since``: the first statement that is asked for; on file, because the head may move on
     while the question is under way, and one conversation carries one question. ``round``: promised when
     answered, the board's when settled. ``shown``: the round in which the board showed it before the bank's
-    answer came.
+    answer came. ``late``: outputs that the board has shown without the rest.
     """
 
     operation: int
@@ -106,6 +106,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     round: int = 0
     shown: int = 0
     overdue: bool = False
+    late: tuple[bytes, ...] = ()
     reason: str = ""
     proof: bytes = b""
 
@@ -335,10 +336,11 @@ def _refuse(
 
 
 def _seen(state: AccountState, event: Seen) -> tuple[AccountState, list[Effect]]:
+    late = event.certified.union(state.late)
     if state.is_deposit:
         done = event.spent >= set(state.opened.order.inputs)
     else:
-        done = bool(event.certified) and event.certified >= state.wanted()
+        done = bool(event.certified) and late >= state.wanted()
     if done:
         spent: list[Effect] = [Spend(state.inputs())] if state.is_deposit else []
         if state.phase in (Phase.ASKED, Phase.READING):
@@ -346,7 +348,9 @@ def _seen(state: AccountState, event: Seen) -> tuple[AccountState, list[Effect]]
             return msgspec.structs.replace(state, shown=event.round), spent
         settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round)
         return settled, [*spent, Forget(state.attempt)]
-    if event.spent or event.certified:
+    if late != set(state.late):
+        state = msgspec.structs.replace(state, late=tuple(sorted(late)))
+    if event.spent or event.certified - event.posted:
         return state, [Keep("split-order", state.order or state.requests[state.current])]
     return state, []
 

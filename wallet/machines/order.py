@@ -20,6 +20,7 @@ One order: from the first byte to the board.
     asked      any other refusal                  refused     Keep evidence, Free inputs, Void outputs
     asked      Wrong                              asked       Keep evidence; asked anew when resumed
     any        Seen, all entries in one round     settled     Spend inputs, Forget
+    answered   Seen, the last of the outputs      settled     Forget
     answered   Clock past the promised round      answered    Keep evidence, once
     looking    Clock far past the last round      looking     Keep evidence, once
 
@@ -70,8 +71,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
 
     ``mine``: the ids of the outputs that are the wallet's own. ``earlier``: the seals of forms that were
     refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
-    promised round when answered, the hold's last one when held, the board's when settled. ``proof``: the
-    answer that ended it.
+    promised round when answered, the hold's last one when held, the board's when settled. ``late``: outputs
+    that the board has shown without the rest. ``proof``: the answer that ended it.
     """
 
     signed: bytes
@@ -84,6 +85,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     earlier: tuple[bytes, ...] = ()
     round: int = 0
     overdue: bool = False
+    late: tuple[bytes, ...] = ()
     reason: str = ""
     proof: bytes = b""
 
@@ -200,15 +202,22 @@ def _refuse(
 
 
 def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
-    if not event.spent:
-        return state, []
     if event.spent >= set(state.order.inputs) and event.certified >= state.wanted():
         # "Spent, by this very order" was no proof against anybody.
         proof = b"" if state.phase is Phase.LOOKING else state.proof
         settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, proof=proof)
         return settled, [Spend(input_ids(state.order)), Forget(state.attempt)]
-    # Entries of one order are never split over rounds; this board or this bank breaks the rule.
-    return state, [Keep("split-order", state.signed)]
+    # Entries of one order are never split over rounds; this board or this bank breaks the rule. A certificate
+    # alone breaks none: its holder may have posted it.
+    evidence: list[Effect] = [Keep("split-order", state.signed)] if event.spent else []
+    late = event.certified.union(state.late)
+    if state.phase is Phase.ANSWERED and late >= state.wanted():
+        # The inputs were spent by the bank's own signed answer.
+        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, late=())
+        return settled, [*evidence, Forget(state.attempt)]
+    if late == set(state.late):
+        return state, evidence
+    return msgspec.structs.replace(state, late=tuple(sorted(late))), evidence
 
 
 def _clock(state: OrderState, newest: int) -> tuple[OrderState, list[Effect]]:

@@ -54,13 +54,14 @@ class Wrong:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """
-    What one closed round of the board shows of this operation: ids certified (of those it asks for), and coin
-    keys spent under its seal.
+    What one closed round of the board shows of this operation: ids certified (of those it asks for), coin
+    keys spent under its seal, and which of the ids were posted by a holder, not by the bank.
     """
 
     round: int
     certified: frozenset[bytes]
     spent: frozenset[bytes]
+    posted: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """A withdrawal or a deposit along the chain of statements: exact effects, and never twice."""
 
+import msgspec
+
 from bank.formats.account import NO_HEAD, Operation, SignedStatement, Statement, sign_statement
 from bank.formats.answer import (
     Answer,
@@ -127,6 +129,25 @@ def test_a_booked_withdrawal_keeps_statement_and_certificates() -> None:
     assert effects == [Extend(body.statement.encode()), Certify((OUTPUT,), (b"\x07" * 64,), 3, 40)]
     settled, effects = advance(after, Seen(38, frozenset((COIN,)), frozenset()), FUNDED, HOLDER)
     assert (settled.phase, settled.round, effects) == (Phase.SETTLED, 38, [Forget(after.attempt)])
+
+
+def test_coins_that_come_one_by_one_settle_a_withdrawal() -> None:
+    """The bank's own, alone, are evidence; posted ones are not."""
+    second = coin_id(b"\x03" * 32)
+    state = msgspec.structs.replace(
+        withdrawal(),
+        outputs=((COIN, 3), (second, 1)),
+        phase=Phase.ANSWERED,
+        requests=(b"request",),
+        attempt=2,
+    )
+    posted = frozenset((COIN,))
+    after, effects = advance(state, Seen(43, posted, frozenset(), posted), FUNDED, HOLDER)
+    assert (after.phase, after.late, effects) == (Phase.ANSWERED, (COIN,), [])
+    split, effects = advance(state, Seen(43, posted, frozenset()), FUNDED, HOLDER)
+    assert (split.late, effects) == ((COIN,), [Keep("split-order", b"request")])
+    settled, effects = advance(after, Seen(44, frozenset((second,)), frozenset()), FUNDED, HOLDER)
+    assert (settled.phase, settled.round, effects) == (Phase.SETTLED, 44, [Forget(2)])
 
 
 def test_the_board_before_the_answer_still_wants_the_statement() -> None:

@@ -24,7 +24,7 @@ from bank.formats.answer import (
     sign_answer,
 )
 from bank.formats.coin import coin_id, sign_certificate
-from bank.formats.entry import AccountEntry, CertifiedEntry, Kind, RoundEntry, SpentEntry
+from bank.formats.entry import AccountEntry, CertifiedEntry, Kind, PostedEntry, RoundEntry, SpentEntry
 from bank.formats.order import Output
 from bank.formats.request import ReadAccount, decode_request
 from bank.ledger.accounts import credit
@@ -320,7 +320,6 @@ async def test_a_payment_refused_and_executed_all_the_same_is_paid(town: Town) -
     assert outcome.state.phase is Phase.REFUSED
     town.board.bends = lambda entries: sorted([*entries, *(each for late in shown for each in late)])
     await town.tick()
-    await town.tick()
     await ann.cashier.resume()
     paid = ann.purse.operation(outcome.row)
     assert (paid.phase, paid.reason) == (Phase.SETTLED, "")
@@ -464,20 +463,83 @@ async def test_what_no_witness_has_seen_is_not_settled(town: Town) -> None:
     assert ann.units() == 8
 
 
-async def test_a_certificate_that_its_holder_posted_is_as_good_as_the_banks(town: Town) -> None:
-    """It proves itself, whoever put it on the board."""
-    ann = await funded(town)
+def withhold(town: Town) -> list[bytes]:
+    """The bank, or its board, forgets certificates, but not what was spent for them."""
     withheld: list[bytes] = []
 
-    def withhold(entries: list[bytes]) -> list[bytes]:
+    def bends(entries: list[bytes]) -> list[bytes]:
         withheld.extend(entry for entry in entries if entry[0] == Kind.CERTIFIED)
         return [entry for entry in entries if entry not in withheld]
 
-    town.board.bends = withhold
+    town.board.bends = bends
+    return withheld
+
+
+@pytest.mark.parametrize("want", ["exchange", "withdraw"])
+async def test_a_certificate_that_the_bank_forgot_is_posted_by_its_holder(town: Town, want: str) -> None:
+    """Two rounds after the promised one; on the board it is as good as the bank's, and the operation ends."""
+    ann = await funded(town)
+    await town.fund_again(ann, 8)
+    withheld = withhold(town)
+    act = ann.cashier.exchange(None) if want == "exchange" else ann.cashier.withdraw(8)
+    outcome = await act
+    assert outcome.state.phase is Phase.SETTLED
+    assert len(withheld) == 1
+    assert ann.units() == (8 if want == "exchange" else 16)
+    posted = [entry for entry in town.board.entries() if isinstance(entry, PostedEntry)]
+    assert [entry.encode()[1:] for entry in posted] == [entry[1:] for entry in withheld]
+    assert "overdue" in {path.name.split("-")[0] for path in ann.books.evidence()}
+
+
+async def test_a_certificate_is_not_posted_before_its_time(town: Town) -> None:
+    """The promised round, and two more, are the bank's."""
+    ann = await funded(town)
+    withhold(town)
+    posted: list[tuple[int, bytes]] = []
+
+    async def post(entry: bytes) -> None:
+        posted.append((town.board.closed, entry))
+
+    town.board.post = post
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
-    posted = [Kind.POSTED.to_bytes(1) + entry[1:] for entry in withheld]
-    town.board.bends = lambda entries: sorted([*entries, *posted])
-    await town.tick()
-    await ann.teller.sync()
+    ((at, _),) = posted
+    (coin,) = ann.purse.coins(CoinState.PENDING).values()
+    assert at >= coin.round + 2
+    assert coin.posted
+    # The board took it and doesn't show it: that is its receipt's affair. It isn't posted for ever.
+    town.close(ann)
+    ann = town.wallet("ann")
+    with pytest.raises(PendingError):
+        await ann.cashier.resume()
+    assert len(posted) == 1
+
+
+async def test_what_the_board_does_not_take_is_posted_by_the_next_command(town: Town) -> None:
+    """Not again and again by the same one."""
+    ann = await funded(town)
+    withhold(town)
+    tried: list[bytes] = []
+
+    async def refuse(entry: bytes) -> None:
+        tried.append(entry)
+        raise Unavailable("not now")
+
+    taking, town.board.post = town.board.post, refuse
+    with pytest.raises(PendingError):
+        await ann.cashier.exchange(None)
+    assert len(tried) == 1
+    town.board.post = taking
+    town.close(ann)
+    ann = town.wallet("ann")
+    await ann.cashier.resume()
     assert ann.units() == 8
+    assert ann.purse.open_operations() == {}
+
+
+async def test_nothing_is_posted_while_the_bank_keeps_its_promises(town: Town) -> None:
+    """Every coin that is posted shows that its holder watches."""
+    ann = await funded(town)
+    for _ in range(3):
+        await ann.cashier.exchange(None)
+    assert not any(isinstance(entry, PostedEntry) for entry in town.board.entries())

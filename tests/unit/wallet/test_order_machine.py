@@ -110,6 +110,25 @@ def test_an_order_split_over_rounds_is_kept_as_evidence() -> None:
     assert effects == [Keep("split-order", state.signed)]
 
 
+def test_outputs_that_come_one_by_one_settle_what_was_answered() -> None:
+    """Posted by their holders, since the bank forgot them: no rule is broken by that, and nothing is kept."""
+    state = order_state(phase=Phase.ANSWERED, attempt=1)
+    mine, payees = frozenset((MINE.coin,)), frozenset((PAYEES.coin,))
+    after, effects = advance(state, Seen(43, mine, frozenset(), mine))
+    assert (after.phase, after.late, effects) == (Phase.ANSWERED, (MINE.coin,), [])
+    assert advance(after, Seen(44, mine, frozenset(), mine)) == (after, [])
+    settled, effects = advance(after, Seen(45, payees, frozenset(), payees))
+    assert (settled.phase, settled.round, settled.late, effects) == (Phase.SETTLED, 45, (), [Forget(1)])
+
+
+def test_outputs_without_an_answer_settle_nothing() -> None:
+    """Whether our inputs were spent for them isn't known then."""
+    state = order_state()
+    every = frozenset(each.coin for each in OUTPUTS)
+    after, effects = advance(state, Seen(43, every, frozenset()))
+    assert (after.phase, effects) == (Phase.ASKED, [])
+
+
 def test_a_broken_promise_is_kept_as_evidence_once() -> None:
     """The promised round is closed and shows nothing of it."""
     state = order_state(phase=Phase.ANSWERED, round=40)

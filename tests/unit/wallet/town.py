@@ -45,6 +45,7 @@ class PaperBoard:
     def __init__(self, folder: Path) -> None:
         self.maker = LogMaker(folder, SigningKey.generate())
         self.groups: list[Sequence[bytes]] = []
+        self.posted: list[bytes] = []
         self.is_down = False
         self.bends: Callable[[list[bytes]], list[bytes]] = lambda entries: entries
         self.close: Callable[[list[bytes]], object] = self.maker.close
@@ -66,9 +67,16 @@ class PaperBoard:
 
     _next_group = 1
 
+    async def post(self, entry: bytes) -> None:
+        """What wallets post themselves."""
+        if self.is_down:
+            raise Unavailable("the board is down")
+        self.posted.append(entry)
+
     def close_round(self) -> None:
-        entries = self.bends(sorted(entry for group in self.groups for entry in group))
-        self.groups = []
+        fed = [entry for group in self.groups for entry in group]
+        entries = self.bends(sorted([*fed, *self.posted]))
+        self.groups, self.posted = [], []
         self.close(entries)
         self.publish()
 
@@ -160,6 +168,8 @@ class Town:
     async def tick(self, _: float = 0) -> None:
         """A moment passes: the bank feeds its outbox, and the board closes a round."""
         if not self.board.is_down:
+            # A moment that was cut short leaves the feeder asking first; then it feeds.
+            await self.feeder.step()
             await self.feeder.step()
             self.board.close_round()
             await self.feeder.step()
@@ -187,6 +197,11 @@ class Town:
         """The operator opens the wallet's account and credits it."""
         key = wallet.purse.account().public
         await self.store.run(lambda book: open_account(self.signer.bank, key, book))
+        await self.store.run(lambda book: credit(self.signer.bank, key, units, book))
+
+    async def fund_again(self, wallet: "Wallet", units: int) -> None:
+        """The operator credits the account once more."""
+        key = wallet.purse.account().public
         await self.store.run(lambda book: credit(self.signer.bank, key, units, book))
 
     async def balance(self, wallet: "Wallet") -> int:
@@ -235,6 +250,7 @@ class Wallet:
             self.settings,
             answer_wait_s=5.0,
             now_s=lambda: NOW_S,
+            claims=town.board,
             sleep=town.tick,
             at=at,
         )
