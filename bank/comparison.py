@@ -39,7 +39,7 @@ class Position:
 class Difference:
     """
     A round that doesn't show what it must. ``strange``: entries that the bank didn't give there; ``missing``:
-    those that should stand there.
+    those that should stand there, or with nothing strange should have stood there or before.
     """
 
     round: int
@@ -47,12 +47,13 @@ class Difference:
     missing: tuple[bytes, ...] = ()
 
     def __str__(self) -> str:
-        parts = []
-        if self.strange:
-            parts.append(f"shows {_named(self.strange)} that this bank didn't give there")
-        if self.missing:
-            parts.append(f"lacks {_named(self.missing)} that the bank gave and the board signed for")
-        return f"round {self.round} of the board {' and '.join(parts)}"
+        lacks = f"lacks {_named(self.missing)} that the bank gave and the board signed for"
+        if not self.strange:
+            return f"the board {lacks}, up to round {self.round}"
+        shows = (
+            f"round {self.round} of the board shows {_named(self.strange)} that this bank didn't give there"
+        )
+        return f"{shows}, and {lacks}" if self.missing else shows
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,11 +55,15 @@ def compare_page(
     connection: sqlite3.Connection, position: Position, rounds: Sequence[VerifiedRound]
 ) -> Compared:
     """
-    Compare what was read with the outbox. Only receipts from before the reading count: they promise rounds
-    that hadn't been published then.
+    Compare what was read with the outbox.
+
+    Only receipts from before the reading count: a later one may be for a group that shows nothing. And only
+    once the board was heard after the round that they name: if it lost its newest state it will have said so,
+    and that it closed the round without the group is no wonder.
     """
     (owed,) = connection.execute(
-        "SELECT coalesce(max(next_group), 0) FROM receipt WHERE next_group <= ? AND round <= ?",
+        "SELECT coalesce(max(receipt.next_group), 0) FROM receipt, state"
+        " WHERE receipt.next_group <= ? AND round <= min(?, state.newest_closed)",
         (position.fed, rounds[-1].number),
     ).fetchone()
     with closing(groups_from(connection, position.group)) as groups:

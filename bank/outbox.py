@@ -162,7 +162,10 @@ def record(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
             f"the board is back at round {closed}, and was at {newest}: it was restored from an older state; "
             "restore its newest one before this bank goes on"
         )
-    if receipt.next_group != UNKNOWN:
+    if receipt.next_group == UNKNOWN:
+        # At once, with the rounds that it may have closed since without what it lost.
+        forget_receipts(book, own_state(book).confirmed)
+    else:
         _keep(book, batch, receipt)
     if closed > newest:
         execute("UPDATE state SET newest_closed = ?", (closed,))
@@ -210,6 +213,4 @@ def begin_after_log(book: SqliteBook, newest_closed: int) -> int | None:
     """
     if read_cursor(book.connection).round < newest_closed:
         return None
-    confirmed = own_state(book).confirmed
-    forget_receipts(book, confirmed)
-    return confirmed
+    return own_state(book).confirmed

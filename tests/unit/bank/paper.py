@@ -91,6 +91,12 @@ class PaperBoard:
                 self._fed.clear()
                 await self._fed.wait()
 
+    def lose(self) -> None:
+        """Its disk lost what it hadn't shown: the groups of the round that is open."""
+        while self.waiting:
+            for _ in self.groups.pop():
+                self.waiting.pop()
+
     def recover(self, rounds: int) -> None:
         """Begin again from a copy of the log's first rounds; nothing else is left."""
         self.shown, self.groups, self.waiting, self._is_unknown = self.shown[:rounds], [], [], True

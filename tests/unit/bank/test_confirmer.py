@@ -109,13 +109,14 @@ async def test_a_board_that_shows_something_else_is_not_confirmed(
     await side.settle(1)
     board.bends = BENT[said]
     await side.settle(2)
+    board.bends = lambda entries: entries
+    await side.settle()
     assert side.confirmer.complaint is not None
     assert said in side.confirmer.complaint
-    assert "round 2" in side.confirmer.complaint
+    assert ("round 2 of" in side.confirmer.complaint) == said.startswith("shows")
     assert side.confirmer.complaint in caplog.text
     assert side.confirmer.differs._value.get() == 1
     assert await confirmed(side) == 3
-    board.bends = lambda entries: entries
     await side.publish(3)
     await side.steps(2)
     assert board.names() == [1, 2, 3]
@@ -146,12 +147,29 @@ async def evidence(side: Side, board: PaperBoard) -> None:
 
 
 async def test_a_group_that_its_round_never_shows_is_missed(side: Side, board: PaperBoard) -> None:
-    """Nothing else comes after it, so only the board's receipt tells."""
+    """Nothing else comes after it, so only the board's receipt tells, once the board stands by it."""
     await side.settle(1)
     board.bends = lambda entries: []
     await side.settle(2)
+    assert side.confirmer.complaint is None
+    await side.settle()
     assert side.confirmer.complaint is not None
     assert "lacks 1 entry (certified" in side.confirmer.complaint
+
+
+async def test_a_recovered_board_may_close_rounds_without_what_it_lost(side: Side, board: PaperBoard) -> None:
+    """Also before the bank has heard of the recovery: that is late, and no lie."""
+    await side.settle(1)
+    await side.publish(2)
+    await side.steps(1)
+    board.recover(1)
+    board.close()
+    await side.read()
+    await side.steps(3)
+    board.close()
+    await side.read()
+    assert side.confirmer.complaint is None
+    assert await confirmed(side) == 4
 
 
 async def test_the_task_goes_on_after_a_difference_and_after_a_board_that_can_not_be_read(
