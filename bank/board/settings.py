@@ -76,7 +76,7 @@ class BoardSettings(Settings, frozen=True, kw_only=True):
             ge=10,
             le=3_600_000,
             description="longest time until a round closes, milliseconds: the network's clock; empty "
-            "rounds cost about 400 bytes each",
+            "rounds cost about 200 bytes each",
         ),
     ] = 10_000
     round_entries: Annotated[
