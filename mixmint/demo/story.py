@@ -61,6 +61,7 @@ class Story:
             ("The same file is received again: the bank refuses, with a proof", self.spend_twice),
             (f"Ben exchanges his coins for fresh ones, and deposits {DEPOSIT} units", self.deposit),
             ("Purses, the bank's ledger and the public board add up", self.add_up),
+            ("Anyone audits the board, from its first entry to its newest", self.audit),
             ("Anna writes to Ben; he answers through the reply block that came along", self.write),
         ]
 
@@ -140,6 +141,11 @@ class Story:
         checkpoint = self._read("/checkpoint").decode()
         self._check(f"\n\N{EM DASH} {WITNESS} " in checkpoint, "the witness cosigned the newest round")
         yield f"the board's newest checkpoint, {checkpoint.splitlines()[1]} entries, is cosigned by {WITNESS}"
+
+    def audit(self) -> Iterator[Line]:
+        told = self._json("board", "audit", self.board_url, "--network", "network.toml", "--policy", "policy")
+        self._check(told["passed"], "the auditor finds nothing wrong")
+        yield f"{told['size']} entries: hashes, signatures, the witness, no coin twice, value in = value out"
 
     def write(self) -> Iterator[Line]:
         self.said += [QUESTION, REPLY]

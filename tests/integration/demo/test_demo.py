@@ -62,10 +62,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 def test_every_check_of_the_story_holds(played: Played) -> None:
-    """Exit code 0, all eight steps, within the time that a newcomer is promised."""
+    """Exit code 0, all nine steps, within the time that a newcomer is promised."""
     assert played.done.returncode == 0, played.done.stdout + played.done.stderr
     assert "every check held" in played.done.stdout
-    assert "8. Anna writes to Ben" in played.done.stdout
+    assert "9. Anna writes to Ben" in played.done.stdout
     assert "Traceback" not in played.done.stdout + played.done.stderr
     assert (
         played.seconds < SLOWEST_S * 2
