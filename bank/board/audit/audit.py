@@ -13,7 +13,8 @@ The checks, in the order in which they are made:
 7. statements: each balances, confirms this log, and agrees with those before it; there are never more
    certificates than it states, nor fewer than it states once all of them should be public;
 8. the map: the root and the number of coins of every map entry;
-9. time: a board whose rounds stand still is late, which is no theft.
+9. receipts that the auditor was shown: their entries are in the promised rounds;
+10. time: a board whose rounds stand still is late, which is no theft.
 
 What isn't checked yet: whether claims are answered in time.
 
@@ -36,6 +37,7 @@ from bank.board.accusation.evidence import SignedLog
 from bank.board.audit.convict import Prosecutor
 from bank.board.audit.finding import Fault, Finding, Problems, Weight
 from bank.board.audit.maps import Maps
+from bank.board.audit.promises import judge_receipts
 from bank.board.audit.replay import Progress, Replay
 from bank.board.audit.shard import ShardJob, check_shards
 from bank.board.audit.spill import SHARDS, TOGETHER, Spill, Spilled, cuts_of
@@ -43,6 +45,7 @@ from bank.board.audit.statements import Statements
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
+from bank.board.receipts import EntryReceipt
 
 MOST_SHOWN = 8
 """Findings of one kind that are looked into; the rest are counted."""
@@ -81,6 +84,7 @@ class Audit:
     """
     What to audit and how. ``since``: the last checkpoint seen, signed by the board. ``bank_key``: the bank's
     (32 bytes), where it is known; else the first key that the log names. ``pool``, ``jobs``: the processes.
+    ``receipts``: what the board promised to whoever asks for this audit.
     """
 
     reader: LogReader
@@ -89,6 +93,7 @@ class Audit:
     since: Note | None = None
     bank_key: bytes | None = None
     progress: Progress = lambda what, done, total: None
+    receipts: Sequence[EntryReceipt] = ()
 
     async def run(self, now_s: float) -> Report:
         """
@@ -135,6 +140,7 @@ class Audit:
         report.findings += statements.findings  # check 7
         await maps.compare()
         report.findings += maps.findings  # check 8
+        report.findings += await judge_receipts(self.receipts, spilled, replay, prosecutor)  # check 9
         report.statements, report.maps = statements.count, maps.count
         if prosecutor.confirmations:
             report.confirmed = prosecutor.confirmations[-1].size
@@ -171,7 +177,7 @@ class Audit:
         return problems
 
     def _look_at_the_clock(self, report: Report, replay: Replay, now_s: float) -> None:
-        quiet_s = now_s - replay.last_mark[2]  # check 9
+        quiet_s = now_s - replay.last_mark[2]  # check 10
         if replay.last_mark[0] >= 0 and quiet_s > LATE_S:
             minutes = round(quiet_s / 60)
             report.findings.append(

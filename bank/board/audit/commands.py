@@ -18,6 +18,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--since", type=_PATH, help="The last checkpoint seen: the log must begin with it.")
 @click.option("--remember", type=_PATH, help="Write the checkpoint here if the audit passes.")
 @click.option(
+    "--receipt", "receipts", type=_PATH, multiple=True, help="A board's receipt: was it honoured? Repeat it."
+)
+@click.option(
     "--out",
     type=_PATH,
     default=Path("accusation.txt"),
@@ -34,6 +37,7 @@ def audit(
     bank_key: str | None,
     since: Path | None,
     remember: Path | None,
+    receipts: tuple[Path, ...],
     out: Path,
     jobs: int | None,
     as_json: bool,
@@ -52,7 +56,7 @@ def audit(
     from bank.board.audit.run import Options
     from bank.board.audit.run import audit as run
 
-    options = Options(place, key, policy, network, bank_key, since, remember, out, jobs, as_json)
+    options = Options(place, key, policy, network, bank_key, since, remember, receipts, out, jobs, as_json)
     report, text = run(options)
     click.echo(text)
     return 0 if report.passed else 1

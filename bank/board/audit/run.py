@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource, HttpSource, TileSource
 from bank.board.map.client import Trust, read_trust
+from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
 from mix.directory import load_network
 from mixmint.errors import MalformedMessage, UserError
@@ -45,6 +46,7 @@ class Options:
     bank_key: str | None = None
     since: Path | None = None
     remember: Path | None = None
+    receipts: tuple[Path, ...] = ()
     out: Path = Path("accusation.txt")
     jobs: int | None = None
     as_json: bool = False
@@ -60,10 +62,11 @@ def audit(options: Options) -> tuple[Report, str]:
         raise UserError(f"{options.place} is neither a folder nor a URL; a URL begins with https://")
     trust = trust_of(options)
     since = _read_note(options.since) if options.since else None
+    receipts = [_read_receipt(path) for path in options.receipts]
     jobs = options.jobs or os.cpu_count() or 1
     # Spawned, not forked: a copy of a process with threads may hang.
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, _bar(quiet=options.as_json) as told:
-        report = asyncio.run(_audit(options, trust, since, pool, jobs, told))
+        report = asyncio.run(_audit(options, trust, since, receipts, pool, jobs, told))
     files = _write_accusations(report.findings, options.out)
     if options.remember and report.passed:
         # Not after a failed audit: what was seen before must stay what growth is measured against.
@@ -97,11 +100,18 @@ def trust_of(options: Options) -> Trust:
 
 
 async def _audit(
-    options: Options, trust: Trust, since: Note | None, pool: ProcessPoolExecutor, jobs: int, told: Told
+    options: Options,
+    trust: Trust,
+    since: Note | None,
+    receipts: Sequence[EntryReceipt],
+    pool: ProcessPoolExecutor,
+    jobs: int,
+    told: Told,
 ) -> Report:
     async with _source(options.place) as source:
         reader = LogReader(source, trust.log, trust.policy)
-        return await Audit(reader, pool, jobs, since, trust.bank_key, told).run(time.time())
+        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, receipts)
+        return await audit.run(time.time())
 
 
 @asynccontextmanager
@@ -142,6 +152,16 @@ def _read_note(path: Path) -> Note:
         ) from None
     except MalformedMessage:
         raise UserError(f"{path} is no checkpoint") from None
+
+
+def _read_receipt(path: Path) -> EntryReceipt:
+    try:
+        with path.open("rb") as file:
+            return EntryReceipt.decode(file.read(ENTRY_RECEIPT_BYTES + 1))
+    except OSError as error:
+        raise UserError(f"can't read the receipt {path}: {error.strerror}") from None
+    except MalformedMessage:
+        raise UserError(f"{path} is no receipt; a board's is {ENTRY_RECEIPT_BYTES} bytes long") from None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -14,9 +14,12 @@ from bank.board.audit.finding import Fault, Weight
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
+from bank.board.log.tree import leaf_hash
+from bank.board.receipts import sign_entry_receipt
 from bank.formats.coin import coin_id
 from bank.formats.entry import (
     AccountEntry,
+    Kind,
     MapEntry,
     PostedEntry,
     RoundEntry,
@@ -26,7 +29,7 @@ from bank.formats.entry import (
 from bank.formats.statement import Tally
 from mixmint.errors import PeerError
 from mixmint.keys import SigningKey
-from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, fresh_id, spent
+from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, certified, fresh_id, spent
 from tests.unit.bank.board.audit.books import VALUE, Books
 from tests.unit.bank.board.logs import BEGIN_S
 
@@ -396,6 +399,28 @@ async def test_a_map_entry_that_lies_about_itself_is_found(
     books.close([dataclasses.replace(entry, **change).encode()])
     _, holds = only(await audited(books, pool), Fault.MAP)
     assert holds == ("coins" not in change)
+
+
+async def test_receipts_that_were_shown_are_honoured_late_or_broken(books: Books, pool: Executor) -> None:
+    """Each told from the others; somebody else's receipts say nothing of this board."""
+    books.fill(2)
+    books.publish()
+    kept = leaf_hash(books.leaves[3])
+    round_ = 1 + sum(leaf[0] == Kind.ROUND for leaf in books.leaves[:3])
+    missing = bytes(32)
+    receipts = [
+        sign_entry_receipt(BOARD, kept, round_, 0),
+        sign_entry_receipt(BOARD, missing, books.round + 1, books.round),
+        sign_entry_receipt(BANK, missing, 1, 0),
+    ]
+    reader = LogReader(FolderSource(books.folder.path), books.verifier)
+    report = await Audit(reader, pool, 2, receipts=receipts).run(NOW_S)
+    assert [finding.weight for finding in report.findings] == [Weight.LATE, Weight.NOTE]
+    for number in range(1, books.round + 1):
+        broken = [sign_entry_receipt(BOARD, missing, number, 0)]
+        whom, holds = only(await Audit(reader, pool, 2, receipts=broken).run(NOW_S), Fault.RECEIPT)
+        assert holds
+        assert whom == f"board {books.verifier.text()}"
 
 
 async def test_a_board_that_stands_still_is_late_and_no_thief(books: Books, pool: Executor) -> None:
