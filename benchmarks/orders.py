@@ -8,6 +8,7 @@ the same run, before and after: the machine may be shared and its clock may chan
 import asyncio
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -20,12 +21,16 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
+from bank.board.cursor import Cursor, Cutter, VerifiedRound
+from bank.board.log.note import Note
+from bank.board.rounds import leaves_of
+from bank.confirmer import compare_page, confirm, read_position
 from bank.formats.answer import Kind
 from bank.formats.coin import CoinId, CoinKey, coin_id
 from bank.formats.order import NOTHING, Order, Output, sign_order
 from bank.formats.request import encode_request
 from bank.ledger import Signer, Terms
-from bank.outbox import BoardClock
+from bank.outbox import BoardClock, groups_from
 from bank.service import Bank
 from bank.store import SqliteBook, Store, open_books
 from bank.web import build_app
@@ -39,10 +44,11 @@ RUNS = 5
 HTTP_IN_FLIGHT = 64
 MANY_COINS = 1_000_000
 LAST_ROUND = 1000
+ROUND_ENTRIES = 1000
 
 
 def measure() -> list[Figure]:
-    """[orders_per_s, order_ratio, order_ratio_1m, order_http_ratio]."""
+    """[orders_per_s, order_ratio, order_ratio_1m, order_http_ratio, confirm_entries_per_s]."""
     empty, full = uvloop.run(_frames())
     per_s, ratio = _median(empty)
     _, ratio_1m = _median(full)
@@ -67,6 +73,13 @@ def measure() -> list[Figure]:
             "",
             f"one HTTP request each, {HTTP_IN_FLIGHT} in flight from another process, ratio {limit}",
             0.3,
+        ),
+        Figure(
+            "confirm_entries_per_s",
+            statistics.median(uvloop.run(_confirm()) for _ in range(RUNS)),
+            "entries/s",
+            f"{ORDERS} orders in rounds of {ROUND_ENTRIES} entries, read already, compared with the outbox",
+            200_000,
         ),
     ]
 
@@ -164,6 +177,43 @@ async def _run(bench: _Bench) -> tuple[float, float]:
     limit_us = (before + one_verify_two_signs_us()) / 2
     assert all(answer[0] == Kind.CERTIFICATES for frame in answers for answer in frame)
     return 1e6 / order_us, limit_us / order_us
+
+
+async def _confirm() -> float:
+    """Entries a second that the bank finds on the board and drops from its outbox."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = _Bench(Path(folder))
+        requests = [Request(os.urandom(16), body) for body in await bench.requests(ORDERS)]
+        for start in range(0, ORDERS, FRAME):
+            await bench.bank.handle(requests[start : start + FRAME])
+        position = await bench.store.read(read_position)
+        rounds = _rounds(await bench.store.read(_given))
+        start_s = time.perf_counter()
+        compared = await bench.store.read(lambda connection: compare_page(connection, position, rounds))
+        await bench.store.run(lambda book: confirm(book, compared))
+        taken_s = time.perf_counter() - start_s
+        assert (compared.difference, compared.group) == (None, ORDERS + 1)
+        await bench.close()
+    return 2 * ORDERS / taken_s
+
+
+def _given(connection: sqlite3.Connection) -> list[bytes]:
+    return [entry for group in groups_from(connection, 1) for entry in group]
+
+
+def _rounds(entries: Sequence[bytes]) -> list[VerifiedRound]:
+    """As a reader hands them on, once he has proved them."""
+    cutter = Cutter(Cursor(), Note("", ()), ORDERS)
+    leaves: list[bytes] = []
+    for number, start in enumerate(range(0, len(entries), ROUND_ENTRIES), 1):
+        leaves += leaves_of(number, 0, len(leaves), entries[start : start + ROUND_ENTRIES])
+    while leaves:
+        del leaves[: cutter.take(leaves)]
+        if cutter.is_full:
+            found = cutter.rounds
+            cutter = Cutter(found[-1].after, Note("", ()), ORDERS)
+            cutter.rounds = found
+    return cutter.rounds
 
 
 async def _http() -> Runs:
