@@ -19,7 +19,7 @@ from bank.formats.coin import Coin, coin_id, total_units
 from bank.formats.entry import PostedEntry
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
-from mixmint.errors import FatalError
+from mixmint.errors import FatalError, MalformedMessage
 from mixmint.keys import SigningKey, write_secret
 from wallet.answers import Bank, Booking, Known
 from wallet.derivation import Purpose
@@ -73,9 +73,14 @@ class Books:
         return None if signed is None else SignedStatement.read(Reader(signed)).statement
 
     def cursor(self) -> Cursor | None:
-        """How far the board was read; None before the first time."""
+        """How far the board was read; None before the first time. Raises FatalError when it can't be read."""
         stored = self.purse.fact("cursor")
-        return None if stored is None else Cursor.decode(stored)
+        try:
+            return None if stored is None else Cursor.decode(stored)
+        except MalformedMessage:
+            raise FatalError(
+                "the purse's place on the board is damaged, or of a board without a log"
+            ) from None
 
     def set_cursor(self, cursor: Cursor) -> None:
         self.purse.set_fact("cursor", cursor.encode())

@@ -28,7 +28,7 @@ from bank.formats.entry import AccountEntry, CertifiedEntry, Kind, PostedEntry, 
 from bank.formats.order import Output
 from bank.formats.request import ReadAccount, decode_request
 from bank.ledger.accounts import credit
-from mixmint.errors import PendingError, Unavailable, UserError
+from mixmint.errors import FatalError, PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.logs import BEGIN_S, LogMaker
 from tests.unit.wallet.town import PaperBoard, Town, Wallet
@@ -543,3 +543,12 @@ async def test_nothing_is_posted_while_the_bank_keeps_its_promises(town: Town) -
     for _ in range(3):
         await ann.cashier.exchange(None)
     assert not any(isinstance(entry, PostedEntry) for entry in town.board.entries())
+
+
+async def test_a_damaged_place_on_the_board_stops_the_wallet(town: Town) -> None:
+    """Going on from the board's head instead would lose what came between."""
+    ann = await funded(town)
+    with ann.purse.transaction():
+        ann.purse.set_fact("cursor", bytes(44))
+    with pytest.raises(FatalError, match="place on the board"):
+        await ann.teller.sync()
