@@ -22,7 +22,7 @@ from bank.board.coins import CoinIndex
 from bank.board.feed import Batch
 from bank.board.log.tiles import Edge, File, pack, unpack
 from bank.board.log.tree import EMPTY_ROOT
-from bank.board.rounds import leaves_of
+from bank.board.rounds import FULL_ROUND_BYTES, leaves_of
 from bank.board.totals import Totals
 from mixmint.errors import FatalError, Unavailable
 
@@ -170,22 +170,27 @@ class _Filling:
         self._most = round_entries
         sequenced = newest_sequenced(connection).number
         row = connection.execute(
-            "SELECT round, sum(count) FROM waiting WHERE round > ?"
+            "SELECT round, sum(count), sum(length(entries)) FROM waiting WHERE round > ?"
             " GROUP BY round ORDER BY round DESC LIMIT 1",
             (sequenced,),
         ).fetchone()
-        found: tuple[int, int] = row or (sequenced + 1, 0)
-        self.round, self._held = found
+        found: tuple[int, int, int] = row or (sequenced + 1, 0, 0)
+        self.round, self._held, self._bytes = found
 
     @property
     def full(self) -> int:
-        return self.round if self._held >= self._most else self.round - 1
+        return self.round if self._is_full else self.round - 1
 
-    def place(self, count: int) -> int:
-        """The round of a group of ``count`` entries. A round is full after the group that reached it."""
-        if count and self._held >= self._most:
-            self.round, self._held = self.round + 1, 0
-        self._held += count
+    @property
+    def _is_full(self) -> bool:
+        return self._held >= self._most or self._bytes >= FULL_ROUND_BYTES
+
+    def place(self, group: Sequence[bytes]) -> int:
+        """The round of a group of entries. A round is full after the group that reached it."""
+        if group and self._is_full:
+            self.round, self._held, self._bytes = self.round + 1, 0, 0
+        self._held += len(group)
+        self._bytes += sum(map(len, group))
         return self.round
 
     def check(self, published: int, most: int) -> None:
@@ -249,7 +254,7 @@ def _wait(connection: sqlite3.Connection, filling: _Filling, groups: Iterable[Se
             fresh.clear()
 
     for group in groups:
-        place = filling.place(len(group))
+        place = filling.place(group)
         if place != round_:
             flush()
             round_ = place

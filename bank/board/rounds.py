@@ -16,6 +16,11 @@ from mixmint.errors import MalformedMessage
 MOST_ROUND_ENTRIES = 16_384
 """No round is larger, so a reader knows how much memory one can cost him: about 2 MiB of coins."""
 MOST_GROUP_ENTRIES = 255
+FULL_ROUND_BYTES = 1 << 24
+"""
+16 MiB close a round, too, after the group that reached them (1 MiB at most): readers hold 64 MiB of a round
+and refuse a longer one for ever, so a bank that feeds long answers must not get one into the log.
+"""
 
 
 def leaves_of(number: int, closed_at_s: int, first: int, entries: Sequence[bytes]) -> list[bytes]:

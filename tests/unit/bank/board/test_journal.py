@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from bank.board import journal as written
 from bank.board.coins import SLICES, CoinIndex
+from bank.board.cursor import MOST_ROUND_BYTES
 from bank.board.feed import Batch
 from bank.board.journal import MIGRATIONS, MOST_UNPUBLISHED, Sequenced, Taken
 from bank.board.log.folder import TileFolder
 from bank.board.log.tree import leaf_hash, root_of
-from bank.board.rounds import check_round, is_mark
+from bank.board.rounds import FULL_ROUND_BYTES, check_round, is_mark
 from bank.board.totals import Totals
 from bank.formats.coin import bank_id
-from bank.formats.entry import PostedEntry, decode_entry, make_replaced_entry
+from bank.formats.entry import MOST_ENTRY_BYTES, AnswerEntry, PostedEntry, decode_entry, make_replaced_entry
 from mixmint.database import open_database
 from mixmint.errors import FatalError, Unavailable
 
@@ -141,6 +142,20 @@ def test_a_full_round_takes_no_more_and_groups_are_told_their_own(tmp_path: Path
     for _ in range(3):
         journal.close_round()
     assert [len(entries) for entries in journal.rounds()] == [4, 4, 3]
+
+
+def test_long_entries_close_a_round_before_it_is_too_long_for_readers(journal: Journal) -> None:
+    """A bank may feed answers of 32 KB; with 64 MiB of them in one round, no reader would ever go on."""
+    answers = [AnswerEntry(bytes([n]) * (MOST_ENTRY_BYTES - 1)).encode() for n in range(31)]
+    for first in range(1, 41):
+        taken = journal.take(first, [answers])
+    assert taken.round == 3
+    assert taken.full == 2
+    for _ in range(3):
+        journal.close_round()
+    sizes = [sum(map(len, entries)) for entries in journal.rounds()]
+    assert sum(sizes) == 40 * 31 * MOST_ENTRY_BYTES
+    assert max(sizes) < FULL_ROUND_BYTES + (1 << 20) < MOST_ROUND_BYTES
 
 
 def test_groups_without_entries_are_counted_and_stored_nowhere(tmp_path: Path, mint) -> None:
