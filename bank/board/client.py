@@ -125,6 +125,7 @@ class BoardReader:
         except PeerError:
             self._forget()
             await self._convict(after, published)
+            self._forget()
             raise
 
     async def follow(

@@ -145,7 +145,7 @@ async def repair(
         with _bar("reading", quiet=quiet) as tell:
             examination = Examination(place.folder, checkpoint, source, size, tell)
             damages = [damage async for damage in examination.damages()]
-    if place.held() != note and all(damage.is_repaired for damage in damages):
+    if _is_behind(place, checkpoint) and all(damage.is_repaired for damage in damages):
         # Last, as everywhere: it counts only when all that it vouches for is there.
         damages.append(_bad_checkpoint(place, is_repaired=True))
         place.folder.publish(note)
@@ -180,6 +180,12 @@ def _wanted(place: Place, other: Published | None) -> Note:
             f"neither {place.folder.path} nor the other copy has a checkpoint of {place.log.name}"
         )
     return other.note
+
+
+def _is_behind(place: Place, checkpoint: Checkpoint) -> bool:
+    """Whether the folder still shows less than this. A board that runs meanwhile is ahead of it by now."""
+    held = place.held()
+    return held is None or open_checkpoint(held, place.log).size < checkpoint.size
 
 
 def _bad_checkpoint(place: Place, *, is_repaired: bool) -> Damage:

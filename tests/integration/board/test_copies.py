@@ -136,6 +136,8 @@ async def test_a_damaged_tile_is_named_and_repaired_while_the_board_runs(
     assert verified.stdout.startswith("tile/entries/001 is damaged")
     repaired = command("repair", "--config", config, "--from", copy)
     assert repaired.returncode == 0, repaired.stdout
+    # The board has gone on meanwhile: its newer checkpoint stays.
+    assert repaired.stdout.startswith("tile/entries/001 was damaged, and is repaired\nwhole: ")
     assert bad.read_bytes() == good
     assert command("verify", config).returncode == 0
     assert len(await read(board, clients, Cursor())) >= receipt.round

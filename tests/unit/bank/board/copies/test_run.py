@@ -18,6 +18,7 @@ from bank.board.copies.run import MirrorOptions, mirror, repair, verify
 from bank.board.journal import ClosedRound
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
+from bank.board.log.source import FolderSource
 from bank.board.settings import BoardSettings
 from bank.board.store import open_board
 from bank.formats.entry import AccountEntry
@@ -232,6 +233,28 @@ async def test_a_copy_that_stays_bad_gets_no_checkpoint(maker, copy, tmp_path) -
     _, damages = await repair(copy, str(maker.folder.path), None, None, quiet=True)
     assert not all(each.is_repaired for each in damages)
     assert not (copy / "checkpoint").exists()
+
+
+async def test_a_board_that_runs_keeps_its_newer_checkpoint(maker, config, copy, monkeypatch) -> None:
+    """It published a round while its files were read."""
+    path = maker.folder.path / "tile/entries/000.p/10"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    read, grown = FolderSource.read, []
+
+    async def read_slowly(source: FolderSource, name: str) -> bytes | None:
+        if name.startswith("tile/entries") and not grown:
+            path.write_bytes(good)
+            grow(maker, 1)
+            path.write_bytes(good[:-1])
+            grown.append(maker.sign())
+        return await read(source, name)
+
+    monkeypatch.setattr(FolderSource, "read", read_slowly)
+    checkpoint, damages = await repair(config, str(copy), None, None, quiet=True)
+    assert checkpoint.size == 10
+    assert [each.path for each in damages] == ["tile/entries/000.p/10"]
+    assert maker.folder.checkpoint() == grown[0]
 
 
 async def test_neither_copy_has_a_checkpoint(maker, copy) -> None:
