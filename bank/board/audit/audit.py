@@ -30,6 +30,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
 from bank.board.receipts import EntryReceipt
+from mixmint.errors import UserError
 
 MOST_SHOWN = 8
 """Findings of one kind that are looked into; the rest are counted."""
@@ -99,23 +101,31 @@ class Audit:
         """
         Audit the log as it is now.
 
-        Raises Unavailable, UserError (disk full), PeerError (signature, quorum, the source's files are no
-        log), MalformedMessage: then there is nothing to report on.
+        Raises Unavailable, UserError (disk full, another bank's log), PeerError (signature, quorum, other
+        leaves than at the first reading), MalformedMessage: then there is nothing to report on.
         """
         published = await self.reader.checkpoint()  # check 1
         report = Report(published)
         replay = Replay(self.reader, published.checkpoint.size)
+        key = await self._key(replay)
         with tempfile.TemporaryDirectory(prefix="mixmint-audit-") as folder:
-            spill = Spill(Path(folder))
-            key = self.bank_key or await replay.find_key()
-            await replay.run(key, spill, self.pool, 2 * self.jobs, self.progress)
-            spilled = spill.close()
-            try:
+            with closing(Spill(Path(folder))) as spill:
+                await replay.run(key, spill, self.pool, 2 * self.jobs, self.progress)
+                spill.finish()
+            with closing(Spilled(Path(folder))) as spilled:
                 await self._judge(report, replay, spilled)
-            finally:
-                spilled.close()
         self._look_at_the_clock(report, replay, now_s)
         return report
+
+    async def _key(self, replay: Replay) -> bytes | None:
+        found = await replay.find_key()
+        if self.bank_key is not None and found not in {None, self.bank_key}:
+            # Else each of its entries would seem to be a lie.
+            raise UserError(
+                f"this is the log of bank {found.hex() if found else ''}, not of {self.bank_key.hex()}; "
+                "name the board's bank"
+            )
+        return self.bank_key or found
 
     async def _judge(self, report: Report, replay: Replay, spilled: Spilled) -> None:
         signed = SignedLog.of(report.published.note, self.reader.log)

@@ -73,15 +73,18 @@ class Spill:
         except OSError as error:
             raise _full(self.folder, error) from None
 
-    def close(self) -> "Spilled":
-        """The end of the first pass."""
+    def finish(self) -> None:
+        """The end of the first pass: all is in the files."""
         try:
             self._flush()
-            self._marks.close()
-            self._landmarks.close()
+            self._marks.flush()
+            self._landmarks.flush()
         except OSError as error:
             raise _full(self.folder, error) from None
-        return Spilled(self.folder)
+
+    def close(self) -> None:
+        self._marks.close()
+        self._landmarks.close()
 
     def _flush(self) -> None:
         shards = [b"".join(self._waiting.get(shard, ())) for shard in range(SHARDS)]

@@ -27,7 +27,7 @@ from bank.formats.entry import (
     make_replaced_entry,
 )
 from bank.formats.statement import Tally
-from mixmint.errors import PeerError
+from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, certified, fresh_id, spent
 from tests.unit.bank.board.audit.books import VALUE, Books
@@ -399,6 +399,16 @@ async def test_a_map_entry_that_lies_about_itself_is_found(
     books.close([dataclasses.replace(entry, **change).encode()])
     _, holds = only(await audited(books, pool), Fault.MAP)
     assert holds == ("coins" not in change)
+
+
+async def test_another_banks_log_is_not_audited_as_full_of_lies(books: Books, pool: Executor) -> None:
+    """Whoever names a wrong key is told so."""
+    books.fill(1)
+    books.publish()
+    reader = LogReader(FolderSource(books.folder.path), books.verifier)
+    with pytest.raises(UserError, match=BANK.public.hex()):
+        await Audit(reader, pool, 2, bank_key=bytes(32)).run(NOW_S)
+    assert (await Audit(reader, pool, 2, bank_key=BANK.public).run(NOW_S)).passed
 
 
 async def test_receipts_that_were_shown_are_honoured_late_or_broken(books: Books, pool: Executor) -> None:
