@@ -10,6 +10,7 @@ import pytest
 
 from bank.board.accusation.file import check_file
 from bank.board.audit.audit import LATE_S, Audit, Report
+from bank.board.audit.chunk import CHUNK
 from bank.board.audit.finding import Fault, Weight
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader
@@ -210,6 +211,23 @@ async def test_a_board_that_breaks_its_rules_is_convicted(
     verdict = check_file(findings[0].accusation)
     assert verdict.holds
     assert verdict.whom.text() == f"board {books.verifier.text()}"
+
+
+@pytest.mark.parametrize("fault", [Fault.ORDER, Fault.MARK])
+async def test_what_is_wrong_between_two_pieces_of_work_is_found(
+    books: Books, pool: Executor, fault: Fault
+) -> None:
+    """The last leaf of one chunk and the first of the next; the marks of two chunks."""
+    names = [AccountEntry(number.to_bytes(32)).encode() for number in range(CHUNK - books.edge.size + 1)]
+    if fault is Fault.ORDER:
+        names[-2:] = reversed(names[-2:])
+    else:
+        books.round += 1
+    books.round += 1
+    books.append([*names, RoundEntry(books.round, BEGIN_S + 9, books.edge.size).encode()])
+    whom, holds = only(await audited(books, pool), fault)
+    assert holds
+    assert whom == f"board {books.verifier.text()}"
 
 
 @pytest.mark.parametrize("confirmed", [False, True])

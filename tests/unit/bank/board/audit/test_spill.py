@@ -1,4 +1,4 @@
-"""What an audit keeps on disk: records by shard over many files, rounds by their marks, a disk that is full."""
+"""What an audit keeps on disk: records by shard over many files, rounds by their marks; and a full disk."""
 
 import shutil
 from contextlib import closing
