@@ -223,7 +223,8 @@ def open_board(path: Path) -> sqlite3.Connection:
     _refuse_old(path)
     connection = open_database(path, journal.MIGRATIONS)
     connection.execute("PRAGMA wal_autocheckpoint=0")
-    # Nothing in it is secret, and what waited for its round is deleted by the megabyte.
+    # What is deleted is what waited for its round, by the megabyte, and its pages are soon used again. Until
+    # then they show which entries came as one group; docs/THREATS.md says so.
     connection.execute("PRAGMA secure_delete=OFF")
     return connection
 
