@@ -38,11 +38,15 @@ def recover(path: Path, folder: TileFolder, log: VerifierKey, progress: Progress
     Make ``path`` from the log in ``folder``; the newest round. Files of hashes that are missing or wrong are
     written again. Blocking; about 20 us for each leaf.
 
-    Raises UserError (there is a database already, or no log), FatalError (the log isn't this board's, or its
-    entries don't lead to its checkpoint).
+    Raises UserError (there is a database already, or part of one, or no log), FatalError (the log isn't this
+    board's, or its entries don't lead to its checkpoint).
     """
     if path.exists():
         raise UserError(f"{path} exists; move it away first, if it is damaged or older than the log")
+    for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")):
+        # SQLite would put the old database's last transactions into the new one.
+        if beside.exists():
+            raise UserError(f"{beside} belongs to the database that was here; move it to where that one is")
     note, checkpoint = newest_in(folder, log)
     fresh = path.with_name(path.name + ".new")
     _remove(fresh)

@@ -76,6 +76,12 @@ def _check_own(head: Head, log: VerifierKey) -> None:
 def _shown(folder: TileFolder, log: VerifierKey) -> Checkpoint:
     note = folder.checkpoint()
     if note is None:
+        if (folder.path / "tile").exists():
+            # A board shows the checkpoint of the empty log before it makes any other file.
+            raise FatalError(
+                f"{folder.path / 'checkpoint'} is missing, and a log is there: beginning anew would fork "
+                f"it; {_REPAIR}"
+            )
         return Checkpoint(log.name, 0, EMPTY_ROOT)
     try:
         return open_checkpoint(note, log)

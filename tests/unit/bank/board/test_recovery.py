@@ -72,6 +72,20 @@ async def test_the_board_goes_on_where_its_log_ended(lost: Path) -> None:
     assert shown(TileFolder(lost / "log"))[-1] == [MINT.spent(16 * ROUNDS)]
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_what_a_killed_board_left_beside_its_database_is_not_taken_for_the_new_one(
+    lost: Path, suffix: str
+) -> None:
+    """SQLite asks only whether such a file is there, and would write its pages over the new ones."""
+    left = lost / f"board.db{suffix}"
+    left.write_bytes(b"the last transactions of lost.db")
+    with pytest.raises(UserError, match=f"board.db{suffix} belongs to the database that was here"):
+        run(lost)
+    assert not (lost / "board.db").exists()
+    left.rename(lost / f"lost.db{suffix}")
+    assert run(lost) == ROUNDS
+
+
 def test_files_of_hashes_are_made_again(lost: Path) -> None:
     """The entries are all that can't be replaced."""
     before = log_files(lost)

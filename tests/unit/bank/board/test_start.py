@@ -70,6 +70,11 @@ def no_checkpoint(path: Path) -> None:
     (path / "log" / "checkpoint").unlink()
 
 
+def neither(path: Path) -> None:
+    no_database(path)
+    no_checkpoint(path)
+
+
 def torn_checkpoint(path: Path) -> None:
     (path / "log" / "checkpoint").write_bytes(b"board.test\n12")
 
@@ -104,7 +109,8 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "old files": (old_files, "log is older than the database.*602.*published 903.*mixmint board repair"),
     "no database": (no_database, "knows 0 leaves, and this board signed a log of 1204.*recover"),
     "no files": (no_files, "older than the database.*repair"),
-    "no checkpoint": (no_checkpoint, "older than the database.*repair"),
+    "no checkpoint": (no_checkpoint, "checkpoint is missing.*mixmint board repair"),
+    "neither database nor checkpoint": (neither, "checkpoint is missing, and a log is there"),
     "a torn checkpoint": (torn_checkpoint, "checkpoint is damaged"),
     "a second log": (other_log, "two different logs of 1204 leaves"),
     "a stranger's log": (stranger, "not signed by this board's key"),
