@@ -100,6 +100,7 @@ class PaperBoard:
     def recover(self, rounds: int) -> None:
         """Begin again from a copy of the log's first rounds; nothing else is left."""
         self.shown, self.groups, self.waiting, self._is_unknown = self.shown[:rounds], [], [], True
+        self._asked_first = None
 
     def names(self) -> list[int]:
         """The certified coins that it took, in order of arrival."""
