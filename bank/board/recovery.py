@@ -10,6 +10,7 @@ kept what it fed since the newest round that it read, and says itself where to g
 Source: docs/spec/board.md, section 8.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +39,17 @@ def recover(path: Path, folder: TileFolder, log: VerifierKey, progress: Progress
     Make ``path`` from the log in ``folder``; the newest round. Files of hashes that are missing or wrong are
     written again. Blocking; about 20 us for each leaf.
 
-    Raises UserError (there is a database already, or part of one, or no log), FatalError (the log isn't this
-    board's, or its entries don't lead to its checkpoint).
+    Raises UserError (there is a database already, or part of one, or no log, or a board runs on it), FatalError
+    (the log isn't this board's, or its entries don't lead to its checkpoint).
     """
+    lock = folder.lock()
+    try:
+        return _recover(path, folder, log, progress)
+    finally:
+        os.close(lock)
+
+
+def _recover(path: Path, folder: TileFolder, log: VerifierKey, progress: Progress) -> ClosedRound:
     if path.exists():
         raise UserError(f"{path} exists; move it away first, if it is damaged or older than the log")
     for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")):

@@ -8,6 +8,7 @@ for that.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,8 @@ class BoardStore:
     _reader: ThreadPoolExecutor
     _read_connection: sqlite3.Connection
     _checkpointer: Checkpointer
+    _lock: int
+    """The descriptor that keeps a second board out."""
     syncing: ThreadPoolExecutor
     """Threads that wait for the disk."""
 
@@ -74,13 +77,19 @@ class BoardStore:
         Returns what the database says was signed last, and the newest round that is full. ``publish`` must
         say what of it is public before anything is read or written.
 
-        Raises UserError (can't be opened, disk full) or FatalError (damaged, or of another version).
+        Raises UserError (can't be opened, disk full, another board runs on the folder) or FatalError (damaged,
+        or of another version).
         """
-        connection = open_board(self._path)
-        connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
-        closed, note = journal.head(connection)
-        head = Head(closed, note, journal.round_before(connection, closed.number))
-        full = journal.newest_full(connection, self._round_entries)
+        self._lock = self._folder.lock()
+        try:
+            connection = open_board(self._path)
+            connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
+            closed, note = journal.head(connection)
+            head = Head(closed, note, journal.round_before(connection, closed.number))
+            full = journal.newest_full(connection, self._round_entries)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._writer = Writer(connection)
         self._read_connection = open_board(self._path)
         self._read_connection.execute("PRAGMA query_only=ON")
@@ -100,6 +109,7 @@ class BoardStore:
         await asyncio.to_thread(self._reader.shutdown)
         self.syncing.shutdown()
         self._read_connection.close()
+        os.close(self._lock)
 
     def publish(self, closed: ClosedRound) -> None:
         """Its checkpoint is public: from now on it is shown."""

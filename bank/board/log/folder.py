@@ -9,6 +9,7 @@ Any web server can serve the folder as it is. Only the checkpoint makes a tile c
 never published may stand there after a crash, and will be written again with the same bytes.
 """
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,24 @@ class TileFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def lock(self) -> int:
+        """
+        Keep other boards out until the descriptor that this returns is closed, or the process ends.
+
+        Two that write one log overwrite each other's unfinished files. Raises UserError.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise UserError(f"can't use the log's folder {self.path}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise UserError(f"another board runs on {self.path}; stop it first") from None
+        return descriptor
 
     def write(self, files: Iterable[File], pool: Executor | None = None) -> None:
         """

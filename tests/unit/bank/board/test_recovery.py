@@ -86,6 +86,16 @@ def test_what_a_killed_board_left_beside_its_database_is_not_taken_for_the_new_o
     assert run(lost) == ROUNDS
 
 
+async def test_a_board_that_still_runs_is_not_recovered(lost: Path) -> None:
+    """Its database was moved away under it; it goes on in that, and would sign beside the new one."""
+    (lost / "lost.db").rename(lost / "board.db")
+    async with board(lost, Signed(TileFolder(lost / "log"))):
+        for file in lost.glob("board.db*"):
+            file.rename(lost / file.name.replace("board", "lost"))
+        with pytest.raises(UserError, match="another board runs"):
+            run(lost)
+
+
 def test_files_of_hashes_are_made_again(lost: Path) -> None:
     """The entries are all that can't be replaced."""
     before = log_files(lost)

@@ -134,6 +134,14 @@ async def test_a_board_that_is_not_what_it_was_refuses_to_sign(four_rounds: Path
     assert log_files(four_rounds) == before
 
 
+async def test_two_boards_do_not_run_on_one_folder(four_rounds: Path) -> None:
+    """They would overwrite each other's unfinished files. The next one starts when the first has stopped."""
+    async with board(four_rounds, Signed(TileFolder(four_rounds / "log"))):
+        with pytest.raises(UserError, match="another board runs on .*log; stop it first"):
+            await start(four_rounds)
+    assert await start(four_rounds) == 5
+
+
 async def test_another_name_or_key_is_another_log(four_rounds: Path) -> None:
     """A log keeps both for ever."""
     for key, origin in ((SigningKey(bytes(32)), ORIGIN), (KEY, "elsewhere.test")):
