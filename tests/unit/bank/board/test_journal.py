@@ -426,6 +426,21 @@ def test_the_index_agrees_with_a_plain_model(
     journal.connection.close()
 
 
+def test_a_coin_is_found_while_its_row_is_being_written(journal: Journal, mint, tmp_path: Path) -> None:
+    """Readers beside an open transaction see neither its rows nor those that it took out of memory."""
+    journal.take(1, [[mint.certified(1)]])
+    journal.close_round()
+    reader = open_database(tmp_path / "board.db", MIGRATIONS)
+    for _ in range(SLICES + 1):
+        journal.connection.execute("BEGIN IMMEDIATE")
+        sequenced = journal._sequence(journal.connection, 200.0)
+        assert journal.index.find(reader, mint.coin(1)) == [0]
+        journal.connection.execute("COMMIT")
+        journal.folder.write(sequenced.files)
+        journal.run(lambda db: written.commit(db, sequenced.closed, NOTE))  # noqa: B023 - run at once
+    reader.close()
+
+
 def test_after_as_many_rounds_as_slices_every_row_is_in_the_table(journal: Journal, mint) -> None:
     """What waits in memory never waits longer, so a restart has only that much to read again."""
     journal.take(1, [[mint.certified(n)] for n in range(1, 200)])
