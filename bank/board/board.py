@@ -24,7 +24,7 @@ from bank.board.sampling import choose, is_true
 from bank.board.store import BoardStore, Within, nothing_else
 from bank.board.views import round_view
 from bank.formats.coin import bank_id
-from mixmint.errors import PeerError, Unavailable, UserError
+from mixmint.errors import FatalError, PeerError, Unavailable, UserError
 from mixmint.keys import SigningKey
 
 _RETRY_S = 1.0
@@ -203,7 +203,12 @@ class Board:
     async def check_samples(self) -> None:
         """Check a few signatures of each round; runs until cancelled."""
         while True:
-            await self.check_sample(await self._unchecked.get())
+            closed = await self._unchecked.get()
+            try:
+                await self.check_sample(closed)
+            except (UserError, FatalError) as error:
+                # A damaged file, or no descriptor left for it. Only this sample is lost by it.
+                _log.error("round %d can't be checked: %s", closed.number, error)
 
     async def check_sample(self, closed: ClosedRound) -> int:
         """Check a few signatures of one round; how many were false."""

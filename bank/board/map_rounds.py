@@ -16,7 +16,7 @@ from bank.board.map.file import MapRoot
 from bank.board.store import Placed
 from bank.board.totals import Totals
 from bank.formats.entry import Kind, MapEntry, decode_entry
-from mixmint.errors import UserError
+from mixmint.errors import FatalError, UserError
 
 _log = logging.getLogger("bank.board.map")
 
@@ -58,11 +58,16 @@ class MapRounds:
         while True:
             closed = await self._board.round_after(seen)
             seen = closed.number
-            if self._submitted and seen >= self._submitted:
-                await self._look()
-                self._submitted = 0
-            if not self._submitted and self._is_due(closed):
-                await self._make(closed)
+            try:
+                if self._submitted and seen >= self._submitted:
+                    await self._look()
+                    self._submitted = 0
+                if not self._submitted and self._is_due(closed):
+                    await self._make(closed)
+            except (UserError, FatalError) as error:
+                if not self._failing:
+                    _log.warning("no root of the map: %s; trying again with the next round", error)
+                self._failing = True
 
     def _is_due(self, closed: ClosedRound) -> bool:
         # Totals grow with each coin that changes its state; an account doesn't belong to the map.
@@ -70,15 +75,9 @@ class MapRounds:
         return closed.number >= self._of + self._every and changed
 
     async def _make(self, closed: ClosedRound) -> None:
-        try:
-            made = await self._keeper.advance(closed.size)
-            entry = MapEntry(closed.number, made.size, made.coins, made.root).encode()
-            (receipt,) = await self._board.submit([entry])
-        except UserError as error:
-            if not self._failing:
-                _log.warning("no root of the map: %s; trying again with the next round", error)
-            self._failing = True
-            return
+        made = await self._keeper.advance(closed.size)
+        entry = MapEntry(closed.number, made.size, made.coins, made.root).encode()
+        (receipt,) = await self._board.submit([entry])
         self._failing = False
         self._submitted, self._of, self._totals = receipt.round, closed.number, closed.totals
 

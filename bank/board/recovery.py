@@ -39,8 +39,8 @@ def recover(path: Path, folder: TileFolder, log: VerifierKey, progress: Progress
     Make ``path`` from the log in ``folder``; the newest round. Files of hashes that are missing or wrong are
     written again. Blocking; about 20 us for each leaf.
 
-    Raises UserError (there is a database already, or part of one, or no log, or a board runs on it), FatalError
-    (the log isn't this board's, or its entries don't lead to its checkpoint).
+    Raises UserError (there is a database already, or part of one, or no log, or a board runs on it),
+    FatalError (the log isn't this board's, or its entries don't lead to its checkpoint).
     """
     lock = folder.lock()
     try:

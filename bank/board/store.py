@@ -77,8 +77,8 @@ class BoardStore:
         Returns what the database says was signed last, and the newest round that is full. ``publish`` must
         say what of it is public before anything is read or written.
 
-        Raises UserError (can't be opened, disk full, another board runs on the folder) or FatalError (damaged,
-        or of another version).
+        Raises UserError (can't be opened, disk full, another board runs on the folder) or FatalError
+        (damaged, or of another version).
         """
         self._lock = self._folder.lock()
         try:

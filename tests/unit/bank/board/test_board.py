@@ -14,6 +14,7 @@ from bank.board.sampling import choose, is_true
 from bank.board.settings import BoardSettings
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, CertifiedEntry, make_key_entry
+from mixmint.errors import FatalError, UserError
 from mixmint.keys import SigningKey
 from mixmint.settings import load
 
@@ -108,6 +109,31 @@ async def test_a_false_entry_is_counted_and_logged(
     assert "has a false signature" in caplog.text
     (one,) = await board.reader.rounds(Cursor())
     assert len(one.entries) == 2
+
+
+async def test_a_sample_that_cannot_be_read_does_not_stop_the_board(
+    start_board, mint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor left for a moment, or a damaged file: later rounds are published and checked."""
+    board = await start_board(check_entries=16)
+    read, failures = board.board.store.entries, [UserError("too many open files"), FatalError("damaged")]
+
+    async def entries(cursor: int, limit: int):  # type: ignore[no-untyped-def]  # as the store's
+        if failures:
+            raise failures.pop()
+        return await read(cursor, limit)
+
+    monkeypatch.setattr(board.board.store, "entries", entries)
+    value = board.board.metrics.registry.get_sample_value
+    async with asyncio.timeout(10):
+        number = 0
+        while not value("mixmint_board_checked_total", {"result": "true"}):
+            number += 1
+            await board.feed.feed(Batch(number, [[mint.certified(number)]]))
+            await board.close_round()
+            await asyncio.sleep(0.01)
+    assert not board.board.stopped
+    assert not failures
 
 
 def test_the_example_settings_name_every_setting_with_its_default() -> None:

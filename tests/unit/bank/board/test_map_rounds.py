@@ -9,7 +9,7 @@ from bank.board.feed import Batch
 from bank.board.map.file import MapRoot
 from bank.board.map_rounds import MapRounds
 from bank.formats.entry import AccountEntry, MapEntry, decode_entry
-from mixmint.errors import Unavailable
+from mixmint.errors import FatalError, Unavailable, UserError
 
 
 class Keeper:
@@ -114,6 +114,28 @@ async def test_a_map_that_fails_is_asked_for_again(board, mint, caplog: pytest.L
         for _ in range(2):
             await close(board)
         assert len(await maps_shown(board)) == 1
+
+
+async def test_a_log_that_cannot_be_read_for_a_moment_does_not_stop_the_board(
+    board, mint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when somebody holds all descriptors. The published map is found in a later round."""
+    keeper = Keeper()
+    read, failures = board.board.store.entries, [UserError("too many open files"), FatalError("damaged")]
+
+    async def entries(cursor: int, limit: int):
+        if failures:
+            raise failures.pop()
+        return await read(cursor, limit)
+
+    async with mapping(board, keeper, 1) as maps:
+        await board.feed.feed(Batch(1, [[mint.certified(1)]]))
+        await close(board)
+        monkeypatch.setattr(board.board.store, "entries", entries)
+        for _ in range(3):
+            await close(board)
+        assert not failures
+        assert decode_entry(maps.newest.entry).round == 1
 
 
 async def test_after_a_restart_proofs_are_for_the_newest_published_map(board, mint) -> None:

@@ -90,8 +90,8 @@ async def test_a_board_that_still_runs_is_not_recovered(lost: Path) -> None:
     """Its database was moved away under it; it goes on in that, and would sign beside the new one."""
     (lost / "lost.db").rename(lost / "board.db")
     async with board(lost, Signed(TileFolder(lost / "log"))):
-        for file in lost.glob("board.db*"):
-            file.rename(lost / file.name.replace("board", "lost"))
+        for suffix in ("", "-wal"):
+            (lost / f"board.db{suffix}").rename(lost / f"lost.db{suffix}")
         with pytest.raises(UserError, match="another board runs"):
             run(lost)
 

@@ -137,7 +137,7 @@ async def test_a_board_that_is_not_what_it_was_refuses_to_sign(four_rounds: Path
 async def test_two_boards_do_not_run_on_one_folder(four_rounds: Path) -> None:
     """They would overwrite each other's unfinished files. The next one starts when the first has stopped."""
     async with board(four_rounds, Signed(TileFolder(four_rounds / "log"))):
-        with pytest.raises(UserError, match="another board runs on .*log; stop it first"):
+        with pytest.raises(UserError, match=r"another board runs on .*log; stop it first"):
             await start(four_rounds)
     assert await start(four_rounds) == 5
 
