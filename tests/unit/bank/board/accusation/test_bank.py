@@ -16,7 +16,7 @@ from bank.board.accusation.books import (
     ordered,
 )
 from bank.board.accusation.verdict import Accused
-from bank.formats.answer import Certificates, CertifiedBefore, Credited, Hold
+from bank.formats.answer import Answer, Certificates, CertifiedBefore, Credited, Hold, sign_answer
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, Kind, PostedEntry, make_key_entry, make_replaced_entry
 from bank.formats.order import SignedOrder, tau_of
@@ -263,6 +263,20 @@ def test_holds_one_after_the_other_and_their_executions_convict_nobody(desk: Des
     assert not convicts(desk, one, other)
     assert not convicts(desk, one, executed)
     assert not convicts(desk, other, executed)
+
+
+@pytest.mark.parametrize(("promised", "convicting"), [(17, True), (18, False)])
+def test_an_execution_promised_for_the_round_after_a_hold_is_after_it(
+    desk: Desk, *, promised: int, convicting: bool
+) -> None:
+    """What is promised for the hold's last round was decided before that closed; what comes later wasn't."""
+    coin = desk.coin(3)
+    one = said(desk, hold_order(desk, coin))
+    assert one.answer.body == Hold(8, 17)
+    request = desk.order([coin], [fresh(3)[1]])
+    body = Certificates(promised, 3, (bytes(64),))
+    other = Word(request, Answer.decode(sign_answer(desk.key, desk.bank, request.seal, body)))
+    assert convicts(desk, one, other) == convicting
 
 
 def test_words_that_were_not_given_or_are_of_others_convict_nobody(desk: Desk) -> None:

@@ -276,6 +276,15 @@ def test_an_answer_to_a_batch_that_was_not_taken_convicts_nobody(tmp_path: Path)
     assert not judge(dataclasses.replace(evidence, receipt=answer)).holds
 
 
+def test_a_receipt_that_stops_before_the_batch_ends_convicts_nobody(tmp_path: Path) -> None:
+    """A board takes a batch whole; a number in its middle promises nothing of the rest."""
+    log, missing = broken_receipts(tmp_path)
+    evidence = fed(log, Batch(5, [[missing], [missing]]), 3, 2, waited(5, 1))
+    assert judge(evidence).holds
+    half = sign_receipt(BOARD, evidence.batch, 6, 3, 2)
+    assert not judge(dataclasses.replace(evidence, receipt=half)).holds
+
+
 def test_a_signed_log_needs_the_boards_own_signature(tmp_path: Path) -> None:
     """A checkpoint with one bit changed accuses nobody."""
     log, missing = broken_receipts(tmp_path)

@@ -24,10 +24,11 @@ from bank.formats.entry import (
     MapEntry,
     PostedEntry,
     RoundEntry,
+    StatementEntry,
     decode_entry,
     make_replaced_entry,
 )
-from bank.formats.statement import Tally
+from bank.formats.statement import Row, Tally, sign_statement, units_of
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, certified, fresh_id, spent
@@ -365,6 +366,38 @@ async def test_statements_that_contradict_each_other_are_found(books: Books, poo
     whom, holds = only(await audited(books, pool), Fault.STATEMENT)
     assert holds
     assert is_bank(whom)
+
+
+async def test_a_missing_statement_is_found(books: Books, pool: Executor) -> None:
+    """Numbers have no gaps."""
+    books.fill(1)
+    books.close([books.state(number=3)])
+    _, holds = only(await audited(books, pool), Fault.STATEMENT)
+    assert not holds
+
+
+async def test_a_statement_about_entries_to_come_is_found(books: Books, pool: Executor) -> None:
+    """A bank can't have read what stands behind its own statement."""
+    books.fill(1)
+    later = Books(books.folder.path.with_name("later"))
+    later.append(books.leaves)
+    later.tally = books.tally
+    later.sequence = books.sequence
+    for _ in range(3):
+        later.close([])
+    books.close([later.state()])
+    _, holds = only(await audited(books, pool), Fault.STATEMENT)
+    assert not holds
+
+
+async def test_rows_that_do_not_come_to_the_totals_are_found(books: Books, pool: Executor) -> None:
+    """A sum that hides a value: only all statements together show it."""
+    books.fill(1)
+    size, totals = books.edge.size, units_of([Row(*VALUE, books.tally)]).plus(Tally(withdrawn=64))
+    statement = sign_statement(BANK, BANK_ID, 2, size, books.root(size), totals, ())
+    books.close([StatementEntry(statement).encode()])
+    _, holds = only(await audited(books, pool), Fault.STATEMENT)
+    assert not holds
 
 
 async def test_two_statements_of_one_number_are_found(books: Books, pool: Executor) -> None:
