@@ -7,6 +7,7 @@ No access log exists anywhere: who asked for what, and when, is exactly what mus
 import asyncio
 import errno
 import logging
+import resource
 import signal
 import ssl
 import sys
@@ -18,13 +19,15 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
-from mixmint.errors import UserError
+from mixmint.errors import FatalError, UserError
 
 FINISH_WITHIN_S = 2.0
 """
 Requests in hand get this long after SIGTERM. aiohttp waits as long again for a handler that it has cancelled,
 so with closing databases a stop stays below 5 s.
 """
+
+_MOST_DESCRIPTORS = 1 << 16
 
 IDLE_S = 75.0
 """A connection that brings nothing, or half a request's head, ends after this; aiohttp's own is an hour."""
@@ -38,6 +41,8 @@ class Listener:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    most_connections: int = 1024
+    """At a time. Who comes beyond them is disconnected; never more than half of the process's descriptors."""
 
 
 def operations_app(registry: CollectorRegistry, health: Callable[[], dict[str, object]]) -> web.Application:
@@ -70,6 +75,7 @@ async def serve(listeners: Sequence[Listener], *, name: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    most_files = _raise_descriptors()
     runners: list[web.AppRunner] = []
     try:
         for listener in listeners:
@@ -82,6 +88,7 @@ async def serve(listeners: Sequence[Listener], *, name: str) -> None:
             )
             runners.append(runner)
             await runner.setup()
+            _bound(runner, min(listener.most_connections, most_files // 2))
             await _listen(runner, listener)
         logging.getLogger(name).info("ready")
         await stop.wait()
@@ -89,6 +96,35 @@ async def serve(listeners: Sequence[Listener], *, name: str) -> None:
     finally:
         # All at once: each may use the whole grace for its requests in hand.
         await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+
+def _raise_descriptors() -> int:
+    """How many files and sockets this process may have open, once it is as many as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _MOST_DESCRIPTORS) if hard != resource.RLIM_INFINITY else _MOST_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def _bound(runner: web.AppRunner, most: int) -> None:
+    """
+    Disconnect who comes beyond ``most`` connections.
+
+    Idle ones cost their maker nothing, and a daemon without a free descriptor can't write its own files.
+    """
+    server = runner.server
+    if server is None:
+        raise FatalError("a listener without a server")
+    take = server.connection_made
+
+    def connection_made(handler: Any, transport: asyncio.Transport) -> None:
+        take(handler, transport)
+        if len(server.connections) > most:
+            transport.abort()
+
+    server.connection_made = connection_made  # type: ignore[method-assign] # aiohttp has no other place for it
 
 
 async def _listen(runner: web.AppRunner, listener: Listener) -> None:

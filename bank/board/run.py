@@ -27,6 +27,9 @@ from mixmint.errors import UserError
 from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
 from mixmint.settings import describe, load
 
+_VISITORS = 768
+"""Connections at a time, besides those of live feeds."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -150,7 +153,7 @@ def run(prepared: Prepared) -> None:
     )
     operations = web.operations_app(metrics.registry, lambda: health(app[BOARD]))
     listeners = [
-        web.Listener(app, settings.host, settings.port),
+        web.Listener(app, settings.host, settings.port, most_connections=_VISITORS + settings.subscribers),
         web.Listener(operations, settings.operations_host, settings.operations_port),
     ]
     web.run(lambda: web.serve(listeners, name="bank.board"))

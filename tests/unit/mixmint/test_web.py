@@ -1,6 +1,7 @@
 """The web kit: operations port, clear errors, a stop within 5 s."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -64,6 +65,32 @@ async def test_a_used_port_is_said_in_one_line() -> None:
         app = operations_app(CollectorRegistry(), dict)
         with pytest.raises(UserError, match=f"port 127.0.0.1:{port} is in use"):
             await serve([Listener(app, "127.0.0.1", port)], name="test")
+
+
+async def test_connections_that_only_sit_there_are_bounded() -> None:
+    """Each costs a descriptor, and files need some: a board without any publishes nothing."""
+    port = free_port()
+    listener = Listener(operations_app(CollectorRegistry(), dict), "127.0.0.1", port, most_connections=3)
+    task = asyncio.create_task(serve([listener], name="test"))
+    await until_listening(port)
+    await asyncio.sleep(0.05)
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(1), 5) == b""
+    writer.close()
+    held.pop()[1].close()
+    async with asyncio.timeout(5), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get("/healthz") as reply:
+                    assert reply.status == 200
+                    break
+            await asyncio.sleep(0.01)
+    for _, one in held:
+        one.close()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 5)
 
 
 async def test_a_stop_waits_for_requests_in_hand_but_not_for_ever() -> None:
