@@ -61,8 +61,12 @@ class Cosigners(Protocol):
         Raises UserError to be called again, FatalError when a witness has seen what we don't have.
         """
 
-    async def check_start(self, note: Note, size: int) -> None:
-        """Ask them with our newest checkpoint. Raises FatalError when one has seen more, or another past."""
+    async def check_start(self, note: Note, size: int) -> bool:
+        """
+        Ask them with our newest checkpoint; whether enough have answered that something new may be signed.
+
+        Raises FatalError when one has seen more, or another past.
+        """
 
 
 class _Nobody:
@@ -73,8 +77,8 @@ class _Nobody:
     async def gather(self, note: Note, size: int) -> Note:
         return note
 
-    async def check_start(self, note: Note, size: int) -> None:
-        pass
+    async def check_start(self, note: Note, size: int) -> bool:
+        return True
 
 
 def _nothing(step: Step, done: bool) -> None:
@@ -104,6 +108,8 @@ class Publisher:
         self._edge = Edge()
         self._ahead: asyncio.Task[Sequenced | None] | None = None
         """The next round, sequenced while this one is published."""
+        self._unheard: tuple[Note, int] | None = None
+        """The newest checkpoint, with its size, while too few witnesses have said that it is the newest."""
         self._clean: int | None = None
         """Below this size no partial tile is left over; None: not known."""
 
@@ -119,7 +125,8 @@ class Publisher:
             published = await asyncio.to_thread(published_round, head, self._folder, self.log)
             # An empty log is the beginning of every other: nothing speaks against signing that.
             note = Note.decode(head.note) if head.note else self._signed(GENESIS)
-            await self.cosigners.check_start(note, head.closed.size)
+            if not await self.cosigners.check_start(note, head.closed.size):
+                self._unheard = note, head.closed.size
             await self._store.load(head.closed)
             shown = await asyncio.to_thread(self._folder.checkpoint)
             if shown is None:
@@ -143,6 +150,10 @@ class Publisher:
         Raises UserError (the disk is full, too few witnesses): called again, it goes on where it stopped.
         FatalError: what is on disk contradicts itself.
         """
+        if self._unheard is not None:
+            # A board restored from an old copy would sign a second past, and learn of it only afterwards.
+            await self.cosigners.gather(*self._unheard)
+            self._unheard = None
         sequenced = await self._sequence(now_s)
         if full > sequenced.closed.number and not sequenced.note:
             self._ahead = asyncio.create_task(self._sequence_ahead(sequenced, now_s))

@@ -141,15 +141,18 @@ class Collector:
             found[witness] for witness in self._policy.witnesses if witness in found and witness not in before
         )
 
-    async def check_start(self, note: Note, size: int) -> None:
+    async def check_start(self, note: Note, size: int) -> bool:
         """
         Ask every witness with our newest checkpoint, before anything new is signed.
 
         A log that never published asks too, with size 0: its files may have been lost. A witness that can't
-        be reached, or doesn't know us, is no obstacle: the operator reads it in the log. Raises FatalError
+        be reached, or doesn't know us, is no obstacle to a start: the operator reads it in the log. Returns
+        whether something new may be signed: the quorum has cosigned, or the log fails open. Raises FatalError
         when one has seen more of this log than ``size`` leaves, or another past of it.
         """
-        await self._attempt(note, size, {}, everyone=True)
+        found: dict[Witness, Signature] = {}
+        await self._attempt(note, size, found, everyone=True)
+        return self._fail_open or self._is_met(found)
 
     def _is_met(self, found: dict[Witness, Signature]) -> bool:
         return self._policy.is_met([witness.name for witness in found])

@@ -53,8 +53,9 @@ class Signed:
         self.see(note)
         return note
 
-    async def check_start(self, note: Note, size: int) -> None:
+    async def check_start(self, note: Note, size: int) -> bool:
         self.see(note)
+        return True
 
     def see(self, note: Note | None) -> None:
         if note is not None:
@@ -293,7 +294,7 @@ async def test_a_witness_that_knows_more_stops_the_start(tmp_path: Path) -> None
     """Database and files may both come from one old backup; only others can know."""
 
     class Ahead(Signed):
-        async def check_start(self, note: Note, size: int) -> None:
+        async def check_start(self, note: Note, size: int) -> bool:
             raise FatalError(f"witness w1 has seen more than {size} leaves")
 
     signed = Signed(TileFolder(tmp_path / "log"))
@@ -302,6 +303,36 @@ async def test_a_witness_that_knows_more_stops_the_start(tmp_path: Path) -> None
     with pytest.raises(FatalError, match="more than 1 leaves"):
         async with board(tmp_path, Ahead(TileFolder(tmp_path / "log"))):
             pass
+
+
+async def test_nothing_is_signed_before_enough_witnesses_were_heard(tmp_path: Path) -> None:
+    """
+    The board starts while its witnesses are away, to be read. Had it been restored from an old copy, its next
+    signature would be of a second past; so it waits until they say that its newest checkpoint is the newest.
+    """
+
+    class Away(Signed):
+        there = False
+
+        async def check_start(self, note: Note, size: int) -> bool:
+            return False
+
+        async def gather(self, note: Note, size: int) -> Note:
+            if not self.there:
+                raise FatalError(f"w1 has seen more than {size} leaves")
+            return await super().gather(note, size)
+
+    folder = TileFolder(tmp_path / "log")
+    async with board(tmp_path, Signed(folder)) as (_, publisher):
+        await publisher.publish(100)
+    async with board(tmp_path, Away(folder)) as (store, publisher):
+        with pytest.raises(FatalError, match="w1 has seen more than 1 leaves"):
+            await publisher.publish(200)
+        ((size,),) = await store.read(lambda db: db.execute("SELECT count(*) FROM rounds").fetchall())
+        assert size == 1
+        publisher.cosigners.there = True
+        assert (await publisher.publish(200)).number == 2
+        assert [one.size for one in publisher.cosigners.seen] == [1, 2]
 
 
 async def test_growth_is_proved_from_the_files(tmp_path: Path) -> None:

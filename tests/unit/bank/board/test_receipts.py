@@ -64,8 +64,8 @@ class Hesitant:
             raise Unavailable("not yet")
         return note
 
-    async def check_start(self, note, size: int) -> None:
-        pass
+    async def check_start(self, note, size: int) -> bool:
+        return True
 
 
 async def test_what_joins_the_transaction_can_refuse(start_board) -> None:

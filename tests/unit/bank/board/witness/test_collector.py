@@ -421,7 +421,7 @@ async def test_a_conflict_without_a_size_says_nothing_of_a_larger_log(place: Pla
 
 
 async def test_a_start_is_not_held_up_by_witnesses_that_are_away(place: Place) -> None:
-    """Dead, silent, and not knowing us: told in the log, no obstacle."""
+    """Dead, silent, and not knowing us: told in the log. Only a log that fails open signs without them."""
     demanded = policy(
         1,
         w1=f"http://127.0.0.1:{free_port()}",
@@ -429,7 +429,8 @@ async def test_a_start_is_not_held_up_by_witnesses_that_are_away(place: Place) -
         w3=await place.server(says(404)),
     )
     started_s = time.monotonic()
-    await place.collector(demanded, timeout_s=0.3, fail_open=False).check_start(TRUE.note(40), 40)
+    assert not await place.collector(demanded, timeout_s=0.3, fail_open=False).check_start(TRUE.note(40), 40)
+    assert await place.collector(demanded, timeout_s=0.3, fail_open=True).check_start(TRUE.note(40), 40)
     assert time.monotonic() - started_s < 4
 
 
