@@ -178,9 +178,12 @@ class BoardStore:
         rows = "SELECT * FROM rounds WHERE count > 0 AND round <= ? ORDER BY round DESC LIMIT ?"
         return await self.read(lambda connection: _rounds(connection, rows, (newest, limit)))
 
-    async def entries(self, cursor: int, limit: int) -> list[Placed]:
-        """Leaves of published rounds from index ``cursor`` on, without gaps, at most ``limit``."""
-        return await self.read(lambda connection: self._entries(connection, cursor, limit))
+    async def entries(self, cursor: int, limit: int, most_bytes: int | None = None) -> list[Placed]:
+        """
+        Leaves of published rounds from index ``cursor`` on, without gaps, at most ``limit``; none after the
+        one that reaches ``most_bytes``.
+        """
+        return await self.read(lambda connection: self._entries(connection, cursor, limit, most_bytes))
 
     async def coin(self, coin: bytes) -> list[Placed]:
         """The entries about one coin (id, 32 bytes), ascending: the first of each kind, and some repeats."""
@@ -199,7 +202,9 @@ class BoardStore:
     def _leaves(self, first: int, stop: int) -> Bundles:
         return self._folder.entries(first, stop, stop)
 
-    def _entries(self, connection: sqlite3.Connection, cursor: int, limit: int) -> list[Placed]:
+    def _entries(
+        self, connection: sqlite3.Connection, cursor: int, limit: int, most_bytes: int | None = None
+    ) -> list[Placed]:
         size = self.newest.size
         stop = min(size, cursor + limit)
         if cursor >= stop:
@@ -212,11 +217,15 @@ class BoardStore:
         rounds = iter(_rounds(connection, rows, (cursor, stop)))
         closed = next(rounds)
         found: list[Placed] = []
+        held = 0
         for first, leaves in self._folder.entries(cursor, stop, size):
             for index, leaf in enumerate(leaves, start=first):
                 if index == closed.size:
                     closed = next(rounds)
                 found.append(Placed(index, closed.number, leaf))
+                held += len(leaf)
+                if most_bytes is not None and held >= most_bytes:
+                    return found
         return found
 
 

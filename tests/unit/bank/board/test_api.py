@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bank.board.api import MOST_PAGE_BYTES
 from bank.board.feed import Batch
 from bank.formats.coin import bank_id
 from bank.formats.entry import (
@@ -130,6 +131,25 @@ async def test_entries_are_paged_by_index_across_rounds(board) -> None:
     assert page["next"] == 9
     _, body = await get(board, "/api/v1/entries?cursor=9")
     assert json.loads(body) == {"entries": [], "next": 9}
+
+
+async def test_a_page_of_long_entries_is_bounded(board) -> None:
+    """Anyone may ask, as often as he likes; and comes to the end all the same."""
+    answers = [AnswerEntry(bytes([n]) * 32_000).encode() for n in range(30)]
+    for number in range(6, 9):
+        assert (await board.feed.feed(Batch(number, [answers]))).next_group == number + 1
+        await board.close_round()
+    path, cursor, indexes = "/api/v1/entries?limit=1000", 0, []
+    while True:
+        async with board.session.get(f"{board.url}{path}&cursor={cursor}") as response:
+            body = await response.read()
+        assert len(body) < 2 * MOST_PAGE_BYTES
+        page = json.loads(body)
+        if not page["entries"]:
+            break
+        indexes += [entry["index"] for entry in page["entries"]]
+        cursor = page["next"]
+    assert indexes == list(range(board.board.store.newest.size))
 
 
 async def test_what_is_sequenced_but_not_published_is_not_shown(board, mint) -> None:
