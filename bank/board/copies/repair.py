@@ -238,7 +238,7 @@ def _narrowed(full: bytes | None, tile: Tile) -> bytes | None:
     if full is None or tile.level != ENTRIES:
         return full and full[: HASH_BYTES * tile.width]
     try:
-        return pack(unpack(full)[: tile.width])
+        return pack(unpack(full, WIDTH)[: tile.width])
     except MalformedMessage:
         return None
 
@@ -253,7 +253,7 @@ def _row(data: bytes | None, tile: Tile) -> Row | None:
 def _leaves(data: bytes | None, tile: Tile) -> list[bytes] | None:
     """The same of a bundle."""
     try:
-        leaves = unpack(data or b"")
+        leaves = unpack(data or b"", WIDTH)
     except MalformedMessage:
         return None
     return leaves if len(leaves) == tile.width else None

@@ -178,7 +178,7 @@ def _first(tile: Tile, data: bytes) -> bytes | None:
     if tile.level != ENTRIES:
         part = data[: 32 * tile.width]
         return part if len(part) == 32 * tile.width else None
-    entries = unpack(data)
+    entries = unpack(data, WIDTH)
     if len(entries) == tile.width:
         return data
     if len(entries) < tile.width:

@@ -91,7 +91,7 @@ class LogReader:
         at = first
         while at < stop:
             tile = tile_at(ENTRIES, at // WIDTH, size)
-            bundle = unpack(await self._fetch(tile))
+            bundle = unpack(await self._fetch(tile), WIDTH)
             if len(bundle) < tile.width:
                 raise MalformedMessage("tile", f"{tile.path()} is too short")
             start = at % WIDTH

@@ -72,10 +72,17 @@ def pack(entries: Sequence[bytes]) -> bytes:
     return b"".join([len(entry).to_bytes(2) + entry for entry in entries])
 
 
-def unpack(bundle: bytes) -> list[bytes]:
-    """The entries of a bundle. Raises MalformedMessage("length") when the last one is cut short."""
-    entries, at, size = [], 0, len(bundle)
+def unpack(bundle: bytes, most: int | None = None) -> list[bytes]:
+    """
+    The entries of a bundle. ``most``: of one from a stranger, who could put millions of empty ones into it.
+
+    Raises MalformedMessage("length") when there are more, or the last one is cut short.
+    """
+    entries: list[bytes] = []
+    at, size = 0, len(bundle)
     while at < size:
+        if len(entries) == most:
+            raise MalformedMessage("length")
         start = at + 2
         at = start + int.from_bytes(bundle[at:start])
         if at > size or start > size:

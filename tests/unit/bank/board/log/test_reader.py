@@ -1,5 +1,6 @@
 """Reading a log that isn't trusted: its checkpoint is verified, its tiles only lead to proofs that are."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import Note, VerifierKey, cosign_text
 from bank.board.log.policy import parse_policy
 from bank.board.log.reader import LogReader
-from bank.board.log.source import CHECKPOINT, FolderSource
+from bank.board.log.source import CHECKPOINT, MOST_BUNDLE_BYTES, FolderSource
 from bank.board.log.tiles import Edge
 from bank.board.log.tree import (
     Frontier,
@@ -166,6 +167,16 @@ async def test_missing_and_short_files_are_the_sources_fault(
 
     with pytest.raises(MalformedMessage):
         await read()
+
+
+async def test_a_bundle_of_millions_of_empty_entries_is_not_looked_through(tmp_path: Path) -> None:
+    """It is as short as a bundle may be long, and took half a second: a hostile log has any number of them."""
+    published(tmp_path, 300)
+    (tmp_path / "tile" / "entries" / "000").write_bytes(bytes(MOST_BUNDLE_BYTES))
+    reader, started_s = reader_of(tmp_path), time.process_time()
+    with pytest.raises(MalformedMessage, match="length"):
+        _ = [part async for _, part in reader.bundles(0, 300, 300)]
+    assert time.process_time() - started_s < 0.1
 
 
 async def test_hash_tiles_are_fetched_once(tmp_path: Path) -> None:
