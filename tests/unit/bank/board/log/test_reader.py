@@ -170,7 +170,7 @@ async def test_missing_and_short_files_are_the_sources_fault(
 
 
 async def test_a_bundle_of_millions_of_empty_entries_is_not_looked_through(tmp_path: Path) -> None:
-    """It is as short as a bundle may be long, and took half a second: a hostile log has any number of them."""
+    """It is as long as a bundle may be, and took half a second; a hostile log has any number of them."""
     published(tmp_path, 300)
     (tmp_path / "tile" / "entries" / "000").write_bytes(bytes(MOST_BUNDLE_BYTES))
     reader, started_s = reader_of(tmp_path), time.process_time()
