@@ -47,6 +47,12 @@ def _compare(whom: Accused, key: str | None, bank_key: str | None) -> None:
         except ValueError:
             raise UserError("the bank's key is 64 hexadecimal digits") from None
         known |= _same(whom.bank, bank, f"it holds against another bank: {whom.text()}")
+    if known and whom.board is not None and whom.bank is not None and (key is None or bank_key is None):
+        # A board and a bank, one of which broke the rules: whoever makes a key of his own is the second one.
+        raise UserError(
+            f"it accuses one of two, and whoever made the other one's key may be the cheat: {whom.text()}. "
+            "Name both keys, if you know them: --key VKEY --bank-key HEX"
+        )
     if not known and (key is not None or bank_key is not None):
         raise UserError(f"it holds, but not against a key that you named: it accuses {whom.text()}")
 

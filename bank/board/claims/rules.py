@@ -175,6 +175,9 @@ class AccusationSubmission:
         if not (own_board or own_bank):
             # Anyone can make a key of his own and convict it of anything.
             return "it accuses neither this board nor its bank"
+        if not (own_board or accused.board is None) or not (own_bank or accused.bank is None):
+            # "The one or the other" with a key that anyone can make up says nothing of the one that is ours.
+            return "it accuses somebody else beside this board or its bank, and it may be him alone"
         verdict = check(self.evidence)
         return None if verdict.holds else verdict.sentence
 

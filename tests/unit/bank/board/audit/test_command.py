@@ -12,15 +12,17 @@ from click.testing import CliRunner, Result
 from bank.board.accusation.file import check_file
 from bank.board.audit.finding import Fault
 from bank.board.audit.run import Options, audit, tell
+from bank.board.audit.told import told
 from bank.board.commands import board
 from bank.board.feed import Batch
-from bank.board.log.note import Note
+from bank.board.log.note import Note, VerifierKey
 from bank.formats.coin import bank_id
-from bank.formats.entry import make_key_entry
+from bank.formats.entry import AccusationEntry, decode_entry, make_key_entry
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import spent
 from tests.unit.bank.board.audit.books import Books
+from tests.unit.bank.board.claims.claimants import BANK, BOARD, two_views
 
 
 @pytest.fixture
@@ -136,3 +138,17 @@ async def test_another_key_than_the_logs_is_refused(start_board: Any) -> None:
     wrong = type(other)(other.name, SigningKey.generate().public)
     with pytest.raises(Exception, match="signature"):
         await asyncio.to_thread(audit, Options(running.url, wrong.text(), jobs=1))
+
+
+def test_one_of_two_accused_is_not_taken_for_guilty(tmp_path: Path) -> None:
+    """A bank or a board that the accuser made himself stands beside the one that the asker knows."""
+    entry = decode_entry(two_views())
+    assert isinstance(entry, AccusationEntry)
+    path = tmp_path / "accusation.txt"
+    path.write_bytes(entry.body)
+    board_key, bank_key = VerifierKey("board.test", BOARD.public).text(), BANK.public.hex()
+    assert told(path, None, None).startswith("It holds.")
+    assert told(path, board_key, bank_key).startswith("It holds.")
+    for key, bank in ((board_key, None), (None, bank_key)):
+        with pytest.raises(UserError, match="one of two"):
+            told(path, key, bank)

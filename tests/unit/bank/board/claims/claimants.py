@@ -1,9 +1,9 @@
 """What customers submit in tests: claims, answers, certificates and accusations that are true."""
 
 from bank.board.accusation.books import CertifiedTwice
-from bank.board.accusation.evidence import SignedLog
+from bank.board.accusation.evidence import ConfirmedLog, SignedLog
 from bank.board.accusation.file import encode_accusation
-from bank.board.accusation.log import BoardEquivocation, Difference
+from bank.board.accusation.log import BoardEquivocation, Difference, TwoViews
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import VerifierKey
 from bank.formats.account import NO_HEAD, AccountRequest, Operation, sign_request
@@ -13,6 +13,7 @@ from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificat
 from bank.formats.entry import AccusationEntry, AnswerEntry, PostedEntry
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from bank.formats.request import Deposit, Withdraw
+from bank.formats.statement import Tally, sign_statement
 from mixmint.keys import SigningKey
 
 BANK = SigningKey(b"b" * 32)
@@ -118,4 +119,13 @@ def two_logs(size: int, board: SigningKey = BOARD, roots: tuple[int, int] = (1, 
     notes = [sign_checkpoint(board, Checkpoint(name.name, size, bytes([n]) * 32)) for n in roots]
     one, other = [SignedLog.of(note, name) for note in notes]
     evidence = BoardEquivocation(one, other, Difference(other.root, ()))
+    return AccusationEntry(encode_accusation(evidence)).encode()
+
+
+def two_views(board: SigningKey = BOARD, bank: SigningKey = BANK) -> bytes:
+    """An accusation of a board or a bank: the bank confirmed another log than the board signed."""
+    name = VerifierKey("board.test", board.public)
+    signed = SignedLog.of(sign_checkpoint(board, Checkpoint(name.name, 5, b"\1" * 32)), name)
+    statement = sign_statement(bank, bank_id(bank.public), 1, 5, b"\2" * 32, Tally(), ())
+    evidence = TwoViews(signed, ConfirmedLog(bank.public, statement), Difference(signed.root, ()))
     return AccusationEntry(encode_accusation(evidence)).encode()

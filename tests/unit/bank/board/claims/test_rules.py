@@ -34,6 +34,7 @@ from tests.unit.bank.board.claims.claimants import (
     order,
     posted,
     two_logs,
+    two_views,
     withdrawal,
 )
 
@@ -49,6 +50,7 @@ TRUE = {
     "posted": posted(1),
     "of the bank": double_certificate(1),
     "of the board": two_logs(5),
+    "of one of them": two_views(),
 }
 
 
@@ -84,6 +86,8 @@ def test_no_byte_of_it_can_be_changed(name: str) -> None:
         (posted(1, bank=OTHER), "did not sign"),
         (double_certificate(1, bank=OTHER), "neither this board nor its bank"),
         (two_logs(5, board=OTHER), "neither this board nor its bank"),
+        (two_views(board=OTHER), "somebody else"),
+        (two_views(bank=OTHER), "somebody else"),
         (double_certificate(1, exponent=3), "both certificates say the same"),
     ],
 )
@@ -174,6 +178,7 @@ def test_grounds() -> None:
         "posted": 1,
         "of the bank": 1,
         "of the board": 0,
+        "of one of them": 0,
     }
     assert read_submission(TRUE["withdrawal"]).account == key(1).public
     assert read_submission(TRUE["deposit"]).account == key(1).public
