@@ -47,6 +47,7 @@ from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
 from bank.board.receipts import EntryReceipt
+from bank.formats.entry import Kind
 from mixmint.errors import UserError
 
 MOST_SHOWN = 8
@@ -70,6 +71,8 @@ class Report:
     """When the newest round closed, as the board says."""
     confirmed: int = 0
     """How many entries the bank has confirmed."""
+    unconfirmed: int = 0
+    """Of the others, how many changed what a coin is."""
     bank_key: bytes | None = None
 
     @property
@@ -79,6 +82,22 @@ class Report:
     @property
     def passed(self) -> bool:
         return all(finding.weight is not Weight.CHEAT for finding in self.findings)
+
+    @property
+    def unchecked(self) -> list[str]:
+        """What nobody should think was checked, each in a sentence."""
+        told = []
+        if self.unconfirmed:
+            since = f"behind the first {self.confirmed:,}" if self.confirmed else "of this log"
+            told.append(
+                f"{self.unconfirmed:,} entries about coins, {since}, are in no statement of the bank's yet: "
+                "whether they give out as much as they take in. Ask why, if that lasts."
+            )
+        if claims := self.kinds[Kind.CLAIM]:
+            told.append(f"{claims:,} claims: whether the bank owes an answer.")
+        if unknown := sum(count for kind, count in self.kinds.items() if kind not in set(Kind)):
+            told.append(f"{unknown:,} entries of unknown kinds: a newer version may know them.")
+        return told
 
 
 @dataclass(frozen=True)
@@ -152,6 +171,7 @@ class Audit:
         report.findings += maps.findings  # check 8
         report.findings += await judge_receipts(self.receipts, spilled, replay, prosecutor)  # check 9
         report.statements, report.maps = statements.count, maps.count
+        report.unconfirmed = statements.unconfirmed
         if prosecutor.confirmations:
             report.confirmed = prosecutor.confirmations[-1].size
 

@@ -21,6 +21,8 @@ class Shown:
 
     by_value: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     units: list[int] = field(default_factory=lambda: [0, 0, 0])
+    entries: int = 0
+    """Those that changed what a coin is."""
 
     def take(self, record: bytes) -> None:
         _, exponent, epoch, *counts = COUNT.unpack(record)
@@ -28,6 +30,7 @@ class Shown:
         for column, count in enumerate(counts):
             mine[column] += count
             self.units[column] += count << exponent
+            self.entries += count
 
     def of(self, exponent: int, epoch: int) -> list[int]:
         return self.by_value.get((exponent, epoch), [0, 0, 0])

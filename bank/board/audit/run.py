@@ -206,8 +206,11 @@ def tell(report: Report, files: list[Path | None]) -> str:
             lines.append(f"  against {finding.against}")
         if file:
             lines.append(f"  {file} shows it: mixmint board check-accusation {file}")
-    verdict = "Everything is as it must be." if report.passed else "Somebody cheated."
-    return "\n".join([*lines, "", verdict])
+    unchecked = report.unchecked
+    if unchecked:
+        lines += ["", "Not checked:", *(f"  {what}" for what in unchecked)]
+    honest = "Whatever could be checked is as it must be." if unchecked else "Everything is as it must be."
+    return "\n".join([*lines, "", honest if report.passed else "Somebody cheated."])
 
 
 def _counts(report: Report) -> str:
@@ -236,6 +239,7 @@ def view(report: Report, files: list[Path | None]) -> dict[str, object]:
         "statements": report.statements,
         "maps": report.maps,
         "confirmed": report.confirmed,
+        "unchecked": report.unchecked,
         "bank": report.bank_key.hex() if report.bank_key else None,
         "findings": [
             {

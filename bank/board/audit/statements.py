@@ -43,6 +43,8 @@ class Statements:
         self._standing: dict[tuple[int, int], _Standing] = {}
         self.findings: list[Finding] = []
         self.count = 0
+        self.unconfirmed = 0
+        """Entries that changed what a coin is, behind all that the bank confirmed."""
 
     @property
     def newest(self) -> BankStatement | None:
@@ -75,12 +77,18 @@ class Statements:
             for landmark, _ in self._all()
             if (place := self._spilled.round_of(landmark.leaf)) is not None
         )
-        for part, shown in shown_until(self._spilled.folder, len(sizes)):
-            size = sizes[part]
+        confirmed = 0
+        for part, shown in shown_until(self._spilled.folder, len(sizes) + 1):
+            if part == len(sizes):
+                self.unconfirmed = shown.entries - confirmed
+                break
+            size, confirmed = sizes[part], shown.entries
             for at in by_size[size]:
                 await self._judge_shown(at, shown)
             while waiting and waiting[0][0] < size:
                 self._judge_overstated(self._statement(waiting.popleft()[1]), shown)
+            if part == len(sizes) - 1 and not self.findings:
+                self._judge_standing(size, shown)
 
     def _all(self) -> Iterator[tuple[Landmark, BankStatement]]:
         for landmark, entry in self._spilled.landmarks():
@@ -169,6 +177,21 @@ class Statements:
         if log and shown.units[0] > stated:
             evidence = await self._prosecutor.value_created(log, stated, None)
             self._add(self._prosecutor.finding(Fault.VALUE, evidence, words))
+
+    def _judge_standing(self, size: int, shown: Shown) -> None:
+        """
+        The same of the rows that no newer statement repeats: else certificates of a value that is never
+        stated again would be hidden by a sum in which another value's are only on their way.
+        """
+        for (exponent, epoch), (certified, _, _) in sorted(shown.by_value.items()):
+            standing = self._standing.get((exponent, epoch))
+            if certified > (standing.tally.certified if standing else 0):
+                self._whole(
+                    Fault.VALUE,
+                    f"of {1 << exponent} units in epoch {epoch} there are more certificates among the first "
+                    f"{size} entries, which the bank confirmed, than any of its statements states",
+                )
+                return
 
     def _judge_overstated(self, statement: BankStatement, shown: Shown) -> None:
         """No more stated than shown, by a log that a later statement confirms and that has this one."""

@@ -12,6 +12,7 @@ from bank.board.accusation.file import check_file
 from bank.board.audit.audit import LATE_S, Audit, Report
 from bank.board.audit.chunk import CHUNK
 from bank.board.audit.finding import Fault, Weight
+from bank.board.audit.run import tell
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
@@ -20,6 +21,7 @@ from bank.board.receipts import sign_entry_receipt
 from bank.formats.coin import coin_id
 from bank.formats.entry import (
     AccountEntry,
+    ClaimEntry,
     Kind,
     MapEntry,
     PostedEntry,
@@ -343,6 +345,30 @@ async def test_a_certificate_of_another_value_beside_the_books_is_found(books: B
     assert is_bank(whom)
 
 
+async def test_certificates_of_a_value_that_is_stated_no_more_are_found(books: Books, pool: Executor) -> None:
+    """
+    Coins that are always on their way (stated, and shown a statement later) make room in the running totals
+    for others, of a value whose row is never repeated.
+    """
+    books.fill(1)
+    standing = Row(*VALUE, books.tally)
+    for number in range(2, 5):
+        # Stated, and published after this statement.
+        coming = Row(VALUE[0], 2, Tally(withdrawn=number))
+        size = books.edge.size
+        statement = sign_statement(
+            BANK, BANK_ID, number, size, books.root(size), units_of([standing, coming]), [coming]
+        )
+        books.close([StatementEntry(statement).encode()])
+        books.close([certified(fresh_id(), VALUE[0], 2).encode()])
+        if number == 2:
+            books.close([certified(fresh_id(), VALUE[0], 2).encode()])
+            assert (await audited(books, pool)).passed
+            books.close([certified(fresh_id(), *VALUE).encode()])
+    _, holds = only(await audited(books, pool), Fault.VALUE)
+    assert not holds
+
+
 async def test_a_statement_that_counts_what_never_became_public_is_found(
     books: Books, pool: Executor
 ) -> None:
@@ -498,3 +524,26 @@ async def test_entries_of_a_kind_to_come_are_counted_and_accuse_nobody(books: Bo
     report = await audited(books, pool)
     assert report.passed
     assert report.kinds[0x50] == 1
+    assert any("unknown kinds" in what for what in report.unchecked)
+
+
+async def test_what_could_not_be_checked_is_said(books: Books, pool: Executor) -> None:
+    """A bank that never states, or stops confirming, isn't told from an honest one: so it isn't praised."""
+    books.close([books.withdraw(), books.withdraw()])
+    never = await audited(books, pool)
+    assert never.passed
+    assert never.unchecked[0].startswith("2 entries about coins, of this log")
+    books.close([books.state()])
+    assert (await audited(books, pool)).unchecked == []
+    old = books.edge.size
+    books.close([*books.exchange(), ClaimEntry(bytes(3)).encode()])
+    # Of the same old place: nothing behind it is ever confirmed.
+    books.close([books.state(size=old)])
+    stopped = await audited(books, pool)
+    assert stopped.passed
+    coins, claims = stopped.unchecked
+    assert coins.startswith(f"2 entries about coins, behind the first {old}")
+    assert claims.startswith("1 claims")
+    assert tell(stopped, [None] * len(stopped.findings)).endswith(
+        "Whatever could be checked is as it must be."
+    )
