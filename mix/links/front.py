@@ -59,7 +59,8 @@ async def read_body(request: web.BaseRequest, is_good_size: Callable[[int], bool
             body = await request.read()
     except TimeoutError:
         raise MalformedMessage("slow") from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):
+        # He went away in the middle: his right, and nothing for the log.
         raise MalformedMessage("truncated") from None
     if len(body) != length:
         raise MalformedMessage("truncated")

@@ -73,6 +73,25 @@ async def test_an_oversized_feed_is_refused_before_it_is_read(start_board, mint)
     assert await is_alive(board, mint)
 
 
+@pytest.mark.parametrize("path", [FEED_PATH, "/api/v1/claims"])
+async def test_who_goes_away_in_the_middle_is_counted_and_does_not_fill_the_log(
+    start_board, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was thirty lines for each, as of a fault of ours, and costs a stranger nothing."""
+    board = await start_board()
+    _, writer = await asyncio.open_connection(*board.runner.addresses[0])
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\nabc".encode())
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.close()
+    for _ in range(500):
+        if board.refused("truncated") + board.refused("fault"):
+            break
+        await asyncio.sleep(0.01)
+    assert (board.refused("truncated"), board.refused("fault")) == (1, 0)
+    assert "a request failed" not in caplog.text
+
+
 async def test_a_feed_without_a_length_is_refused(start_board, mint) -> None:
     """A chunked body could go on for ever."""
     board = await start_board()
