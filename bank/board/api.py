@@ -33,6 +33,8 @@ from mixmint.wire import encode
 MOST_PAGE = 1000
 MOST_PAGE_BYTES = 1 << 19
 """Four times a page of coins. A thousand entries of 32 KB would make 43 MB, for anyone who asks."""
+MOST_FEEDS = 32
+"""Bodies of feeds that come at a time, of 1 MiB each: whose they are is known only when they are whole."""
 NEVER_CHANGES = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -70,6 +72,8 @@ class Api:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._coming: dict[int, web.Request] = {}
+        """Feeds whose bodies are being read, the oldest first."""
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -133,7 +137,16 @@ class Api:
         return answer_json(request, coin_page(coin, await self._board.store.coin(coin)))
 
     async def feed(self, request: web.Request) -> web.Response:
-        body = await read_body(request, lambda length: 0 < length <= MOST_FEED_BYTES)
+        if len(self._coming) >= MOST_FEEDS:
+            # The slowest goes: the bank's own takes milliseconds.
+            slowest = self._coming.pop(next(iter(self._coming)))
+            if slowest.transport is not None:
+                slowest.transport.abort()
+        self._coming[id(request)] = request
+        try:
+            body = await read_body(request, lambda length: 0 < length <= MOST_FEED_BYTES)
+        finally:
+            self._coming.pop(id(request), None)
         taken, receipt = await self._board.feed(body)
         return web.Response(
             status=200 if taken else 409,

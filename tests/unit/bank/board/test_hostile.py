@@ -1,10 +1,12 @@
 """Hostile bytes at the board's port: one kind of refusal, a counter, and the board goes on."""
 
 import asyncio
+import contextlib
 import sqlite3
 
 import pytest
 
+from bank.board.api import MOST_FEEDS
 from bank.board.client import Cursor
 from bank.board.daemon import health
 from bank.board.feed import FEED_PATH, MOST_FEED_BYTES, Batch, sign_feed
@@ -90,6 +92,25 @@ async def test_who_goes_away_in_the_middle_is_counted_and_does_not_fill_the_log(
         await asyncio.sleep(0.01)
     assert (board.refused("truncated"), board.refused("fault")) == (1, 0)
     assert "a request failed" not in caplog.text
+
+
+async def test_slow_feeds_hold_a_bounded_memory_and_the_bank_is_heard(start_board, mint) -> None:
+    """Anyone may begin one, and keep a mebibyte for 20 s; beyond 32 of them the oldest is cut off."""
+    board = await start_board()
+    host, port = board.runner.addresses[0]
+    head = f"POST {FEED_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST_FEED_BYTES}\r\n\r\n".encode()
+    slow = []
+    for _ in range(MOST_FEEDS + 8):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(head + bytes(1000))
+        await writer.drain()
+        slow.append((reader, writer))
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(slow[0][0].read(1), 5) == b""
+    assert await is_alive(board, mint)
+    assert not slow[-1][0].at_eof()
+    for _, writer in slow:
+        writer.close()
 
 
 async def test_a_feed_without_a_length_is_refused(start_board, mint) -> None:
