@@ -22,6 +22,7 @@ from bank.board.client import check_growth, newest
 from bank.board.log.checkpoint import open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
+from bank.board.log.policy import NO_POLICY
 from bank.board.log.reader import LogReader, Published, open_published
 from bank.board.log.tiles import ENTRIES, HEIGHT, WIDTH, Edge, File, Tile, hashes_of, tile_at
 from bank.board.log.tree import Frontier, extends, root_of
@@ -139,10 +140,14 @@ class Mirror:
         return [leaf async for _, part in self._log.bundles(first, stop, size) for leaf in part]
 
     def _held(self) -> Published | None:
-        """What the folder shows. Raises UserError when that isn't this log, or nobody's."""
+        """
+        What the folder shows. Raises UserError when that isn't this log, or nobody's.
+
+        Cosignatures aren't asked for here: a policy may be raised later, and growth is proved.
+        """
         try:
             note = self._folder.checkpoint()
-            return None if note is None else open_published(note, self._log.log, self._log.policy)
+            return None if note is None else open_published(note, self._log.log, NO_POLICY)
         except FatalError as error:
             raise UserError(str(error)) from None
         except PeerError as error:

@@ -9,8 +9,8 @@ from bank.board.client import BoardReader, Cursor
 from bank.board.copies.mirror import Mirror, edge_of_full, partial_files
 from bank.board.fork import ForkedLog
 from bank.board.log.folder import TileFolder
-from bank.board.log.note import cosign_text
-from bank.board.log.policy import NO_POLICY, Policy
+from bank.board.log.note import KeyKind, VerifierKey, cosign_text
+from bank.board.log.policy import NO_POLICY, Policy, parse_policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import CHECKPOINT, FolderSource, HttpSource
 from bank.board.log.tiles import Edge, new_tiles
@@ -128,6 +128,23 @@ async def test_nothing_new_is_nothing_done(maker, server, copy) -> None:
     maker.publish()
     await mirror_of(maker, copy, server).copy()
     assert len(copy.checkpoint().signatures) == 2
+
+
+async def test_a_policy_may_be_raised_between_two_copies(maker, copy) -> None:
+    """What was copied without witnesses grows into what they cosigned, and into nothing else."""
+    grow(maker, 30)
+    await mirror_of(maker, copy).copy()
+    witness = SigningKey(b"w" * 32)
+    key = VerifierKey("w1", witness.public, KeyKind.WITNESS)
+    policy = parse_policy(f"log {maker.verifier.text()}\nwitness w1 {key.text()}\nquorum w1\n")
+    grow(maker, 5)
+    with pytest.raises(Unavailable, match="0 of 1 witnesses"):
+        await mirror_of(maker, copy, policy=policy).copy()
+    note = maker.sign()
+    maker.folder.publish(note.plus([cosign_text(witness, "w1", note.text, BEGIN_S)]))
+    copied = await mirror_of(maker, copy, policy=policy).copy()
+    assert copied.before < copied.size == maker.edge.size
+    assert copy.checkpoint() == maker.folder.checkpoint()
 
 
 class Killed(BaseException):
