@@ -131,4 +131,5 @@ def _tell(checkpoint: "Checkpoint | None", damages: "list[Damage]", *, as_json: 
     if not bad and checkpoint:
         click.echo(f"whole: {checkpoint.size:,} entries of {checkpoint.origin}, root {checkpoint.root.hex()}")
     elif bad:
-        click.echo(f"{len(bad)} files are bad; repair them: mixmint board repair --config ... --from URL|DIR")
+        count = "1 file is" if len(bad) == 1 else f"{len(bad)} files are"
+        click.echo(f"{count} bad; to repair: mixmint board repair --config ... --from URL|DIR")

@@ -352,7 +352,7 @@ def test_mirror_verify_and_repair_from_the_command_line(maker, tmp_path) -> None
     (copy / "tile/0/000.p/10").write_bytes(bytes(320))
     done = mixmint("verify", copy)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith("tile/0/000.p/10 is damaged\n1 files are bad")
+    assert done.stdout.startswith("tile/0/000.p/10 is damaged\n1 file is bad")
     done = mixmint("repair", "--config", copy, "--from", log, "--json")
     assert done.returncode == 0
     view = json.loads(done.stdout)
