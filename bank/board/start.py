@@ -18,7 +18,7 @@ from bank.board.log.tiles import ENTRIES, WIDTH, Edge, Tile, hashes_of, new_tile
 from bank.board.log.tree import EMPTY_ROOT, leaf_hash, root_of
 from mixmint.errors import FatalError, MalformedMessage, PeerError
 
-_RECOVER = "restore the newest copy of the database, or move it away and run: mixmint board recover"
+_RECOVER = "move the database away and run: mixmint board recover"
 _REPAIR = "run: mixmint board repair"
 
 
