@@ -56,6 +56,8 @@ class Maps:
             )
 
     async def _misplaced(self, *indexes: int) -> None:
+        if len(self.findings) >= MOST_FINDINGS:
+            return
         evidence = await self._prosecutor.invalid(*(index for index in indexes if index >= 0))
         words = f"the map of entry {indexes[-1]} was not made at the end of its round"
         self._add(self._prosecutor.finding(Fault.MAP, evidence, words))

@@ -18,7 +18,7 @@ from bank.board.audit.finding import Fault, Finding, Weight
 from bank.board.audit.replay import Replay
 from bank.board.audit.spill import Landmark, Spilled
 from bank.formats.entry import StatementEntry
-from bank.formats.statement import BankStatement, Row, Tally, units_of
+from bank.formats.statement import BankStatement, Tally
 
 MOST_FINDINGS = 16
 """About statements; a bank that can't count is found out by the first one."""
@@ -41,6 +41,8 @@ class Statements:
         self._prosecutor = prosecutor
         self._newest: BankStatement | None = None
         self._standing: dict[tuple[int, int], _Standing] = {}
+        self._units = Tally()
+        """Those of all rows that stand."""
         self.findings: list[Finding] = []
         self.count = 0
         self.unconfirmed = 0
@@ -101,8 +103,13 @@ class Statements:
             raise TypeError("not a statement's place")
         return entry.statement
 
+    @property
+    def _room(self) -> int:
+        """For so many findings more."""
+        return MOST_FINDINGS - len(self.findings)
+
     def _add(self, finding: Finding) -> None:
-        if len(self.findings) < MOST_FINDINGS:
+        if self._room:
             self.findings.append(finding)
 
     def _accuse(self, *statements: BankStatement) -> None:
@@ -137,15 +144,19 @@ class Statements:
         self._stand(statement, landmark.at)
 
     def _stand(self, statement: BankStatement, at: int) -> None:
+        # Each row costs the same however many there have been: a log may be full of full statements.
+        fallen: set[int] = set()
         for row in statement.rows:
             before = self._standing.get((row.exponent, row.epoch))
             if before is not None:
-                earlier = self._statement(before.at)
-                if contradiction(ordered([earlier, statement])):
-                    self._accuse(earlier, statement)
+                self._units = self._units.plus(before.tally, -(1 << row.exponent))
+                if any(a > b for a, b in zip(before.tally.numbers(), row.tally.numbers(), strict=True)):
+                    fallen.add(before.at)
+            self._units = self._units.plus(row.tally, 1 << row.exponent)
             self._standing[row.exponent, row.epoch] = _Standing(row.tally, at)
-        rows = [Row(*value, standing.tally) for value, standing in self._standing.items()]
-        if units_of(rows) != statement.totals:
+        for earlier in sorted(fallen)[: self._room]:
+            self._accuse(self._statement(earlier), statement)
+        if self._units != statement.totals:
             self._whole(
                 Fault.STATEMENT,
                 f"the rows that stand with statement {statement.sequence} don't come to its running totals",
@@ -156,6 +167,8 @@ class Statements:
             return False
         if await self._replay.root_at(statement.size) == statement.root:
             return True
+        if not self._room:
+            return False
         evidence = await self._prosecutor.two_views(statement)
         words = f"statement {statement.sequence} confirms another log than this one"
         self._add(self._prosecutor.finding(Fault.TWO_VIEWS, evidence, words))
@@ -163,6 +176,9 @@ class Statements:
 
     async def _judge_shown(self, at: int, shown: Shown) -> None:
         """No more certificates than stated, in what this statement confirms."""
+        if not self._room:
+            # What proves it is sought in all records.
+            return
         statement = self._statement(at)
         log = self._prosecutor.log_of(Confirmation(statement.size, at))
         words = f"the log shows more certificates than statement {statement.sequence} states"

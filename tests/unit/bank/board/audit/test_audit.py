@@ -13,6 +13,7 @@ from bank.board.audit.audit import LATE_S, Audit, Report
 from bank.board.audit.chunk import CHUNK
 from bank.board.audit.finding import Fault, Weight
 from bank.board.audit.run import tell
+from bank.board.audit.spill import Spilled
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
@@ -22,6 +23,7 @@ from bank.formats.coin import coin_id
 from bank.formats.entry import (
     AccountEntry,
     ClaimEntry,
+    Entry,
     Kind,
     MapEntry,
     PostedEntry,
@@ -30,7 +32,7 @@ from bank.formats.entry import (
     decode_entry,
     make_replaced_entry,
 )
-from bank.formats.statement import Row, Tally, sign_statement, units_of
+from bank.formats.statement import MOST_ROWS, Row, Tally, sign_statement, units_of
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, certified, fresh_id, spent
@@ -414,6 +416,45 @@ async def test_a_statement_about_entries_to_come_is_found(books: Books, pool: Ex
     books.close([later.state()])
     _, holds = only(await audited(books, pool), Fault.STATEMENT)
     assert not holds
+
+
+async def test_a_statements_price_does_not_grow_with_those_before_it(
+    books: Books, pool: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bank that repeats every row in every statement can't make its audit last for days."""
+    decoded = 0
+    read = Spilled.entry
+
+    def counted(self: Spilled, at: int) -> Entry:
+        nonlocal decoded
+        decoded += 1
+        return read(self, at)
+
+    monkeypatch.setattr(Spilled, "entry", counted)
+    values = [(0, epoch) for epoch in range(MOST_ROWS)]
+    for number in range(1, 4):
+        rows = [Row(*value, Tally()) for value in values]
+        size = books.edge.size
+        made = sign_statement(BANK, BANK_ID, number, size, books.root(size), Tally(), rows)
+        books.close([StatementEntry(made).encode()])
+    assert (await audited(books, pool)).passed
+    assert decoded < 20
+
+
+async def test_a_count_that_falls_behind_other_statements_is_found(books: Books, pool: Executor) -> None:
+    """The row's last statement isn't the one before; the running totals hide it."""
+    books.fill(1)
+    size, fallen = books.edge.size, books.tally.plus(Tally(spent=1, deposited=1), -1)
+    row, other = Row(*VALUE, books.tally), Row(VALUE[0], 2, Tally(withdrawn=1))
+    for number, rows, totals in (
+        (2, [other], units_of([row, other])),
+        (3, [Row(*VALUE, fallen)], units_of([row, other])),
+    ):
+        made = sign_statement(BANK, BANK_ID, number, size, books.root(size), totals, rows)
+        books.close([StatementEntry(made).encode()])
+    whom, holds = only(await audited(books, pool), Fault.STATEMENT)
+    assert holds
+    assert is_bank(whom)
 
 
 async def test_rows_that_do_not_come_to_the_totals_are_found(books: Books, pool: Executor) -> None:
