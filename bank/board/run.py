@@ -54,6 +54,9 @@ def prepare(config: Path) -> Prepared:
         _ = settings.log_origin
     except UserError as error:
         raise UserError(f"{config}: {error}") from None
+    if settings.map_path == settings.log_path or settings.log_path in settings.map_path.parents:
+        # What stands in the log's folder is served to everyone, and nothing else is kept there.
+        raise UserError(f"{config}: map_path lies in log_path; give the map a folder of its own")
     key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
     endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
     policy = _policy(settings, VerifierKey(settings.log_origin, key.public))

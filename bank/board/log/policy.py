@@ -23,6 +23,8 @@ from mixmint.errors import MalformedMessage, PeerError, UserError
 
 MOST_POLICY_BYTES = 1 << 16
 _WHITE = re.compile(r"[ \t]+")
+MOST_WITNESSES = 32
+"""With all of their lines a checkpoint stays a note that every reader takes."""
 NONE = "none"
 
 
@@ -151,6 +153,8 @@ class _Reading:
         if any(witness.key.public == key.public for witness in self.witnesses):
             # Counted twice, one witness would be a quorum of two.
             raise MalformedMessage("policy", "this witness's key is there already")
+        if len(self.witnesses) == MOST_WITNESSES:
+            raise MalformedMessage("policy", f"at most {MOST_WITNESSES} witnesses")
         self.witnesses.append(Witness(self._fresh(rest[0]), key, rest[2] if len(rest) == 3 else None))
 
     def _group(self, rest: list[str]) -> None:

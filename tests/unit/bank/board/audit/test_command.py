@@ -104,6 +104,15 @@ def test_what_can_not_be_audited_is_said_in_one_line(
         audit(Options(**given))
 
 
+def test_a_log_with_a_missing_file_is_not_audited_and_nobody_accused(books: Books, tmp_path: Path) -> None:
+    """A mirror that lost a file broke no rule of the board's."""
+    books.folder.path.joinpath("tile/entries").rename(tmp_path / "lost")
+    out = tmp_path / "found.txt"
+    with pytest.raises(UserError, match=r"can't be audited: tile"):
+        audit(Options(str(books.folder.path), books.verifier.text(), jobs=1, out=out))
+    assert not out.exists()
+
+
 async def test_a_running_board_is_audited_over_http(start_board: Any, mint: Any, tmp_path: Path) -> None:
     """The real board's files, its real bank's entries."""
     running = await start_board()

@@ -6,7 +6,7 @@ import pytest
 
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import KeyKind, Note, Signature, VerifierKey, cosign_text
-from bank.board.log.policy import MOST_POLICY_BYTES, NO_POLICY, load_policy, parse_policy
+from bank.board.log.policy import MOST_POLICY_BYTES, MOST_WITNESSES, NO_POLICY, load_policy, parse_policy
 from mixmint.errors import MalformedMessage, PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.log.logs import KEY, LOG, ORIGIN
@@ -164,3 +164,18 @@ def test_files(tmp_path: Path) -> None:
     file.write_bytes(b"#" * (MOST_POLICY_BYTES + 1))
     with pytest.raises(UserError, match="too long"):
         load_policy(file)
+
+
+def test_no_policy_asks_more_witnesses_than_a_note_has_room_for() -> None:
+    """A checkpoint that all of them cosigned must still be one that readers take."""
+    keys = [SigningKey(bytes([number]) * 32) for number in range(MOST_WITNESSES + 1)]
+    lines = [
+        f"witness w{number} {VerifierKey(f'w{number}', key.public, KeyKind.WITNESS).text()}"
+        for number, key in enumerate(keys)
+    ]
+    parse_policy("\n".join([*lines[:-1], "quorum none"]))
+    with pytest.raises(MalformedMessage, match=f"line {MOST_WITNESSES + 1}: at most"):
+        parse_policy("\n".join([*lines, "quorum none"]))
+    note = sign_checkpoint(KEY, Checkpoint(ORIGIN, 5, bytes(32)))
+    signed = [cosign_text(key, f"w{number}", note.text, 7) for number, key in enumerate(keys[:-1])]
+    assert len(Note.decode(note.plus(signed).encode()).signatures) == MOST_WITNESSES + 1
