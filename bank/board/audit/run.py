@@ -29,7 +29,7 @@ from bank.board.map.client import Trust, read_trust
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
 from mix.directory import load_network
-from mixmint.errors import MalformedMessage, UserError
+from mixmint.errors import MalformedMessage, PeerError, UserError
 
 MOST_FILES = 32
 """Accusation files of one audit."""
@@ -56,7 +56,7 @@ def audit(options: Options) -> tuple[Report, str]:
     """
     Audit a board's log and write what it found; the report, and the text to print.
 
-    Raises UserError, PeerError, FatalError: there is nothing to report on.
+    Raises UserError, FatalError: there is nothing to report on.
     """
     if "://" not in options.place and not Path(options.place).is_dir():
         raise UserError(f"{options.place} is neither a folder nor a URL; a URL begins with https://")
@@ -111,7 +111,11 @@ async def _audit(
     async with _source(options.place) as source:
         reader = LogReader(source, trust.log, trust.policy)
         audit = Audit(reader, pool, jobs, since, trust.bank_key, told, receipts)
-        return await audit.run(time.time())
+        try:
+            return await audit.run(time.time())
+        except PeerError as error:
+            # A file is missing or damaged, too few cosigned: no proof against anybody, and no pass.
+            raise UserError(f"{options.place} can't be audited: {error}") from None
 
 
 @asynccontextmanager
