@@ -94,6 +94,13 @@ class Cashier:
             raise Unfinished(str(pending[0]), over)
         return over
 
+    def undecided(self) -> bool:
+        """Whether an open operation's outcome isn't known. A request that waits isn't that."""
+        return any(
+            isinstance(stored.state, OrderState | AccountState | PlanState)
+            for stored in self.purse.open_operations().values()
+        )
+
     async def withdraw(self, amount: int) -> Outcome:
         """Coins from the account: the fewest powers of two."""
         if amount <= 0:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mixmint.errors import PendingError, Unavailable
 from replyblocks.commands.options import home_option, json_option
 from wallet.cashier import Cashier, Unfinished
 from wallet.commands.running import open_and, sentence
@@ -50,12 +51,17 @@ def resume(home: Path, as_json: bool) -> None:
 
     async def work(cashier: Cashier) -> None:
         from wallet import views
+        from wallet.teller import PENDING
 
         unfinished: Unfinished | None = None
         try:
             over = await cashier.resume()
         except Unfinished as error:
             over, unfinished = error.over, error
+        except Unavailable as error:
+            if not cashier.undecided():
+                raise
+            raise PendingError(f"{error}; {PENDING}") from None
         shown = [views.outcome(cashier.books, outcome) for outcome in over]
         still_open = len(cashier.purse.open_operations())
         if as_json:

@@ -192,11 +192,14 @@ async def test_timeout_is_unknown_until_the_bank_answers(town: Town) -> None:
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
     assert ann.units(CoinState.RESERVED) == 8
+    assert ann.cashier.undecided()
     first = ann.wire.asked[-1]
     ann.wire.fate = lambda: "twice"
     await ann.cashier.resume()
     assert ann.wire.asked[-1] == first
     assert ann.values() == [8]
+    await ann.cashier.request(3, "")
+    assert not ann.cashier.undecided()
 
 
 async def test_file_in_the_way_of_a_hand_over_is_pending_and_blocks_nothing_else(

@@ -1,20 +1,22 @@
 """The command line without a network: usage, exit codes, one line that says what is wrong."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from bank.formats.order import SPEND_LABEL
-from mixmint.errors import UserError
+from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
 from wallet.commands import wallet
 from wallet.commands.running import sentence
+from wallet.commands.setup import resume
 from wallet.payment_request import PREFIX
 
 NAMED = (
@@ -133,6 +135,18 @@ def test_proof_that_names_another_coin_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="another coin"):
         read_proofs(json.dumps(proof() | {"coin": "00" * 32}).encode())
+
+
+@pytest.mark.parametrize(("open_ones", "error"), [(True, PendingError), (False, Unavailable)])
+def test_resume_without_the_board_is_exit_code_3_while_something_is_open(
+    open_ones: bool, error: type[UserError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 says that nothing happened; of an open operation that isn't known."""
+    cashier = Mock(resume=AsyncMock(side_effect=Unavailable("no board")), undecided=lambda: open_ones)
+    monkeypatch.setattr("wallet.commands.setup.open_and", lambda _, work, **__: asyncio.run(work(cashier)))
+    with pytest.raises(UserError, match="no board") as raised:
+        resume.main([], standalone_mode=False)
+    assert type(raised.value) is error
 
 
 @pytest.mark.parametrize(
