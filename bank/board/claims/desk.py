@@ -26,7 +26,7 @@ from bank.board.log.tree import leaf_hash
 from bank.board.receipts import EntryReceipt
 from bank.board.store import Placed
 from bank.formats.entry import CertifiedEntry, Kind, decode_entry
-from mixmint.errors import MalformedMessage, PeerError, Unavailable
+from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
 _AT_ONCE = 2
 _MOST_CHECKING = 32
@@ -169,10 +169,16 @@ class Desk:
             try:
                 return await self._put(submission, paid=False)
             except _NoRoom:
-                wait_s = self._buckets[submission.kind].take(self._clock())
+                bucket = self._buckets[submission.kind]
+                wait_s = bucket.take(self._clock())
                 if wait_s:
                     raise WaitYourTurn(wait_s) from None
-                return await self._put(submission, paid=True)
+                try:
+                    return await self._put(submission, paid=True)
+                except (PeerError, UserError):
+                    # Nothing was taken: else who asks again and again would make the others wait.
+                    bucket.give_back()
+                    raise
         except _RoundFull:
             raise WaitYourTurn(int(EVERY_S)) from None
 

@@ -35,3 +35,7 @@ class Bucket:
             return math.ceil(wait_s)
         self._full_at_s = full_at_s
         return 0
+
+    def give_back(self) -> None:
+        """The token that was taken last wasn't used."""
+        self._full_at_s -= self._every_s

@@ -160,6 +160,22 @@ async def test_accusations_are_few_in_a_round(site: Site, clock: Clock) -> None:
         assert (await site.desk.submit(double_certificate(number))).fresh
 
 
+async def test_a_full_round_costs_nobody_his_turn(site: Site, clock: Clock) -> None:
+    """What isn't taken uses up no token: the next round has room for those who waited."""
+    for number in range(4):
+        assert (await site.desk.submit(double_certificate(1, exponent=4 + number))).fresh
+    for number in range(MOST_ACCUSATIONS - 4):
+        assert (await site.desk.submit(two_logs(number + 1))).fresh
+    for _ in range(5):
+        with pytest.raises(WaitYourTurn):
+            await site.desk.submit(two_logs(100))
+    await site.running.close_round()
+    for number in range(BUCKET - (MOST_ACCUSATIONS - 4)):
+        assert (await site.desk.submit(two_logs(200 + number))).fresh
+    with pytest.raises(WaitYourTurn):
+        await site.desk.submit(two_logs(300))
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
