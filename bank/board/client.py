@@ -214,9 +214,7 @@ async def newest(log: LogReader) -> Published:
     except PeerError as error:
         if error.reason != "quorum":
             raise
-        raise Unavailable(
-            f"the board's newest checkpoint isn't settled yet ({error.detail}); waiting"
-        ) from None
+        raise Unavailable(f"the board's newest checkpoint isn't settled yet ({error.detail})") from None
     if not published.checkpoint.size and published.checkpoint.root != EMPTY_ROOT:
         raise MalformedMessage("checkpoint")
     return published
@@ -252,5 +250,5 @@ def _too_old(size: int, published: Published) -> Unavailable:
     checkpoint: Checkpoint = published.checkpoint
     return Unavailable(
         f"{checkpoint.origin} shows an older state ({checkpoint.size} entries) than before ({size}): "
-        "a mirror that lags, or a board that was restored from a backup; waiting"
+        "a mirror that lags, or a board that was restored from a backup"
     )

@@ -138,7 +138,8 @@ def recover_board(config: Path) -> None:
 
     from bank.board.run import recover_board
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading the log", total=None)
 
         def show(done: int, total: int) -> None:
