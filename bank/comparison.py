@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bank.board.client import Cursor, VerifiedRound
+from bank.board.reading.client import Cursor, VerifiedRound
 from bank.formats.entry import FROM_THE_BANK, Entry, Kind, StatementEntry
 
 OURS = FROM_THE_BANK - {Kind.ANSWER}

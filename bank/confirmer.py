@@ -22,10 +22,10 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from bank.board.client import Cursor, VerifiedRound
-from bank.board.conviction import accusation_of
-from bank.board.fork import ForkedLog
 from bank.board.log.checkpoint import Checkpoint
+from bank.board.reading.client import Cursor, VerifiedRound
+from bank.board.reading.conviction import accusation_of
+from bank.board.reading.fork import ForkedLog
 from bank.comparison import Compared, Position, compare
 from bank.outbox import groups_from, read_cursor
 from bank.store import SqliteBook, Store
@@ -38,7 +38,7 @@ _log = logging.getLogger("bank.confirmer")
 
 
 class Log(Protocol):
-    """The board's log, as the confirmer sees it; in production ``bank.board.client.BoardReader``."""
+    """The board's log, as the confirmer sees it; in production ``bank.board.reading.client.BoardReader``."""
 
     async def rounds(self, after: Cursor, most: int) -> Sequence[VerifiedRound]:
         """Raises Unavailable, PeerError."""

@@ -21,8 +21,8 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bank.board.client import BoardReader
 from bank.board.feed import FeedClient
+from bank.board.reading.client import BoardReader
 from bank.confirmer import Confirmer
 from bank.feeder import Feeder
 from bank.formats.coin import bank_id

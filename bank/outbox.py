@@ -14,8 +14,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from bank.board.client import Cursor
 from bank.board.feed import UNKNOWN, Batch, FeedReceipt, batch_digest
+from bank.board.reading.client import Cursor
 from bank.formats.entry import AccountEntry
 from bank.ledger import Moment
 from bank.ledger.terms import Terms

@@ -27,9 +27,9 @@ from bank.board.board import Board
 from bank.board.feed import Batch, sign_feed
 from bank.board.log.folder import TileFolder
 from bank.board.map.keeper import MapKeeper
-from bank.board.map_rounds import MapRounds
-from bank.board.publisher import Publisher
-from bank.board.store import BoardStore
+from bank.board.writing.map_rounds import MapRounds
+from bank.board.writing.publisher import Publisher
+from bank.board.writing.store import BoardStore
 from bank.formats.coin import CoinKey, bank_id, coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry, StatementEntry
 from bank.formats.statement import Row, Tally, sign_statement

@@ -21,8 +21,8 @@ from typing import cast
 import uvloop
 from aiohttp import web
 
-from bank.board.cursor import Cursor, Cutter, VerifiedRound
 from bank.board.log.note import Note
+from bank.board.reading.cursor import Cursor, Cutter, VerifiedRound
 from bank.board.rounds import leaves_of
 from bank.confirmer import compare_page, confirm, read_position
 from bank.formats.answer import Kind

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bank.board.client import Cursor, VerifiedRound
+from bank.board.reading.client import Cursor, VerifiedRound
 from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
 from bank.formats.coin import Coin, coin_id, total_units
 from bank.formats.entry import PostedEntry

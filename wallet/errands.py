@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 import msgspec
 
-from bank.board.client import Cursor
+from bank.board.reading.client import Cursor
 from bank.formats.coin import Coin, exponents_of
 from bank.formats.fields import Reader
 from bank.formats.order import MOST_INPUTS

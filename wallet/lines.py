@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bank.board.client import Cursor, VerifiedRound
+from bank.board.reading.client import Cursor, VerifiedRound
 from replyblocks.post import Post
 
 
@@ -36,7 +36,7 @@ class BankLine(Protocol):
 
 
 class Board(Protocol):
-    """Reads whole rounds, verified. `bank.board.client.BoardReader` is the real one."""
+    """Reads whole rounds, verified. `bank.board.reading.client.BoardReader` is the real one."""
 
     async def head(self) -> Cursor: ...
 

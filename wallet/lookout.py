@@ -9,7 +9,7 @@ bank put it there or its holder (a ``PostedEntry`` is a ``CertifiedEntry``).
 
 from collections import defaultdict
 
-from bank.board.client import VerifiedRound
+from bank.board.reading.client import VerifiedRound
 from bank.formats.entry import CertifiedEntry, PostedEntry, SpentEntry
 from wallet.answers import Bank
 from wallet.machines.account import AccountState

@@ -13,8 +13,8 @@ from random import SystemRandom
 
 import aiohttp
 
-from bank.board.client import BoardReader
 from bank.board.log.policy import NO_POLICY, load_policy
+from bank.board.reading.client import BoardReader
 from bank.formats.coin import bank_id
 from mixmint.errors import UserError
 from mixmint.keys import write_new

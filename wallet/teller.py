@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from bank.board.conviction import accusation_of
-from bank.board.fork import ForkedLog
+from bank.board.reading.conviction import accusation_of
+from bank.board.reading.fork import ForkedLog
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
 from mixmint.keys import Label, labelled_hash
 from wallet.answers import check

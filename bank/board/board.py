@@ -13,16 +13,16 @@ from typing import TypeVar
 
 import msgspec
 
-from bank.board.events import Hub
 from bank.board.feed import CLOCK_ONLY_BYTES, FeedReceipt, open_feed, sign_receipt
-from bank.board.journal import BEHIND, MOST_UNPUBLISHED, ClosedRound
 from bank.board.log.tree import leaf_hash
 from bank.board.metrics import BoardMetrics
-from bank.board.publisher import Publisher
 from bank.board.receipts import EntryReceipt, sign_entry_receipt
-from bank.board.sampling import choose, is_true
-from bank.board.store import BoardStore, Within, nothing_else
-from bank.board.views import round_view
+from bank.board.web.events import Hub
+from bank.board.web.views import round_view
+from bank.board.writing.journal import BEHIND, MOST_UNPUBLISHED, ClosedRound
+from bank.board.writing.publisher import Publisher
+from bank.board.writing.sampling import choose, is_true
+from bank.board.writing.store import BoardStore, Within, nothing_else
 from bank.formats.coin import bank_id
 from mixmint.errors import FatalError, PeerError, Unavailable, UserError
 from mixmint.keys import SigningKey

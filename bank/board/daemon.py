@@ -14,29 +14,29 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from bank.board.api import Api, answer_json
 from bank.board.board import Board
 from bank.board.claims.desk import Desk, SubmissionMetrics
 from bank.board.claims.doors import HttpDoor
 from bank.board.claims.rules import Parties
-from bank.board.endpoints import Endpoint
 from bank.board.feed import MOST_FEED_BYTES
 from bank.board.log.folder import TileFolder
 from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.log.source import CHECKPOINT
-from bank.board.logfiles import LogFiles
 from bank.board.map.api import CoinProofs
 from bank.board.map.keeper import MapKeeper
-from bank.board.map_rounds import MapRounds
 from bank.board.metrics import BoardMetrics
-from bank.board.openapi import describe
 from bank.board.pages import Pages
 from bank.board.pages.site import Identity
-from bank.board.publisher import Publisher, growth_proofs
 from bank.board.settings import BoardSettings
-from bank.board.store import BoardStore
-from bank.board.views import ErrorView
+from bank.board.web.api import Api, answer_json
+from bank.board.web.endpoints import Endpoint
+from bank.board.web.logfiles import LogFiles
+from bank.board.web.openapi import describe
+from bank.board.web.views import ErrorView
 from bank.board.witness.collector import Collector, CollectorMetrics
+from bank.board.writing.map_rounds import MapRounds
+from bank.board.writing.publisher import Publisher, growth_proofs
+from bank.board.writing.store import BoardStore
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 

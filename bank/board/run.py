@@ -12,15 +12,15 @@ import aiohttp
 from bank.board.board import Board
 from bank.board.claims.doors import MixDoor
 from bank.board.daemon import BOARD, DESK, build_app, health
-from bank.board.journal import ClosedRound
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy, load_policy
 from bank.board.metrics import BoardMetrics
-from bank.board.publisher import growth_proofs
-from bank.board.recovery import Progress, newest_in, recover
 from bank.board.settings import BoardSettings
 from bank.board.witness.collector import Collector, check_policy
+from bank.board.writing.journal import ClosedRound
+from bank.board.writing.publisher import growth_proofs
+from bank.board.writing.recovery import Progress, newest_in, recover
 from mix.directory import Directory, load_network
 from mixmint import web
 from mixmint.errors import UserError

@@ -17,13 +17,13 @@ from random import Random
 import aiohttp
 import pytest
 
-from bank.board.client import BoardReader, Cursor
 from bank.board.feed import Batch, FeedClient
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import VerifierKey
 from bank.board.log.reader import LogReader
 from bank.board.log.source import HttpSource
 from bank.board.log.tree import consistency_holds
+from bank.board.reading.client import BoardReader, Cursor
 from bank.formats.entry import AccountEntry
 from mixmint.errors import PeerError, Unavailable
 from tests.integration.board.conftest import BANK, KEY, BoardProcess

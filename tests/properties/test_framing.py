@@ -36,14 +36,14 @@ from bank.board.accusation.file import Evidence, check
 from bank.board.accusation.log import BoardEquivocation, LogInvalid
 from bank.board.accusation.receipts import FeedReceiptBroken, ReceiptBroken, Stretch, Waited
 from bank.board.board import Board
-from bank.board.cursor import Cursor, Cutter
 from bank.board.feed import Batch, FeedReceipt, batch_digest, sign_feed, sign_receipt
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
-from bank.board.publisher import Publisher
+from bank.board.reading.cursor import Cursor, Cutter
 from bank.board.receipts import EntryReceipt
 from bank.board.rounds import is_mark
-from bank.board.store import BoardStore
+from bank.board.writing.publisher import Publisher
+from bank.board.writing.store import BoardStore
 from bank.comparison import Position, compare
 from bank.formats.answer import Certificates, CertifiedBefore, Credited, Hold, Taken, Withdrawn
 from bank.formats.coin import coin_id

@@ -20,12 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bank.board.audit.audit import Audit, Report
 from bank.board.audit.finding import Finding
 from bank.board.audit.replay import Progress as Told
-from bank.board.client import log_key
 from bank.board.log.note import MOST_NOTE_BYTES, Note
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource, HttpSource, TileSource
 from bank.board.map.client import Trust, read_trust
+from bank.board.reading.client import log_key
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
 from mix.directory import load_network

@@ -24,7 +24,7 @@ from bank.board.claims.limits import EVERY_S, MOST_ACCUSATIONS, Bucket
 from bank.board.claims.rules import Parties, PostedSubmission, Submission, read_submission
 from bank.board.log.tree import leaf_hash
 from bank.board.receipts import EntryReceipt
-from bank.board.store import Placed
+from bank.board.writing.store import Placed
 from bank.formats.entry import CertifiedEntry, Kind, decode_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from bank.board.claims.desk import Accepted, Desk, WaitYourTurn
 from bank.board.claims.parts import Parts
-from bank.board.endpoints import Endpoint
-from bank.board.views import ErrorView
+from bank.board.web.endpoints import Endpoint
+from bank.board.web.views import ErrorView
 from bank.formats.entry import MOST_ENTRY_BYTES
 from mix.links.front import read_body
 

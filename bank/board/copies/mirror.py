@@ -18,7 +18,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
-from bank.board.client import check_growth, newest
 from bank.board.log.checkpoint import open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
@@ -26,6 +25,7 @@ from bank.board.log.policy import NO_POLICY
 from bank.board.log.reader import LogReader, Published, open_published
 from bank.board.log.tiles import ENTRIES, HEIGHT, WIDTH, Edge, File, Tile, hashes_of, tile_at
 from bank.board.log.tree import Frontier, extends, root_of
+from bank.board.reading.client import check_growth, newest
 from bank.formats.fields import Reader
 from mixmint.errors import FatalError, MalformedMessage, PeerError, UserError
 

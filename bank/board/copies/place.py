@@ -15,15 +15,15 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from bank.board import journal
 from bank.board.audit.run import Options, trust_of
 from bank.board.log.checkpoint import open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import KeyKind, Note, VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy, load_policy
 from bank.board.log.source import FolderSource, HttpSource, TileSource
-from bank.board.retry import Patient
+from bank.board.reading.retry import Patient
 from bank.board.settings import BoardSettings
+from bank.board.writing import journal
 from mixmint.errors import FatalError, MalformedMessage, PeerError, UserError
 from mixmint.keys import SEED_BYTES, SigningKey, read_secret
 from mixmint.settings import load

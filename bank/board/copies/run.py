@@ -11,16 +11,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bank.board.client import newest
-from bank.board.conviction import accusation_of
 from bank.board.copies.mirror import Copied, Mirror
 from bank.board.copies.place import Place, newest_signed, pin, place_at, source_at, trust_for
 from bank.board.copies.repair import Damage, Examination, Tell
-from bank.board.fork import ForkedLog
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
+from bank.board.reading.client import newest
+from bank.board.reading.conviction import accusation_of
+from bank.board.reading.fork import ForkedLog
 from mixmint.errors import PeerError, Unavailable, UserError
 
 Say = Callable[[str], None]

@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 from aiohttp import web
 from msgspec import Meta
 
-from bank.board.api import ASK_AGAIN, COIN, answer_cached, answer_json
-from bank.board.endpoints import Endpoint
 from bank.board.log.checkpoint import Checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
@@ -16,8 +14,10 @@ from bank.board.log.tree import inclusion_spans, span_hash
 from bank.board.map.coin_proof import CoinProof, make_coin_proof
 from bank.board.map.keeper import MapKeeper
 from bank.board.map.proof import MOST_PROOF_BYTES, MapProof
-from bank.board.store import Placed
-from bank.board.views import Hex32, MapView, View, entry_view
+from bank.board.web.api import ASK_AGAIN, COIN, answer_cached, answer_json
+from bank.board.web.endpoints import Endpoint
+from bank.board.web.views import Hex32, MapView, View, entry_view
+from bank.board.writing.store import Placed
 from bank.formats.entry import MapEntry, decode_entry
 from mixmint.errors import Unavailable
 

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 from aiohttp import web
 
-from bank.board.api import ASK_AGAIN, answer_cached
+from bank.board.web.api import ASK_AGAIN, answer_cached
 
 
 class Renderer:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bank.board.journal import ClosedRound
 from bank.board.log.tiles import ENTRIES, WIDTH, tile_at
+from bank.board.writing.journal import ClosedRound
 
 TILES_SHOWN = 8
 

@@ -14,12 +14,7 @@ from itertools import islice
 
 from aiohttp import web
 
-from bank.board import notable
-from bank.board.api import NEVER_CHANGES, answer_cached
 from bank.board.board import Board
-from bank.board.coins import MOST_REPEATS
-from bank.board.endpoints import Endpoint, Parameter
-from bank.board.journal import ClosedRound, read_round
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.policy import Policy
 from bank.board.pages import supply
@@ -27,13 +22,18 @@ from bank.board.pages.accusations import accusation_view
 from bank.board.pages.checkpoints import CheckpointView, checkpoint_view
 from bank.board.pages.coins import coin_view
 from bank.board.pages.lines import line_of
+from bank.board.pages.plot import spread
 from bank.board.pages.render import Renderer
 from bank.board.pages.rounds import rows_of, tile_paths
 from bank.board.pages.statements import StatementView, statement_view
 from bank.board.pages.static import static_files
-from bank.board.plot import spread
-from bank.board.store import Placed
-from bank.board.views import totals_view
+from bank.board.web.api import NEVER_CHANGES, answer_cached
+from bank.board.web.endpoints import Endpoint, Parameter
+from bank.board.web.views import totals_view
+from bank.board.writing import notable
+from bank.board.writing.coins import MOST_REPEATS
+from bank.board.writing.journal import ClosedRound, read_round
+from bank.board.writing.store import Placed
 from bank.formats.coin import bank_id
 from bank.formats.entry import Kind, StatementEntry, decode_entry
 from mixmint.errors import MalformedMessage

@@ -4,8 +4,8 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from bank.board.api import ASK_AGAIN, answer_cached
-from bank.board.endpoints import Endpoint, Handle
+from bank.board.web.api import ASK_AGAIN, answer_cached
+from bank.board.web.endpoints import Endpoint, Handle
 
 _MEDIA_TYPES = {
     "css": "text/css",

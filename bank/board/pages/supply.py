@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from bank.board.plot import NARROW, WIDE, Point, bars, full, one_per_second, spread, steps
+from bank.board.pages.plot import NARROW, WIDE, Point, bars, full, one_per_second, spread, steps
 
 MOST_SAMPLES = 121
 ROWS = 12

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bank.board.conviction import accusation_of
-from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint
+from bank.board.reading.conviction import accusation_of
+from bank.board.reading.fork import Fork, ForkedLog
 from bank.board.witness.daemon import read_logs
 from bank.board.witness.settings import WitnessSettings
 from bank.board.witness.store import forks_seen

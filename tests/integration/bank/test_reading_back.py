@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bank.board.client import BoardReader, Cursor, VerifiedRound
 from bank.board.log.tree import EMPTY_ROOT
+from bank.board.reading.client import BoardReader, Cursor, VerifiedRound
 from bank.formats.answer import Certificates, Hold, Withdrawn
 from bank.formats.coin import bank_id
 from bank.formats.entry import CertifiedEntry, Entry, SpentEntry, StatementEntry

@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bank.board.client import BoardReader
 from bank.board.feed import FeedClient
+from bank.board.reading.client import BoardReader
 from mixmint.keys import SigningKey, write_secret
 
 BANK = SigningKey(b"b" * 32)

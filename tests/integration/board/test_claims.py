@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from bank.board.claims.client import submit, submit_over_mixes
-from bank.board.client import BoardReader, Cursor
+from bank.board.reading.client import BoardReader, Cursor
 from bank.formats.claim import Claim
 from bank.formats.entry import ClaimEntry
 from replyblocks.member import create_member

@@ -9,10 +9,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bank.board.client import Cursor, VerifiedRound, log_key
 from bank.board.feed import Batch
 from bank.board.log.folder import TileFolder
 from bank.board.log.tiles import tiles_of
+from bank.board.reading.client import Cursor, VerifiedRound, log_key
 from bank.formats.entry import AccountEntry
 from mixmint.errors import Unavailable
 from tests.integration.board.conftest import KEY, BoardProcess, Clients

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 
 from bank.board.anonymous import DistantLog
-from bank.board.client import BoardReader, Cursor, log_key
 from bank.board.feed import Batch, FeedClient
+from bank.board.reading.client import BoardReader, Cursor, log_key
 from bank.formats.entry import AccountEntry, decode_entry
 from mixmint.keys import SigningKey
 from replyblocks.member import create_member

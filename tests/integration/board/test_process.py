@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from bank.board.client import Cursor
 from bank.board.feed import Batch
+from bank.board.reading.client import Cursor
 from bank.formats.entry import AccountEntry
 from mixmint.errors import PeerError, Unavailable
 

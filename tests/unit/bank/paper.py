@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bank.board.client import Cursor, VerifiedRound
-from bank.board.cursor import Cutter
 from bank.board.feed import UNKNOWN, Batch, FeedReceipt, sign_receipt
 from bank.board.log.checkpoint import Checkpoint
 from bank.board.log.note import Note, sign_text
+from bank.board.reading.client import Cursor, VerifiedRound
+from bank.board.reading.cursor import Cutter
 from bank.confirmer import Confirmer
 from bank.feeder import Feeder
 from bank.formats.coin import bank_id

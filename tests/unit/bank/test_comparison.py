@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bank.board.client import Cursor, VerifiedRound
 from bank.board.log.tree import Frontier
+from bank.board.reading.client import Cursor, VerifiedRound
 from bank.comparison import Compared, Position, compare
 from bank.formats.entry import AnswerEntry, ClaimEntry, MapEntry, PostedEntry, decode_entry
 from tests.unit.bank.paper import certified

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bank.board.accusation.file import check_file
-from bank.board.client import Cursor
 from bank.board.feed import Batch, FeedReceipt, batch_digest
-from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import VerifierKey
+from bank.board.reading.client import Cursor
+from bank.board.reading.fork import Fork, ForkedLog
 from bank.formats.answer import Hold
 from bank.formats.entry import CertifiedEntry, ClaimEntry, PostedEntry
 from bank.formats.order import tau_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bank.board.client import Cursor
+from bank.board.reading.client import Cursor
 from bank.comparison import Compared
 from bank.confirmer import confirm, read_position
 from bank.formats.answer import Answer

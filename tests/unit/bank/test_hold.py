@@ -2,8 +2,8 @@
 
 import os
 
-from bank.board.client import Cursor
 from bank.board.feed import Batch, FeedReceipt
+from bank.board.reading.client import Cursor
 from bank.comparison import Compared
 from bank.confirmer import confirm
 from bank.formats.answer import Certificates, Held, Hold, Promise, Refusal, Refused, Spent, Taken

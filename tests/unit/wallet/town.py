@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from bank.board.client import BoardReader
 from bank.board.feed import Batch, FeedReceipt, sign_receipt
 from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.log.reader import LogReader
+from bank.board.reading.client import BoardReader
 from bank.feeder import Feeder
 from bank.formats.entry import CertifiedEntry, Entry, SpentEntry, decode_entry, make_key_entry
 from bank.ledger import Signer, Terms

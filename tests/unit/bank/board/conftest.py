@@ -9,11 +9,11 @@ import pytest
 from aiohttp import web
 
 from bank.board.board import Board
-from bank.board.client import BoardReader
 from bank.board.daemon import BOARD, build_app
 from bank.board.feed import FeedClient
 from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy
+from bank.board.reading.client import BoardReader
 from bank.board.settings import BoardSettings
 from bank.formats.coin import CoinId, bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bank.board.anonymous import MALFORMED, MOST_HASHES, DistantLog, Kind, LogHandler
-from bank.board.client import BoardReader, Cursor
-from bank.board.fork import ForkedLog
 from bank.board.log.note import cosign_text
 from bank.board.log.tree import Node
+from bank.board.reading.client import BoardReader, Cursor
+from bank.board.reading.fork import ForkedLog
 from bank.board.rounds import leaves_of
 from bank.formats.entry import AccountEntry, ClaimEntry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError

@@ -8,10 +8,10 @@ from random import Random
 import msgspec
 import pytest
 
-from bank.board.client import Cursor
 from bank.board.feed import Batch
-from bank.board.sampling import choose, is_true
+from bank.board.reading.client import Cursor
 from bank.board.settings import BoardSettings
+from bank.board.writing.sampling import choose, is_true
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, CertifiedEntry, make_key_entry
 from mixmint.errors import FatalError, UserError

@@ -6,10 +6,10 @@ import sqlite3
 
 import pytest
 
-from bank.board.api import MOST_FEEDS
-from bank.board.client import Cursor
 from bank.board.daemon import health
 from bank.board.feed import FEED_PATH, MOST_FEED_BYTES, Batch, sign_feed
+from bank.board.reading.client import Cursor
+from bank.board.web.api import MOST_FEEDS
 from mixmint.errors import Unavailable
 from mixmint.keys import SigningKey
 

@@ -4,9 +4,9 @@ import sqlite3
 
 import pytest
 
-from bank.board.client import Cursor
 from bank.board.feed import Batch
 from bank.board.log.tree import leaf_hash
+from bank.board.reading.client import Cursor
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt, sign_entry_receipt
 from bank.formats.entry import AccountEntry, AccusationEntry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable

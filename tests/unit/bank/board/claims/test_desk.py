@@ -12,7 +12,7 @@ from bank.board.claims.limits import BUCKET, MOST_ACCUSATIONS, MOST_ON_A_GROUND
 from bank.board.claims.rules import read_submission
 from bank.board.daemon import DESK
 from bank.board.log.tree import leaf_hash
-from bank.board.recovery import recover
+from bank.board.writing.recovery import recover
 from bank.formats.entry import CertifiedEntry, Kind, PostedEntry, decode_entry
 from mixmint.errors import PeerError, Unavailable, UserError
 from tests.unit.bank.board.claims.claimants import (

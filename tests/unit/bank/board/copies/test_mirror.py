@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bank.board.client import BoardReader, Cursor
 from bank.board.copies.mirror import Mirror, edge_of_full, partial_files
-from bank.board.fork import ForkedLog
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import KeyKind, VerifierKey, cosign_text
 from bank.board.log.policy import NO_POLICY, Policy, parse_policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import CHECKPOINT, FolderSource, HttpSource
 from bank.board.log.tiles import Edge, new_tiles
+from bank.board.reading.client import BoardReader, Cursor
+from bank.board.reading.fork import ForkedLog
 from bank.board.rounds import leaves_of
 from bank.formats.entry import AccountEntry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError

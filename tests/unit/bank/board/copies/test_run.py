@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bank.board import journal
 from bank.board.accusation.file import check_file
-from bank.board.client import log_key
 from bank.board.copies.place import newest_signed, place_at
 from bank.board.copies.run import MirrorOptions, mirror, repair, verify
-from bank.board.journal import ClosedRound
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note
 from bank.board.log.source import FolderSource
+from bank.board.reading.client import log_key
 from bank.board.settings import BoardSettings
-from bank.board.store import open_board
+from bank.board.writing import journal
+from bank.board.writing.journal import ClosedRound
+from bank.board.writing.store import open_board
 from bank.formats.entry import AccountEntry
 from mixmint.errors import Unavailable, UserError
 from mixmint.keys import SigningKey, write_secret

@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner
 
-from bank.board.endpoints import Endpoint
 from bank.board.log.note import KeyKind, VerifierKey
 from bank.board.map import client
 from bank.board.map.api import FILE_PATH, PROOF_PATH, CoinProofs
@@ -20,8 +19,9 @@ from bank.board.map.commands import check_proof, proof
 from bank.board.map.keeper import MapKeeper
 from bank.board.map.proof import MapProof
 from bank.board.map.states import State
-from bank.board.openapi import describe
-from bank.board.store import Placed
+from bank.board.web.endpoints import Endpoint
+from bank.board.web.openapi import describe
+from bank.board.writing.store import Placed
 from bank.formats.coin import coin_id
 from bank.formats.entry import MapEntry
 from mixmint.errors import Unavailable, UserError

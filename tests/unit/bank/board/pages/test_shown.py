@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from bank.board.journal import ClosedRound
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import KeyKind, Note, Signature, VerifierKey, cosign_text
 from bank.board.log.policy import Policy, Witness
@@ -17,6 +16,7 @@ from bank.board.pages.site import Identity
 from bank.board.pages.statements import statement_view
 from bank.board.pages.supply import Sample, plots, table
 from bank.board.totals import Totals
+from bank.board.writing.journal import ClosedRound
 from bank.formats.coin import bank_id, coin_id, sign_certificate
 from bank.formats.entry import (
     AccountEntry,

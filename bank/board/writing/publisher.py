@@ -21,14 +21,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from bank.board.journal import GENESIS, ClosedRound, Sequenced
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.tiles import Edge, File
 from bank.board.log.tree import consistency_spans, span_hash
-from bank.board.start import published_round, sound_edge
-from bank.board.store import BoardStore
+from bank.board.writing.journal import GENESIS, ClosedRound, Sequenced
+from bank.board.writing.start import published_round, sound_edge
+from bank.board.writing.store import BoardStore
 from mixmint.keys import SigningKey
 
 KEPT = 16

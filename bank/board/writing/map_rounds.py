@@ -9,12 +9,12 @@ import logging
 from dataclasses import replace
 from typing import Protocol
 
-from bank.board import notable
 from bank.board.board import Board
-from bank.board.journal import ClosedRound
 from bank.board.map.file import MapRoot
-from bank.board.store import Placed
 from bank.board.totals import Totals
+from bank.board.writing import notable
+from bank.board.writing.journal import ClosedRound
+from bank.board.writing.store import Placed
 from bank.formats.entry import Kind, MapEntry, decode_entry
 from mixmint.errors import FatalError, UserError
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from bank.board.endpoints import Endpoint, Parameter
-from bank.board.views import ErrorView
+from bank.board.web.endpoints import Endpoint, Parameter
+from bank.board.web.views import ErrorView
 
 _STATUSES = {
     202: "Taken; the receipt says for which round",

@@ -1,4 +1,4 @@
-"""bank/board/start.py: a board that has less than it signed, or something else, doesn't run, and says why."""
+"""writing/start.py: a board that has less than it signed, or something else, doesn't run, and says why."""
 
 import shutil
 import sqlite3
@@ -9,12 +9,12 @@ import pytest
 
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.folder import TileFolder
-from bank.board.publisher import Publisher, Step
-from bank.board.store import BoardStore
+from bank.board.writing.publisher import Publisher, Step
+from bank.board.writing.store import BoardStore
 from mixmint.errors import FatalError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.conftest import KEY, ORIGIN
-from tests.unit.bank.board.test_publisher import Failing, Signed, board, feed
+from tests.unit.bank.board.writing.test_publisher import Failing, Signed, board, feed
 
 GROUPS = 150
 """Of two entries: with its mark, a round is 301 leaves."""

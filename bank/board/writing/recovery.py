@@ -15,15 +15,15 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from bank.board import journal, notable
-from bank.board.coins import CoinIndex
-from bank.board.journal import GENESIS, ClosedRound
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.tiles import ENTRIES, HEIGHT, WIDTH, Edge, File, tile_at
 from bank.board.rounds import check_round, is_mark
-from bank.board.store import open_board
+from bank.board.writing import journal, notable
+from bank.board.writing.coins import CoinIndex
+from bank.board.writing.journal import GENESIS, ClosedRound
+from bank.board.writing.store import open_board
 from bank.formats.entry import check_entry
 from mixmint.errors import FatalError, MalformedMessage, PeerError, UserError
 

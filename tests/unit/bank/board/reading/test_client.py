@@ -1,4 +1,4 @@
-"""bank/board/client.py: reading a log from a plain web server, and boards that lie in every way."""
+"""bank/board/reading/client.py: reading a log from a plain web server, and boards that lie in every way."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,10 +7,6 @@ from pathlib import Path
 import pytest
 
 from bank.board.accusation.file import check_file
-from bank.board.client import BoardReader, Cursor, log_key
-from bank.board.conviction import accusation_of
-from bank.board.cursor import MOST_ROUND_BYTES
-from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint, sign_checkpoint
 from bank.board.log.note import MOST_NOTE_BYTES, KeyKind, Note, VerifierKey, cosign_text
 from bank.board.log.policy import NO_POLICY, Policy, parse_policy
@@ -18,6 +14,10 @@ from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource, HttpSource
 from bank.board.log.tiles import WIDTH, pack
 from bank.board.log.tree import EMPTY_ROOT
+from bank.board.reading.client import BoardReader, Cursor, log_key
+from bank.board.reading.conviction import accusation_of
+from bank.board.reading.cursor import MOST_ROUND_BYTES
+from bank.board.reading.fork import Fork, ForkedLog
 from bank.board.rounds import MOST_ROUND_ENTRIES
 from bank.formats.entry import AccountEntry, ClaimEntry, PostedEntry, RoundEntry, decode_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
@@ -101,7 +101,7 @@ async def test_a_full_bundle_is_fetched_once(maker, server, reader) -> None:
 
 async def test_large_rounds_come_a_page_at_a_time(maker, monkeypatch) -> None:
     """What is held is bounded by the largest round, not by how far behind the reader is."""
-    monkeypatch.setattr("bank.board.cursor.MOST_ROUND_ENTRIES", 600)
+    monkeypatch.setattr("bank.board.reading.cursor.MOST_ROUND_ENTRIES", 600)
     for number in range(4):
         maker.close([account(400 * number + each) for each in range(400)])
     maker.publish()
@@ -357,7 +357,7 @@ async def test_a_lying_board_is_refused(maker, reader, lie: str) -> None:
 async def test_a_round_of_too_many_bytes_is_refused_before_its_end(maker, reader, monkeypatch) -> None:
     """Entries may be long; what a reader holds is bounded in bytes as well."""
     assert MOST_ROUND_ENTRIES * len(PostedEntry(bytes(32), 0, 0, bytes(64)).encode()) <= MOST_ROUND_BYTES
-    monkeypatch.setattr("bank.board.cursor.MOST_ROUND_BYTES", 10_000)
+    monkeypatch.setattr("bank.board.reading.cursor.MOST_ROUND_BYTES", 10_000)
     maker.close([ClaimEntry(bytes(4000) + bytes([number])).encode() for number in range(3)])
     maker.publish()
     with pytest.raises(MalformedMessage, match="count"):

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from bank.board import notable
 from bank.board.rounds import leaves_of
+from bank.board.writing import notable
 from bank.formats.entry import AccountEntry, AccusationEntry, ClaimEntry, Kind, MapEntry, StatementEntry
 from bank.formats.statement import Row, Tally, sign_statement
 from mixmint.keys import SigningKey

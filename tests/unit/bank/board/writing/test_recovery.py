@@ -1,4 +1,4 @@
-"""bank/board/recovery.py: a database made again from the log's folder is the one that was lost."""
+"""bank/board/writing/recovery.py: a database made again from the log's folder is the one that was lost."""
 
 import shutil
 import sqlite3
@@ -8,14 +8,14 @@ import pytest
 
 from bank.board.feed import Batch
 from bank.board.log.folder import TileFolder
-from bank.board.recovery import recover
+from bank.board.writing.recovery import recover
 from bank.formats.entry import AccusationEntry
 from mixmint.errors import FatalError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.conftest import LOG, Mint
 from tests.unit.bank.board.log.logs import flip
-from tests.unit.bank.board.test_publisher import Signed, board, shown
-from tests.unit.bank.board.test_start import log_files
+from tests.unit.bank.board.writing.test_publisher import Signed, board, shown
+from tests.unit.bank.board.writing.test_start import log_files
 
 MINT = Mint()
 ROUNDS = 40

@@ -1,4 +1,4 @@
-"""bank/board/publisher.py: whatever fails, however often, the log grows as one tree, and nothing is lost."""
+"""writing/publisher.py: whatever fails, however often, the log grows as one tree, and nothing is lost."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from bank.board.feed import Batch
-from bank.board.journal import ClosedRound
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import KeyKind, Note, VerifierKey, cosign_text
 from bank.board.log.tiles import tiles_of
 from bank.board.log.tree import consistency_holds, consistency_spans, leaf_hash, root_of, span_hash
-from bank.board.publisher import Publisher, Step, growth_proofs
 from bank.board.rounds import check_round, is_mark
-from bank.board.store import BoardStore
+from bank.board.writing.journal import ClosedRound
+from bank.board.writing.publisher import Publisher, Step, growth_proofs
+from bank.board.writing.store import BoardStore
 from mixmint.errors import FatalError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.conftest import KEY, LOG, ORIGIN, Mint

@@ -11,7 +11,7 @@ from bank.board.feed import Batch
 from bank.board.log.checkpoint import open_checkpoint
 from bank.board.log.note import Note
 from bank.board.log.tiles import tiles_of, unpack
-from bank.board.logfiles import AT_ONCE, LogFiles
+from bank.board.web.logfiles import AT_ONCE, LogFiles
 from tests.unit.bank.board.conftest import LOG
 
 ENTRIES = 300
@@ -160,7 +160,7 @@ async def test_a_flood_of_readers_is_bounded_and_everybody_else_goes_on(
         return await real(self, work)
 
     monkeypatch.setattr(LogFiles, "_read", slow)
-    monkeypatch.setattr("bank.board.logfiles.MOST_WAITING", AT_ONCE + 10)
+    monkeypatch.setattr("bank.board.web.logfiles.MOST_WAITING", AT_ONCE + 10)
     asked = [asyncio.create_task(get(board, "/tile/0/000")) for _ in range(AT_ONCE + 30)]
     refused = []
     async with asyncio.timeout(10):

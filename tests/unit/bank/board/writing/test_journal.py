@@ -1,4 +1,4 @@
-"""bank/board/journal.py and coins.py: what is written, on a real database; and what becomes files."""
+"""bank/board/writing/journal.py and coins.py: what is written, on a real database; and what becomes files."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bank.board import journal as written
-from bank.board.coins import SLICES, CoinIndex
-from bank.board.cursor import MOST_ROUND_BYTES
 from bank.board.feed import Batch
-from bank.board.journal import MIGRATIONS, MOST_UNPUBLISHED, Sequenced, Taken
 from bank.board.log.folder import TileFolder
 from bank.board.log.tree import leaf_hash, root_of
+from bank.board.reading.cursor import MOST_ROUND_BYTES
 from bank.board.rounds import FULL_ROUND_BYTES, check_round, is_mark
 from bank.board.totals import Totals
+from bank.board.writing import journal as written
+from bank.board.writing.coins import SLICES, CoinIndex
+from bank.board.writing.journal import MIGRATIONS, MOST_UNPUBLISHED, Sequenced, Taken
 from bank.formats.coin import bank_id
 from bank.formats.entry import MOST_ENTRY_BYTES, AnswerEntry, PostedEntry, decode_entry, make_replaced_entry
 from mixmint.database import open_database

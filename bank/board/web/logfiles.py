@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
-from bank.board.api import ASK_AGAIN, NEVER_CHANGES, answer_cached
-from bank.board.endpoints import Endpoint, Parameter
 from bank.board.log.folder import TileFolder
 from bank.board.log.source import CHECKPOINT
 from bank.board.log.tiles import ENTRIES, Tile
+from bank.board.web.api import ASK_AGAIN, NEVER_CHANGES, answer_cached
+from bank.board.web.endpoints import Endpoint, Parameter
 from mixmint.errors import Unavailable
 
 AT_ONCE = 64

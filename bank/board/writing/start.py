@@ -10,12 +10,12 @@ Source: docs/spec/board.md, section 8.
 
 from dataclasses import dataclass, replace
 
-from bank.board.journal import GENESIS, ClosedRound
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.tiles import ENTRIES, WIDTH, Edge, Tile, hashes_of, new_tiles, tile_at
 from bank.board.log.tree import EMPTY_ROOT, leaf_hash, root_of
+from bank.board.writing.journal import GENESIS, ClosedRound
 from mixmint.errors import FatalError, MalformedMessage, PeerError
 
 _RECOVER = "move the database away and run: mixmint board recover"

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bank.board.journal import ClosedRound
 from bank.board.rounds import MOST_ROUND_ENTRIES
 from bank.board.totals import Totals
+from bank.board.writing.journal import ClosedRound
 from bank.formats.coin import MOST_EXPONENT, coin_id
 from bank.formats.entry import (
     MOST_ENTRY_BYTES,

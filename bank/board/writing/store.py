@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bank.board import journal
-from bank.board.checkpoints import Checkpointer
-from bank.board.coins import Bundles, CoinIndex
 from bank.board.feed import Batch
-from bank.board.journal import GENESIS, ClosedRound, Sequenced, Taken
 from bank.board.log.folder import TileFolder
 from bank.board.log.tiles import Edge
 from bank.board.rounds import MOST_GROUP_ENTRIES
-from bank.board.start import Head
+from bank.board.writing import journal
+from bank.board.writing.checkpoints import Checkpointer
+from bank.board.writing.coins import Bundles, CoinIndex
+from bank.board.writing.journal import GENESIS, ClosedRound, Sequenced, Taken
+from bank.board.writing.start import Head
 from mixmint.database import Writer, open_database
 from mixmint.errors import FatalError
 

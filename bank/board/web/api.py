@@ -9,10 +9,9 @@ import msgspec
 from aiohttp import web
 
 from bank.board.board import Board
-from bank.board.endpoints import Endpoint, Parameter
 from bank.board.feed import FEED_PATH, MOST_FEED_BYTES
-from bank.board.store import Placed
-from bank.board.views import (
+from bank.board.web.endpoints import Endpoint, Parameter
+from bank.board.web.views import (
     CertifiedView,
     CoinPage,
     EntriesPage,
@@ -27,6 +26,7 @@ from bank.board.views import (
     round_view,
     totals_view,
 )
+from bank.board.writing.store import Placed
 from mix.links.front import read_body
 from mixmint.wire import encode
 

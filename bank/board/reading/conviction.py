@@ -3,7 +3,7 @@
 from bank.board.accusation.evidence import SignedLog
 from bank.board.accusation.file import encode_accusation
 from bank.board.accusation.log import BoardEquivocation, Difference
-from bank.board.fork import ForkedLog
+from bank.board.reading.fork import ForkedLog
 
 
 def accusation_of(error: ForkedLog) -> bytes:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bank.board.api import MOST_PAGE_BYTES
 from bank.board.feed import Batch
+from bank.board.web.api import MOST_PAGE_BYTES
 from bank.formats.coin import bank_id
 from bank.formats.entry import (
     AccusationEntry,

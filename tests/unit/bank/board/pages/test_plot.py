@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank.board.plot import (
+from bank.board.pages.plot import (
     NARROW,
     WIDE,
     Point,

@@ -17,13 +17,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-from bank.board import coins, notable
-from bank.board.coins import CoinIndex
 from bank.board.feed import Batch
 from bank.board.log.tiles import Edge, File, pack, unpack
 from bank.board.log.tree import EMPTY_ROOT
 from bank.board.rounds import FULL_ROUND_BYTES, leaves_of
 from bank.board.totals import Totals
+from bank.board.writing import coins, notable
+from bank.board.writing.coins import CoinIndex
 from mixmint.errors import FatalError, Unavailable
 
 SCHEMA = (

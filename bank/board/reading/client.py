@@ -4,7 +4,7 @@ Reading the board as somebody who doesn't trust it: whole rounds from a cursor, 
 A wallet reads everything from its cursor on and asks about no single coin, so the board learns nothing about
 what it looks for. Rounds are handed on only when the leaves up to their end, which the reader hashes himself,
 are the beginning of the log under a checkpoint that the board signed and the reader's policy takes. A board
-that rewrites its past is refused there, and what it signed convicts it (bank/board/fork.py).
+that rewrites its past is refused there, and what it signed convicts it (bank/board/reading/fork.py).
 
 An older checkpoint than the one before proves nothing: a mirror may lag. It is waited for, as is a checkpoint
 with too few cosignatures.
@@ -19,8 +19,6 @@ from contextlib import aclosing
 
 import aiohttp
 
-from bank.board.cursor import Cursor, Cutter, VerifiedRound
-from bank.board.fork import Fork, ForkedLog
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint, origin_of
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy
@@ -36,7 +34,9 @@ from bank.board.log.tree import (
     leaf_hash,
     span_nodes,
 )
-from bank.board.retry import Patient
+from bank.board.reading.cursor import Cursor, Cutter, VerifiedRound
+from bank.board.reading.fork import Fork, ForkedLog
+from bank.board.reading.retry import Patient
 from bank.formats.entry import RoundEntry, decode_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 

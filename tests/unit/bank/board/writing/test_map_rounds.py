@@ -1,4 +1,4 @@
-"""bank/board/map_rounds.py: when the map's root becomes an entry, and which one proofs are for."""
+"""bank/board/writing/map_rounds.py: when the map's root becomes an entry, and which one proofs are for."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import pytest
 
 from bank.board.feed import Batch
 from bank.board.map.file import MapRoot
-from bank.board.map_rounds import MapRounds
+from bank.board.writing.map_rounds import MapRounds
 from bank.formats.entry import AccountEntry, MapEntry, decode_entry
 from mixmint.errors import FatalError, Unavailable, UserError
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bank.board.events import QUEUE_ROUNDS, Hub
 from bank.board.feed import Batch
+from bank.board.web.events import QUEUE_ROUNDS, Hub
 from mixmint.errors import Unavailable
 
 

@@ -1,7 +1,7 @@
 """
 How far a reader of the board has come, and the log's leaves cut into rounds from there. Pure.
 
-Nothing here is proved yet: ``BoardReader`` (bank/board/client.py) proves that the leaves are the log's.
+Nothing here is proved yet: ``BoardReader`` (client.py) proves that the leaves are the log's.
 
 Source: docs/spec/board.md, section 4.
 """
