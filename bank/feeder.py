@@ -20,11 +20,16 @@ from bank.outbox import (
     next_batch,
     own_state,
     publish_pending,
+    read_cursor,
     record,
 )
 from bank.statements import Statements
 from bank.store import SqliteBook, Store
 from mixmint.errors import FatalError, PeerError, Unavailable, UserError
+
+MOST_AHEAD = 1024
+"""Rounds that a receipt may name beyond those that the bank has read on the board: its reader is seldom a
+hundred behind, and this is what a false clock can cost."""
 
 _log = logging.getLogger("bank.feeder")
 
@@ -95,8 +100,9 @@ class Feeder:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             await self._store.run(self._publish_pending)
-        own, batch = await self._store.run(lambda book: _read(book, wanted))
+        own, batch, read = await self._store.run(lambda book: _read(book, wanted))
         receipt = await self._board.feed(batch)
+        self._check_clock(receipt, read)
         if receipt.next_group != UNKNOWN:
             _check(own, receipt)
         await self._store.run(lambda book: record(book, batch, receipt))
@@ -111,6 +117,23 @@ class Feeder:
             self.waiting.set(own.next_group - receipt.next_group)
             self._wanted = receipt.next_group
         self._clock.heard(receipt.newest_closed)
+
+    def _check_clock(self, receipt: FeedReceipt, read: int) -> None:
+        """
+        Whether the log can bear out the board's clock. ``read``: the newest round that the bank has read.
+
+        A round far ahead would lapse holds and orders at once, and stay in the books when the true ones come.
+        Once the bank has a complaint it reads no further; then the board has convicted itself already.
+        Raises PeerError("clock").
+        """
+        if self._confirmer is None or self._confirmer.complaint is not None:
+            return
+        if receipt.newest_closed > read + MOST_AHEAD:
+            raise PeerError(
+                "clock",
+                f"the board says that round {receipt.newest_closed} is closed, and its log was read up to "
+                f"{read}; nothing is answered until that is read",
+            )
 
     async def _ask_the_log(self, receipt: FeedReceipt) -> int | None:
         found = await self._store.run(lambda book: begin_after_log(book, receipt.newest_closed))
@@ -131,9 +154,9 @@ class Feeder:
             self._statements.publish_due(book)
 
 
-def _read(book: SqliteBook, wanted: int | None) -> tuple[Own, Batch]:
-    own = own_state(book)
-    return own, Batch(own.confirmed, ()) if wanted is None else next_batch(book, wanted)
+def _read(book: SqliteBook, wanted: int | None) -> tuple[Own, Batch, int]:
+    own, read = own_state(book), read_cursor(book.connection).round
+    return own, Batch(own.confirmed, ()) if wanted is None else next_batch(book, wanted), read
 
 
 def _check(own: Own, receipt: FeedReceipt) -> None:

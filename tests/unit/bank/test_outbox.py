@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bank.board.feed import Batch
+from bank.board.feed import Batch, FeedReceipt, sign_receipt
 from bank.books import MOST_OUTBOX_ROW_BYTES
+from bank.feeder import MOST_AHEAD
 from bank.formats.entry import AccountEntry, KeyEntry, decode_entry
 from bank.ledger import Terms
 from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock, next_batch
-from mixmint.errors import FatalError, Unavailable
+from mixmint.errors import FatalError, PeerError, Unavailable
 from tests.unit.bank.paper import BANK, PaperBoard, Side
 
 
@@ -216,3 +217,41 @@ async def test_a_long_backlog_is_fed_in_feeds_of_bounded_size(side: Side, board:
     assert max(rows)[0] < 2 * MOST_OUTBOX_ROW_BYTES
     await side.steps(4)
     assert board.names() == list(range(1, count + 1))
+
+
+async def test_a_clock_that_the_log_does_not_bear_out_is_not_believed(side: Side, board: PaperBoard) -> None:
+    """One false receipt must not leave the books in a time that never comes."""
+    await side.settle(1)
+    honest = board.feed
+
+    async def lying(batch: Batch) -> FeedReceipt:
+        receipt = await honest(batch)
+        far = receipt.newest_closed + MOST_AHEAD + 1
+        return sign_receipt(
+            board.key, batch.encode(), receipt.next_group, far, far, taken=receipt.next_group == batch.next
+        )
+
+    before = side.clock.closed
+    board.feed = lying  # type: ignore[method-assign]  # the same board, with another clock
+    with pytest.raises(PeerError, match="clock"):
+        await side.steps(1)
+    assert side.clock.closed == before
+    assert await side.number("SELECT newest_closed FROM state") == before
+    board.feed = honest  # type: ignore[method-assign]  # and honest again
+    await side.settle(2)
+    assert board.names() == [1, 2]
+    await side.steps(1)
+    assert side.clock.closed == board.closed
+
+
+async def test_a_bank_that_was_away_for_long_reads_up_before_it_answers(
+    side: Side, board: PaperBoard
+) -> None:
+    await side.settle(1)
+    for _ in range(MOST_AHEAD + 5):
+        board.close()
+    with pytest.raises(PeerError, match="clock"):
+        await side.steps(1)
+    await side.read()
+    await side.steps(2)
+    assert side.clock.closed == board.closed
