@@ -135,6 +135,7 @@ async def test_a_bank_whose_board_shows_something_else_says_so_and_goes_on(quick
     """Here it is the bank that forgot what it gave, which looks the same from where it stands."""
     await quick.start()
     account = await asyncio.to_thread(quick.account, 8)
+    await until_fed(quick)
     quick.bank.stop()
     with closing(sqlite3.connect(quick.bank.config.parent / "bank.db")) as books:
         books.execute("UPDATE state SET confirmed_group = 1, cursor = x''")
