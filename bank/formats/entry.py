@@ -13,6 +13,8 @@ from bank.formats.coin import MOST_EXPONENT, BankId, certificate_holds, coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import spend_holds
 from bank.formats.statement import BankStatement
+from bank.formats.succession import KeyChange
+from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
 from mixmint.keys import Label, SigningKey, verify
 
@@ -37,12 +39,23 @@ class Kind(IntEnum):
     CLAIM = 9
     ANSWER = 10
     ACCUSATION = 11
+    KEY_CHANGE = 12
+    TERMS = 13
     ROUND = 127
     """The highest, so that it ends its round by the same sorting that orders the others."""
 
 
 FROM_THE_BANK = frozenset(
-    {Kind.KEY, Kind.ACCOUNT, Kind.CERTIFIED, Kind.SPENT, Kind.STATEMENT, Kind.REPLACED, Kind.ANSWER}
+    {
+        Kind.KEY,
+        Kind.ACCOUNT,
+        Kind.CERTIFIED,
+        Kind.SPENT,
+        Kind.STATEMENT,
+        Kind.REPLACED,
+        Kind.ANSWER,
+        Kind.TERMS,
+    }
 )
 """What the bank's feed may carry. All but answers can come from nobody else."""
 
@@ -232,6 +245,26 @@ class AccusationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyChangeEntry:
+    """The network's authorities replaced the bank's key."""
+
+    change: KeyChange
+
+    def encode(self) -> bytes:
+        return Kind.KEY_CHANGE.to_bytes(1) + self.change.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class TermsEntry:
+    """The bank's terms, signed; they hold from this entry's round on."""
+
+    terms: PublishedTerms
+
+    def encode(self) -> bytes:
+        return Kind.TERMS.to_bytes(1) + self.terms.encode()
+
+
+@dataclass(frozen=True, slots=True)
 class RoundEntry:
     """
     A round ends here: its number 4 (from 1), when it closed 8 (Unix seconds, never descending), and the index
@@ -265,6 +298,8 @@ Entry = (
     | ClaimEntry
     | AnswerEntry
     | AccusationEntry
+    | KeyChangeEntry
+    | TermsEntry
     | RoundEntry
 )
 
@@ -280,6 +315,8 @@ _READERS: dict[int, Callable[[Reader], Entry]] = {
     Kind.CLAIM: lambda r: ClaimEntry(r.rest()),
     Kind.ANSWER: lambda r: AnswerEntry(r.rest()),
     Kind.ACCUSATION: lambda r: AccusationEntry(r.rest()),
+    Kind.KEY_CHANGE: lambda r: KeyChangeEntry(KeyChange.read(r)),
+    Kind.TERMS: lambda r: TermsEntry(PublishedTerms.read(r)),
     Kind.ROUND: lambda r: RoundEntry(r.number(4), r.number(8), r.number(8)),
 }
 
@@ -291,6 +328,7 @@ _FIXED_BYTES: dict[int, int] = {
     Kind.REPLACED: 102,
     Kind.POSTED: 102,
     Kind.MAP: 53,
+    Kind.TERMS: 121,
     Kind.ROUND: 21,
 }
 _WITH_EXPONENT = frozenset({Kind.CERTIFIED, Kind.REPLACED, Kind.POSTED})
