@@ -32,9 +32,10 @@ from bank.formats.answer import (
     Taken,
     Withdrawn,
 )
-from bank.formats.coin import certificate_holds
+from bank.formats.coin import BankId, certificate_holds
 from bank.formats.order import Order, Output, SignedOrder
 from bank.formats.request import BankRequest, Deposit, ReadAccount, Withdraw, decode_request, subject_of
+from bank.formats.succession import BankKeys
 from mixmint.errors import MalformedMessage
 from wallet.machines.steps import Answered, Head, Wrong
 
@@ -53,10 +54,19 @@ _NEVER_TRUE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """Whose answers are believed: the signing key (32 bytes) and the bank id (32 bytes)."""
+    """Whose answers are believed: the bank with these keys, by the newest of them."""
 
-    key: bytes
-    id: bytes
+    keys: BankKeys
+
+    @property
+    def key(self) -> bytes:
+        """The key that it signs with now, 32 bytes."""
+        return self.keys.current
+
+    @property
+    def id(self) -> BankId:
+        """The bank's id, 32 bytes; the same whatever its key is."""
+        return self.keys.id
 
 
 @dataclass(frozen=True, slots=True)

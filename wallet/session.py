@@ -15,7 +15,7 @@ import aiohttp
 
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.reading.client import BoardReader
-from bank.formats.coin import bank_id
+from bank.formats.succession import BankKeys
 from mixmint.errors import UserError
 from mixmint.keys import write_new
 from replyblocks.member import Member, create_member, open_member
@@ -37,7 +37,7 @@ def bank_of(member: Member) -> Bank:
     service = member.directory.service(member.settings.bank)
     if service.kind != "bank":
         raise UserError(f"{service.name} is not a bank but a {service.kind}; mend `bank` in member.toml")
-    return Bank(service.identity, bank_id(service.identity))
+    return Bank(BankKeys(service.identity))
 
 
 def policy_beside(network: Path, home: Path) -> Path | None:

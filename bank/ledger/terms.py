@@ -68,13 +68,17 @@ class Moment:
 
 
 class Signer:
-    """The bank's hand: everything that it signs in answers goes through here."""
+    """
+    The bank's hand: everything that it signs in answers goes through here.
+
+    ``bank``: the bank's id (32 bytes), where ``key`` isn't its founding key (bank/formats/succession.py).
+    """
 
     __slots__ = ("bank", "key", "terms")
 
-    def __init__(self, key: SigningKey, terms: Terms) -> None:
+    def __init__(self, key: SigningKey, terms: Terms, bank: BankId | None = None) -> None:
         self.key = key
-        self.bank: BankId = bank_id(key.public)
+        self.bank: BankId = bank_id(key.public) if bank is None else bank
         self.terms = terms
 
     def promised_round(self, moment: Moment) -> int:

@@ -11,10 +11,11 @@ Here it is a static file. Agreement between authorities and the rotation of keys
 
 from mix.directory.descriptor import read_descriptor, sign_descriptor
 from mix.directory.document import Directory, Node, Service, SphinxKey
-from mix.directory.network import NetworkFile, load_network, write_network
+from mix.directory.network import Authorities, NetworkFile, load_authorities, load_network, write_network
 from mix.directory.verify import SignedDirectory, directory_hash, sign_directory, verify
 
 __all__ = [
+    "Authorities",
     "Directory",
     "NetworkFile",
     "Node",
@@ -22,6 +23,7 @@ __all__ = [
     "SignedDirectory",
     "SphinxKey",
     "directory_hash",
+    "load_authorities",
     "load_network",
     "read_descriptor",
     "sign_descriptor",

@@ -5,6 +5,7 @@ It is the root of all trust in the network, so it comes to a member by a way he 
 from a person.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -31,32 +32,54 @@ class NetworkFile(Settings, frozen=True, kw_only=True):
     ] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """The network's authorities: their public keys (32 bytes each), and how many of them must sign."""
+
+    keys: tuple[bytes, ...]
+    threshold: int
+
+
+def load_authorities(path: Path) -> Authorities:
+    """
+    Whose signatures count in the network that the file at ``path`` names.
+
+    Raises UserError, one line, when it is missing or isn't good.
+    """
+    network = _load(path)
+    return Authorities(tuple(bytes.fromhex(one) for one in network.authorities), network.threshold)
+
+
 def load_network(path: Path, now_s: float) -> Directory:
     """
     Read the network file at ``path`` and the directory it names, and verify it.
 
     Raises UserError, one line, when either is missing or isn't good.
     """
-    if not path.exists():
-        raise UserError(
-            f"network file {path} is missing; get it from the directory's authority, with the directory"
-        )
-    network = load(path, NetworkFile)
-    if network.threshold > len(network.authorities):
-        raise UserError(f"{path}: threshold {network.threshold} of {len(network.authorities)} authorities")
+    network, authorities = _load(path), load_authorities(path)
     try:
         signed = network.directory.read_bytes()
     except OSError as error:
         raise UserError(
             f"can't read the directory {network.directory}: {error.strerror}; get it from its authority"
         ) from None
-    authorities = [bytes.fromhex(one) for one in network.authorities]
     try:
-        return verify(signed, authorities, network.threshold, now_s)
+        return verify(signed, authorities.keys, authorities.threshold, now_s)
     except MalformedMessage as error:
         raise UserError(
             f"the directory {network.directory} is refused ({error}); get a good one from its authority"
         ) from None
+
+
+def _load(path: Path) -> NetworkFile:
+    if not path.exists():
+        raise UserError(
+            f"network file {path} is missing; get it from the directory's authority, with the directory"
+        )
+    network = load(path, NetworkFile)
+    if network.threshold > len(set(network.authorities)):
+        raise UserError(f"{path}: threshold {network.threshold} of {len(network.authorities)} authorities")
+    return network
 
 
 def write_network(path: Path, directory: Path, authorities: tuple[bytes, ...], threshold: int) -> None:

@@ -69,13 +69,15 @@ class VerifiedRound:
 
     ``entries``: without the mark that ends it, and without entries of kinds that this program doesn't know:
     a newer board may have them, and what can't be read can't be believed either. Each entry's own signature
-    is still the reader's to check.
+    is still the reader's to check. ``first``: the index of its first leaf, by which the bank's key is chosen
+    (``BankKeys.key_at``): no change of key cuts through a round.
     """
 
     number: int
     closed_at_s: int
     entries: tuple[Entry, ...]
     after: Cursor
+    first: int
 
 
 class Cutter:
@@ -134,4 +136,4 @@ class Cutter:
         self._held_bytes += self._open_bytes
         self._open, self._open_bytes = [], 0
         entries = tuple(decode_entry(leaf) for leaf in leaves[:-1] if leaf[:1] in _KNOWN)
-        self.rounds.append(VerifiedRound(mark.number, mark.closed_at_s, entries, self._after))
+        self.rounds.append(VerifiedRound(mark.number, mark.closed_at_s, entries, self._after, before.index))

@@ -30,10 +30,10 @@ def shown(rounds: Sequence[Sequence[bytes]]) -> list[VerifiedRound]:
     """As a reader hands them on."""
     made, size = [], 0
     for number, entries in enumerate(rounds, start=1):
-        size += len(entries) + 1
+        first, size = size, size + len(entries) + 1
         decoded = tuple(decode_entry(entry) for entry in sorted(entries))
         frontier = Frontier().append([bytes(32)] * size)
-        made.append(VerifiedRound(number, 0, decoded, Cursor(number, frontier)))
+        made.append(VerifiedRound(number, 0, decoded, Cursor(number, frontier), first))
     return made
 
 

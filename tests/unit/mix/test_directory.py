@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from mix.directory import (
+    Authorities,
     Directory,
     Node,
     Service,
     SignedDirectory,
     directory_hash,
+    load_authorities,
     load_network,
     read_descriptor,
     sign_descriptor,
@@ -230,6 +232,7 @@ def test_a_network_file_leads_to_the_directory(tmp_path: Path) -> None:
     file = tmp_path / "network.toml"
     write_network(file, tmp_path / "directory", (AUTHORITY.public,), 1)
     assert load_network(file, NOW_S) == NETWORK.directory
+    assert load_authorities(file) == Authorities((AUTHORITY.public,), 1)
     with pytest.raises(UserError, match="exists already"):
         write_network(file, tmp_path / "directory", (AUTHORITY.public,), 1)
     with pytest.raises(UserError, match=r"directory .* is refused \(expired"):
@@ -240,6 +243,15 @@ def test_a_network_file_leads_to_the_directory(tmp_path: Path) -> None:
     (tmp_path / "directory").unlink()
     with pytest.raises(UserError, match="can't read the directory"):
         load_network(file, NOW_S)
+
+
+def test_a_threshold_above_the_authorities_is_refused(tmp_path: Path) -> None:
+    """The same key twice is one authority: else one signer would be taken for two."""
+    file = tmp_path / "network.toml"
+    write_network(file, tmp_path / "directory", (AUTHORITY.public,) * 2, 2)
+    for load in (load_authorities, lambda path: load_network(path, NOW_S)):
+        with pytest.raises(UserError, match="threshold 2"):
+            load(file)
 
 
 def test_directories_are_chained_by_hash() -> None:

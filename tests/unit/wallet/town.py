@@ -15,6 +15,7 @@ from bank.board.log.reader import LogReader
 from bank.board.reading.client import BoardReader
 from bank.feeder import Feeder
 from bank.formats.entry import CertifiedEntry, Entry, SpentEntry, decode_entry, make_key_entry
+from bank.formats.succession import BankKeys
 from bank.ledger import Signer, Terms
 from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock
@@ -145,7 +146,7 @@ class Town:
         self.folder = folder
         self.key = SigningKey.generate()
         self.signer = Signer(self.key, terms or Terms(hold_rounds=10, promise_rounds=3))
-        self.names = BankNames(self.key.public, self.signer.bank)
+        self.names = BankNames(BankKeys(self.key.public))
         self.store = Store(open_books(folder / "bank.db", self.signer.bank))
         self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
         self.bank = Bank(self.signer, self.store, self.clock, threads=1)

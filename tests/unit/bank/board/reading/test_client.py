@@ -67,6 +67,7 @@ async def test_whole_rounds_are_read_in_order_and_verified(maker, reader, mint) 
     rounds = await reader.rounds(Cursor())
     assert [(one.number, len(one.entries)) for one in rounds] == [(1, 2), (2, 0), (3, 1)]
     assert rounds[0].entries == tuple(decode_entry(e) for e in sorted([mint.certified(1, 3), mint.spent(2)]))
+    assert [one.first for one in rounds] == [0, 3, 4]
     assert [one.closed_at_s for one in rounds] == [BEGIN_S, BEGIN_S + 1, BEGIN_S + 2]
     assert await reader.rounds(rounds[2].after) == []
     assert await reader.rounds(rounds[0].after) == rounds[1:]
