@@ -1,0 +1,89 @@
+"""Carries plans on: one step, then the orders that it started, until the plan is over."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from mixmint.errors import FatalError
+from wallet.counter import Counter
+from wallet.errands.desk import Desk
+from wallet.errands.exchanging import deposit, exchange
+from wallet.errands.handing import hand_over, receive
+from wallet.errands.paying import pay
+from wallet.machines.order import OrderState
+from wallet.machines.steps import FINAL
+from wallet.operations import PlanState, Want
+from wallet.plans import Held
+from wallet.settings import WalletSettings
+from wallet.teller import Teller
+
+Step = Callable[[Desk, int, PlanState], list[int]]
+
+
+class Errands:
+    """Carries plans on. ``stock_wait_s``: over how long one plan's standard exchanges are spread."""
+
+    def __init__(
+        self, teller: Teller, counter: Counter, settings: WalletSettings, stock_wait_s: float, rng: Random
+    ) -> None:
+        self._desk = Desk(teller, counter, settings)
+        self._teller = teller
+        self._wait_s = stock_wait_s
+        self._rng = rng
+        self._steps: dict[Want, Step] = {
+            Want.PAY: pay,
+            Want.HAND_OVER: hand_over,
+            Want.RECEIVE: receive,
+            Want.EXCHANGE: exchange,
+            Want.DEPOSIT: deposit,
+        }
+
+    async def carry_on(self, row: int) -> PlanState:
+        """
+        Carry a plan to its end; its final state.
+
+        Raises PendingError when an order's outcome stays unknown: the plan stays open.
+        """
+        wait_s = self._wait_s
+        while (plan := self._desk.plan(row)).phase not in FINAL:
+            unfinished = self.unfinished(row)
+            if unfinished:
+                await self._teller.finish(unfinished)
+                continue
+            exchanges = self._steps[plan.want](self._desk, row, plan)
+            if not exchanges and self._desk.plan(row) == plan:
+                raise FatalError(f"plan {row} stands still; please report this")
+            if exchanges and self._may_wait(plan, exchanges):
+                # Half of what is left of the time each pass, so that all of them stay within it.
+                wait_s /= 2
+                delays = [self._rng.uniform(0, wait_s) for _ in exchanges]
+                await self._teller.finish(exchanges, delays)
+        return plan
+
+    def _may_wait(self, plan: PlanState, rows: Sequence[int]) -> bool:
+        """
+        Standard exchanges come at random times, so that nobody sees which of them are one member's. What
+        was asked for at once, coins from a stranger's hands, and the order that pays do not wait.
+        """
+        if plan.now or plan.want is Want.RECEIVE:
+            return False
+        states = [self._desk.purse.operation(row) for row in rows]
+        return all(isinstance(state, OrderState) and state.purpose == "exchange" for state in states)
+
+    # What the cashier asks before it writes a plan
+
+    def unfinished(self, row: int) -> list[int]:
+        """The plan's orders that are not over."""
+        return self._desk.unfinished(row)
+
+    def held(self) -> list[Held]:
+        """The coins that can be spent now."""
+        return self._desk.held()
+
+    @property
+    def closed(self) -> int:
+        """The newest round of the board, as far as it was read."""
+        return self._desk.closed
+
+    def last_round(self) -> int:
+        """The last round of an order made now."""
+        return self._desk.last_round()
