@@ -75,6 +75,15 @@ class BankSettings(Settings, frozen=True, kw_only=True):
             description="rounds within which entries are public; a bank that is later has broken its word",
         ),
     ] = 60
+    claim_rounds: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=100_000,
+            description="rounds within which a claim on the board is answered there; a later answer is none, "
+            "and convicts",
+        ),
+    ] = 600
     board_silence_s: Annotated[
         float,
         Meta(
@@ -112,7 +121,14 @@ class BankSettings(Settings, frozen=True, kw_only=True):
     @property
     def terms(self) -> Terms:
         """What the ledger's rules need of them."""
-        return Terms(self.epoch_s, self.life_epochs, self.grace_epochs, self.hold_rounds, self.promise_rounds)
+        return Terms(
+            self.epoch_s,
+            self.life_epochs,
+            self.grace_epochs,
+            self.hold_rounds,
+            self.promise_rounds,
+            self.claim_rounds,
+        )
 
     def __post_init__(self) -> None:
         if self.life_epochs + self.grace_epochs > MOST_EPOCHS:

@@ -90,6 +90,7 @@ def _keys(signer: Signer, clock: BoardClock) -> dict[str, object]:
             "grace_epochs": terms.grace_epochs,
             "hold_rounds": terms.hold_rounds,
             "promise_rounds": terms.promise_rounds,
+            "claim_rounds": terms.claim_rounds,
         },
         "limits": {
             "inputs": MOST_INPUTS,

@@ -328,7 +328,6 @@ _FIXED_BYTES: dict[int, int] = {
     Kind.REPLACED: 102,
     Kind.POSTED: 102,
     Kind.MAP: 53,
-    Kind.TERMS: 121,
     Kind.ROUND: 21,
 }
 _WITH_EXPONENT = frozenset({Kind.CERTIFIED, Kind.REPLACED, Kind.POSTED})

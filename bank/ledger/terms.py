@@ -7,6 +7,7 @@ from enum import Enum
 from bank.formats.answer import Body, Certificates, sign_answer
 from bank.formats.coin import BankId, bank_id, sign_certificate
 from bank.formats.order import Output
+from bank.formats.terms import PublishedTerms
 from mixmint.keys import SigningKey
 
 MOST_ROUND = 2**32 - 1
@@ -32,7 +33,8 @@ class Terms:
 
     A coin epoch lasts ``epoch_s`` seconds; a coin lives for ``life_epochs`` of them, its own included, and
     can be exchanged for ``grace_epochs`` more. A hold lasts ``hold_rounds`` of the board; entries are public
-    ``promise_rounds`` after the newest closed round at the latest.
+    ``promise_rounds`` after the newest closed round at the latest; a claim on the board is answered there
+    within ``claim_rounds``.
     """
 
     epoch_s: int = 30 * 86400
@@ -40,6 +42,54 @@ class Terms:
     grace_epochs: int = 3
     hold_rounds: int = 60
     promise_rounds: int = 60
+    claim_rounds: int = 600
+
+    @classmethod
+    def of(cls, published: PublishedTerms) -> "Terms":
+        """What a bank has published, as the rules use it."""
+        return cls(
+            published.epoch_s,
+            published.life_epochs,
+            published.grace_epochs,
+            published.hold_rounds,
+            published.promise_rounds,
+            published.claim_rounds,
+        )
+
+    @property
+    def expiry_epochs(self) -> int:
+        """Epochs after its own in which a coin can still be used: life and grace."""
+        return self.life_epochs + self.grace_epochs
+
+    def published(self, key: SigningKey, bank: bytes, number: int) -> PublishedTerms:
+        """These terms as an entry of the board says them, signed."""
+        return PublishedTerms(
+            bank,
+            number,
+            self.epoch_s,
+            self.life_epochs,
+            self.grace_epochs,
+            self.hold_rounds,
+            self.promise_rounds,
+            self.claim_rounds,
+        ).signed_by(key)
+
+    def objection_after(self, before: "Terms") -> str | None:
+        """
+        Why these terms can't follow those that coins were made under; None when they can.
+
+        A coin carries the number of its epoch, so another length would move every coin's age; and a shorter
+        life or grace would take from coins that are out (docs/adr/0023).
+        """
+        if self.epoch_s != before.epoch_s:
+            return f"a coin epoch stays {before.epoch_s} seconds long: coins carry their epoch's number"
+        if self.life_epochs < before.life_epochs:
+            return f"coins that are out were promised a life of {before.life_epochs} epochs"
+        if self.expiry_epochs < before.expiry_epochs:
+            return (
+                f"coins that are out were promised {before.expiry_epochs} epochs of life and grace together"
+            )
+        return None
 
     def epoch_at(self, now_s: float) -> int:
         """The coin epoch of a time (Unix seconds)."""

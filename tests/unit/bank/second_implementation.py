@@ -145,3 +145,22 @@ def open_answer(data: bytes, bank_key: bytes, bank: bytes) -> tuple[int, bytes, 
     """Kind, subject and body of an answer whose signature holds (order.md, section 4)."""
     assert holds(bank_key, data[-64:], "mixmint/answer/v1", bank, data[:-64])
     return data[0], data[1:33], data[33:-64]
+
+
+def read_terms(data: bytes, bank_key: bytes) -> dict[str, object]:
+    """The bank's terms (terms.md, section 1)."""
+    cut = Cut(data)
+    terms: dict[str, object] = {
+        "bank": cut(32),
+        "number": cut.number(4),
+        "epoch_s": cut.number(4),
+        "life_epochs": cut.number(2),
+        "grace_epochs": cut.number(2),
+        "hold_rounds": cut.number(4),
+        "promise_rounds": cut.number(4),
+        "claim_rounds": cut.number(4),
+    }
+    assert all(terms[name] for name in ("number", "epoch_s", "life_epochs", "promise_rounds", "claim_rounds"))
+    terms["holds"] = holds(bank_key, cut(64), "mixmint/terms/v1", data[:56])
+    assert not cut.left
+    return terms
