@@ -1,10 +1,9 @@
 """The operator's commands of the bank: ``mixmint bank``."""
 
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -114,11 +113,11 @@ def open_(config: Path, public: str) -> None:
       mixmint bank account open --config bank.toml 5f1d...e3
     """
     from bank.ledger.accounts import open_account
-    from bank.store import SqliteBook
+    from bank.stores.interface import Books
 
     key = _public_key(public)
 
-    def operation(book: SqliteBook, bank_id: bytes) -> None:
+    def operation(book: Books, bank_id: bytes) -> None:
         open_account(bank_id, key, book)
 
     _on_books(config, operation)
@@ -179,25 +178,12 @@ def _public_key(text: str) -> bytes:
     return key
 
 
-@contextmanager
-def _books(config: Path) -> Iterator[tuple[sqlite3.Connection, bytes]]:
+def _on_books(config: Path, operation: Callable[..., T]) -> T:
     from bank.formats.coin import bank_id
     from bank.settings import BankSettings
-    from bank.store import open_books
+    from bank.stores.opening import open_for_command
 
     settings = load(config, BankSettings)
-    if not settings.database_path.exists():
-        raise UserError(f"the books {settings.database_path} are missing; restore their newest copy")
     bank = bank_id(SigningKey(read_secret(settings.key_path, SEED_BYTES)).public)
-    connection = open_books(settings.database_path, bank)
-    try:
-        yield connection, bank
-    finally:
-        connection.close()
-
-
-def _on_books(config: Path, operation: Callable[..., T]) -> T:
-    from bank.store import run_once
-
-    with _books(config) as (connection, bank):
-        return run_once(connection, lambda book: operation(book, bank))
+    with closing(open_for_command(settings, bank)) as store:
+        return store.run(lambda book: operation(book, bank))

@@ -13,7 +13,6 @@ Source: docs/spec/statement.md, section 2; docs/adr/0015.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from hashlib import sha256
@@ -27,8 +26,8 @@ from bank.board.reading.client import Cursor, VerifiedRound
 from bank.board.reading.conviction import accusation_of
 from bank.board.reading.fork import ForkedLog
 from bank.comparison import Compared, Position, compare
-from bank.outbox import groups_from, read_cursor
-from bank.store import SqliteBook, Store
+from bank.outbox import cursor_of, groups_from
+from bank.stores.interface import Books, Store, View
 from mixmint.errors import PeerError, UserError
 
 PAGE_ROUNDS = 100
@@ -44,16 +43,13 @@ class Log(Protocol):
         """Raises Unavailable, PeerError."""
 
 
-def read_position(connection: sqlite3.Connection) -> Position:
+def read_position(view: View) -> Position:
     """Where the reading goes on."""
-    (group,) = connection.execute("SELECT confirmed_group FROM state").fetchone()
-    (fed,) = connection.execute("SELECT coalesce(max(next_group), 0) FROM receipt").fetchone()
-    return Position(read_cursor(connection), group, fed)
+    state = view.state()
+    return Position(cursor_of(state), state.confirmed, view.signed_for())
 
 
-def compare_page(
-    connection: sqlite3.Connection, position: Position, rounds: Sequence[VerifiedRound]
-) -> Compared:
+def compare_page(view: View, position: Position, rounds: Sequence[VerifiedRound]) -> Compared:
     """
     Compare what was read with the outbox.
 
@@ -61,31 +57,14 @@ def compare_page(
     once the board was heard after the round that they name: if it lost its newest state it will have said so,
     and that it closed the round without the group is no wonder.
     """
-    (owed,) = connection.execute(
-        "SELECT coalesce(max(receipt.next_group), 0) FROM receipt, state"
-        " WHERE receipt.next_group <= ? AND round <= min(?, state.newest_closed)",
-        (position.fed, rounds[-1].number),
-    ).fetchone()
-    with closing(groups_from(connection, position.group)) as groups:
+    owed = view.owed(position.fed, rounds[-1].number)
+    with closing(groups_from(view, position.group)) as groups:
         return compare(position, rounds, groups, owed)
 
 
-def confirm(book: SqliteBook, compared: Compared) -> None:
+def confirm(book: Books, compared: Compared) -> None:
     """The board shows the groups up to here: forget them, and erase what ties inputs to outputs."""
-    execute = book.connection.execute
-    execute(
-        "UPDATE state SET confirmed_group = ?, cursor = ?, unstated = max(unstated, ?)",
-        (compared.group, compared.cursor.encode(), compared.news),
-    )
-    execute("DELETE FROM outbox WHERE next <= ?", (compared.group,))
-    # The newest of the receipts for what was read stays: it says from which round on the next ones may stand.
-    execute(
-        "DELETE FROM receipt WHERE next_group < (SELECT max(next_group) FROM receipt WHERE next_group <= ?)",
-        (compared.group,),
-    )
-    execute(
-        "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (compared.group,)
-    )
+    book.confirm(compared.group, compared.cursor.encode(), news=compared.news)
 
 
 class Confirmer:
@@ -163,7 +142,7 @@ class Confirmer:
             return False
         if not rounds:
             return False
-        compared = await self._store.read(lambda connection: compare_page(connection, position, rounds))
+        compared = await self._store.read(lambda view: compare_page(view, position, rounds))
         if compared.cursor != position.cursor:
             await self._store.run(lambda book: confirm(book, compared))
         self.confirmed.set(compared.cursor.index)

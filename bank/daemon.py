@@ -32,7 +32,7 @@ from bank.outbox import BoardClock
 from bank.service import Bank
 from bank.settings import BankSettings
 from bank.statements import Statements
-from bank.store import Store, open_books
+from bank.stores.opening import check_store, open_store
 from bank.web import build_app as build_web_app
 from mix.directory import Directory, load_network
 from mix.endpoint import GatewayClient
@@ -74,11 +74,6 @@ def read_parts(config: Path, now_s: float) -> Parts:
         )
     if directory.service(settings.board).kind != "board":
         raise UserError(f"{settings.board} is no board in the directory; mend the setting `board`")
-    if not settings.database_path.exists():
-        raise UserError(
-            f"the books {settings.database_path} are missing; restore their newest copy (a bank that began "
-            "anew would accept spent coins again)"
-        )
     return Parts(settings, directory, key, endpoint_key)
 
 
@@ -86,7 +81,7 @@ def check(config: Path, now_s: float) -> str:
     """What ``--check`` prints; it opens everything but listens nowhere."""
     parts = read_parts(config, now_s)
     _tls(parts.settings)
-    open_books(parts.settings.database_path, bank_id(parts.key.public)).close()
+    check_store(parts.settings, bank_id(parts.key.public))
     gateway = parts.directory.service(parts.settings.name).gateway
     board = parts.directory.service(parts.settings.board)
     return "\n".join(
@@ -109,7 +104,7 @@ class BankDaemon:
         self._signer = Signer(parts.key, settings.terms)
         self._clock = BoardClock(settings.terms, settings.board_silence_s)
         # Opened before anything listens, so that a damaged or foreign file is one line and exit code 1.
-        self._store = Store(open_books(settings.database_path, self._signer.bank))
+        self._store = open_store(settings, self._signer.bank)
         self._bank = Bank(
             self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
         )

@@ -15,16 +15,14 @@ from bank.board.feed import UNKNOWN, Batch, FeedReceipt
 from bank.confirmer import Confirmer
 from bank.outbox import (
     BoardClock,
-    Own,
     begin_after_log,
+    cursor_of,
     next_batch,
-    own_state,
     publish_pending,
-    read_cursor,
     record,
 )
 from bank.statements import Statements
-from bank.store import SqliteBook, Store
+from bank.stores.interface import Books, State, Store, View
 from mixmint.errors import FatalError, PeerError, Unavailable, UserError
 
 MOST_AHEAD = 1024
@@ -100,7 +98,8 @@ class Feeder:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             await self._store.run(self._publish_pending)
-        own, batch, read = await self._store.run(lambda book: _read(book, wanted))
+        own, batch = await self._store.run(lambda book: _read(book, wanted))
+        read = cursor_of(own).round
         receipt = await self._board.feed(batch)
         self._check_clock(receipt, read)
         if receipt.next_group != UNKNOWN:
@@ -148,18 +147,18 @@ class Feeder:
         self._reading_log = found is None
         return found
 
-    def _publish_pending(self, book: SqliteBook) -> None:
+    def _publish_pending(self, book: Books) -> None:
         publish_pending(book, self._key_entry)
         if self._statements is not None:
             self._statements.publish_due(book)
 
 
-def _read(book: SqliteBook, wanted: int | None) -> tuple[Own, Batch, int]:
-    own, read = own_state(book), read_cursor(book.connection).round
-    return own, Batch(own.confirmed, ()) if wanted is None else next_batch(book, wanted), read
+def _read(view: View, wanted: int | None) -> tuple[State, Batch]:
+    own = view.state()
+    return own, Batch(own.confirmed, ()) if wanted is None else next_batch(view, wanted)
 
 
-def _check(own: Own, receipt: FeedReceipt) -> None:
+def _check(own: State, receipt: FeedReceipt) -> None:
     if receipt.next_group > own.next_group:
         raise FatalError(
             f"the board has groups up to {receipt.next_group - 1}, this store made only "

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bank.formats.coin import bank_id
-from bank.store import open_books
+from bank.stores.sqlite import open_books
 from mixmint.keys import SigningKey
 from replyblocks.init import create_service
 

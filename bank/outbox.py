@@ -8,18 +8,16 @@ at any point, on either side, repeats a feed, never a group.
 """
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 from bank.board.feed import UNKNOWN, Batch, FeedReceipt, batch_digest
 from bank.board.reading.client import Cursor
 from bank.formats.entry import AccountEntry
 from bank.ledger import Moment
 from bank.ledger.terms import Terms
-from bank.store import SqliteBook
+from bank.stores.interface import Books, KeptReceipt, State, View
 from mixmint.errors import FatalError, MalformedMessage, Unavailable
 
 MOST_READ_BYTES = 3 << 18
@@ -67,58 +65,33 @@ class BoardClock:
         return Moment(self.closed, self.epoch())
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
-    """
-    What the books say of their groups: those before ``confirmed`` were read on the board, those before
-    ``next_group`` were made.
-    """
-
-    confirmed: int
-    next_group: int
-
-
-def newest_closed(book: SqliteBook) -> int:
-    """The board's newest closed round, as the books know it: in step with the holds that they forgot."""
-    (closed,) = book.connection.execute("SELECT newest_closed FROM state").fetchone()
-    return int(closed)
-
-
-def own_state(book: SqliteBook) -> Own:
-    """Read at the beginning of a transaction."""
-    row = book.connection.execute("SELECT confirmed_group, next_group FROM state").fetchone()
-    return Own(*row)
-
-
-def read_cursor(connection: sqlite3.Connection) -> Cursor:
+def cursor_of(state: State) -> Cursor:
     """How far the board was read. Raises FatalError when what is on file is no cursor."""
-    (cursor,) = connection.execute("SELECT cursor FROM state").fetchone()
     try:
-        return Cursor.decode(cursor) if cursor else Cursor()
+        return Cursor.decode(state.cursor) if state.cursor else Cursor()
     except MalformedMessage:
         raise FatalError("the place up to which the board was read is damaged; restore the store") from None
 
 
-def publish_pending(book: SqliteBook, key_entry: bytes) -> None:
+def publish_pending(book: Books, key_entry: bytes) -> None:
     """
     Number what waits without a group: the bank's key, the very first of all, accounts opened since, and what
     else the operator changed.
 
     Only after the board was asked: a store restored from a backup must not use a number twice.
     """
-    if own_state(book).next_group == 1:
+    state = book.state()
+    if state.next_group == 1:
         book.publish([key_entry])
-    keys = book.connection.execute(
-        "SELECT key FROM account WHERE published = 0 LIMIT ?", (MOST_ACCOUNTS,)
-    ).fetchall()
-    for (key,) in keys:
+    for key in book.unpublished(MOST_ACCOUNTS):
         book.publish([AccountEntry(key).encode()])
-        book.connection.execute("UPDATE account SET published = 1 WHERE key = ?", (key,))
-    if book.connection.execute("UPDATE state SET unnumbered = 0 WHERE unnumbered").rowcount:
+        book.mark_published(key)
+    if state.unnumbered:
+        book.mark_numbered()
         book.publish(())
 
 
-def next_batch(book: SqliteBook, wanted: int) -> Batch:
+def next_batch(view: View, wanted: int) -> Batch:
     """
     The groups from number ``wanted`` on, as many as one feed carries; none when there are none.
 
@@ -126,37 +99,32 @@ def next_batch(book: SqliteBook, wanted: int) -> Batch:
     """
     found: list[Sequence[bytes]] = []
     size = 0
-    for first, batch in book.connection.execute(
-        "SELECT first, batch FROM outbox WHERE next > ?1 AND first >="
-        " coalesce((SELECT max(first) FROM outbox WHERE first <= ?1), 0) ORDER BY first",
-        (wanted,),
-    ):
-        if not found and first > wanted:
-            raise FatalError(f"group {wanted} is missing in the outbox; restore or recover the store")
-        size += len(batch)
-        if found and size > MOST_READ_BYTES:
-            break
-        found.extend(Batch.decode(batch).groups[max(0, wanted - first) :])
+    with closing(view.outbox(wanted)) as rows:
+        for first, batch in rows:
+            if not found and first > wanted:
+                raise FatalError(f"group {wanted} is missing in the outbox; restore or recover the store")
+            size += len(batch)
+            if found and size > MOST_READ_BYTES:
+                break
+            found.extend(Batch.decode(batch).groups[max(0, wanted - first) :])
     return Batch.fill(wanted, found)
 
 
-def groups_from(connection: sqlite3.Connection, group: int) -> Generator[Sequence[bytes]]:
+def groups_from(view: View, group: int) -> Generator[Sequence[bytes]]:
     """The groups from this number on, read as they are taken. Close it when done."""
-    rows = connection.execute("SELECT first, batch FROM outbox WHERE next > ? ORDER BY first", (group,))
-    with closing(rows):
+    with closing(view.outbox(group)) as rows:
         for first, batch in rows:
             yield from Batch.decode(batch).groups[max(0, group - first) :]
 
 
-def record(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
+def record(book: Books, batch: Batch, receipt: FeedReceipt) -> None:
     """
     Take over the receipt for a batch: keep it until the board shows the groups, and let lapse what lapsed.
 
     Raises FatalError when the board's clock went back.
     """
-    execute = book.connection.execute
-    (newest,) = execute("SELECT newest_closed FROM state").fetchone()
-    closed = receipt.newest_closed
+    state = book.state()
+    newest, closed = state.newest_closed, receipt.newest_closed
     if closed < newest:
         raise FatalError(
             f"the board is back at round {closed}, and was at {newest}: it was restored from an older state; "
@@ -164,53 +132,34 @@ def record(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
         )
     if receipt.next_group == UNKNOWN:
         # At once, with the rounds that it may have closed since without what it lost.
-        forget_receipts(book, own_state(book).confirmed)
+        _forget_receipts(book, state.confirmed)
     else:
-        _keep(book, batch, receipt)
+        _keep(book, max(state.confirmed, book.signed_for()), batch, receipt)
     if closed > newest:
-        execute("UPDATE state SET newest_closed = ?", (closed,))
-        execute("DELETE FROM held_coin WHERE to_round <= ?", (closed,))
-        execute("DELETE FROM promised WHERE to_round <= ?", (closed,))
-        execute(
-            "DELETE FROM held_order WHERE group_number IS NULL AND last_round <= ?", (closed - KEEP_ROUNDS,)
-        )
+        book.close_rounds(closed, closed - KEEP_ROUNDS)
 
 
-def _keep(book: SqliteBook, batch: Batch, receipt: FeedReceipt) -> None:
-    (known,) = book.connection.execute(
-        "SELECT max(confirmed_group, coalesce((SELECT max(next_group) FROM receipt), 0)) FROM state"
-    ).fetchone()
+def _keep(book: Books, known: int, batch: Batch, receipt: FeedReceipt) -> None:
     if receipt.next_group > known:
-        batch_parts = (batch.first, len(batch.groups), batch_digest(batch.encode()))
-        book.connection.execute(
-            "INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                receipt.next_group,
-                *batch_parts,
-                receipt.round,
-                receipt.newest_closed,
-                receipt.signature,
-            ),
-        )
+        digest = batch_digest(batch.encode())
+        book.keep_receipt(KeptReceipt(batch.first, len(batch.groups), digest, receipt))
     elif receipt.next_group < known:
-        forget_receipts(book, receipt.next_group)
+        _forget_receipts(book, receipt.next_group)
 
 
-def forget_receipts(book: SqliteBook, wanted: int) -> None:
+def _forget_receipts(book: Books, wanted: int) -> None:
     """
     The board waits for a group that it had signed for: it lost its newest state, and is fed again. Its word
     was broken, but nobody is harmed by it whose entries come late.
     """
-    lost = book.connection.execute("DELETE FROM receipt WHERE next_group > ?", (wanted,)).rowcount
-    if lost:
+    if book.forget_receipts(wanted):
         _log.warning("the board lost groups from %d on, which it had signed for; feeding again", wanted)
 
 
-def begin_after_log(book: SqliteBook, newest_closed: int) -> int | None:
+def begin_after_log(view: View, newest_closed: int) -> int | None:
     """
     Where to go on with a board that doesn't know: after the groups that its log shows. None until the log was
     read up to its newest round.
     """
-    if read_cursor(book.connection).round < newest_closed:
-        return None
-    return own_state(book).confirmed
+    state = view.state()
+    return state.confirmed if cursor_of(state).round >= newest_closed else None

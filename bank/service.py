@@ -8,7 +8,6 @@ requests that come one by one over HTTP are gathered into the same kind of batch
 """
 
 import asyncio
-import sqlite3
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bank.formats.answer import Kind
 from bank.ledger import Moment, Prepared, Signer, prepare, settle
-from bank.outbox import BoardClock, newest_closed
-from bank.store import SqliteBook, Store
+from bank.outbox import BoardClock
+from bank.stores.interface import Books, Store
 from mixmint.errors import FatalError, MixmintError, Unavailable, UserError
 from replyblocks.service import Request
 
@@ -93,7 +92,7 @@ class Bank:
         except UserError:
             self.unanswered.inc(len(bodies))
             raise
-        except (FatalError, sqlite3.Error) as error:
+        except FatalError as error:
             # The transaction was rolled back; whether the next one would be right is what nobody knows now.
             failure = FatalError(f"the bank's books are in doubt ({error}); restore or recover them")
             if not self._failure.done():
@@ -145,10 +144,10 @@ class Bank:
     def _prepare_share(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
         return [prepare(body, self._signer, moment) for body in bodies]
 
-    def _settle(self, batch: Sequence[Prepared], book: SqliteBook, moment: Moment) -> list[bytes]:
+    def _settle(self, batch: Sequence[Prepared], book: Books, moment: Moment) -> list[bytes]:
         # A round may have closed since the batch was prepared, and what lapsed in it is deleted: judged by
         # the round before, a new hold would begin in the old one's last round. An earlier promise is kept.
-        moment = Moment(max(moment.closed, newest_closed(book)), moment.epoch)
+        moment = Moment(max(moment.closed, book.state().newest_closed), moment.epoch)
         return [settle(prepared, self._signer, book, moment) for prepared in batch]
 
     def _dispatch(self) -> None:

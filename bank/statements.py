@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from bank.formats.entry import StatementEntry
 from bank.formats.statement import MOST_ROWS, BankStatement, sign_statement, units_of
 from bank.ledger import Signer
-from bank.outbox import read_cursor
-from bank.store import SqliteBook
+from bank.outbox import cursor_of
+from bank.stores.interface import Books
 from mixmint.errors import FatalError
 
 EARLY_ROWS = MOST_ROWS // 4
@@ -31,39 +31,37 @@ class Statements:
     signer: Signer
     every_rounds: int
 
-    def publish_due(self, book: SqliteBook) -> BankStatement | None:
+    def publish_due(self, book: Books) -> BankStatement | None:
         """
         Sign and publish a statement, if one is due, inside the book's transaction.
 
         Only after the board was asked: a store restored from a backup must not use a number twice.
         """
-        execute = book.connection.execute
-        closed, stated, stated_at, unstated = execute(
-            "SELECT newest_closed, stated, stated_at, unstated FROM state"
-        ).fetchone()
-        (changed,) = execute("SELECT count(*) FROM tally WHERE changed").fetchone()
-        is_over = closed >= stated_at + self.every_rounds
-        if is_over and not (changed or unstated):
-            # A new period begins: else the first order after a quiet time would be stated at once, all alone.
-            execute("UPDATE state SET stated_at = ?", (closed,))
-            return None
-        if not is_over and changed < EARLY_ROWS:
-            return None
+        state = book.state()
+        closed = state.newest_closed
         rows = book.tallies(only_changed=True)
+        is_over = closed >= state.stated_at + self.every_rounds
+        if is_over and not (rows or state.unstated):
+            # A new period begins: else the first order after a quiet time would be stated at once, all alone.
+            book.begin_period(closed)
+            return None
+        if not is_over and len(rows) < EARLY_ROWS:
+            return None
         if len(rows) > MOST_ROWS:
             # The settings' limit on a coin's life rules it out; the board would take no such entry.
-            raise FatalError(f"{len(rows)} values changed since statement {stated}; one holds {MOST_ROWS}")
-        frontier = read_cursor(book.connection).frontier
+            raise FatalError(
+                f"{len(rows)} values changed since statement {state.stated}; one holds {MOST_ROWS}"
+            )
+        frontier = cursor_of(state).frontier
         statement = sign_statement(
             self.signer.key,
             self.signer.bank,
-            stated + 1,
+            state.stated + 1,
             frontier.size,
             frontier.root(),
             units_of(book.tallies()),
             rows,
         )
         book.publish([StatementEntry(statement).encode()])
-        execute("UPDATE state SET stated = ?, stated_at = ?, unstated = 0", (stated + 1, closed))
-        execute("UPDATE tally SET changed = 0 WHERE changed")
+        book.mark_stated(state.stated + 1, closed)
         return statement

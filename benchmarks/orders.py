@@ -8,7 +8,6 @@ the same run, before and after: the machine may be shared and its clock may chan
 import asyncio
 import json
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -32,7 +31,8 @@ from bank.formats.request import encode_request
 from bank.ledger import Signer, Terms
 from bank.outbox import BoardClock, groups_from
 from bank.service import Bank
-from bank.store import SqliteBook, Store, open_books
+from bank.stores.interface import View
+from bank.stores.sqlite import SqliteBook, SqliteStore, open_books
 from bank.web import build_app
 from benchmarks.figure import Figure, one_verify_two_signs_us
 from mixmint.keys import SigningKey
@@ -95,7 +95,7 @@ class _Bench:
         terms = Terms()
         self.signer = Signer(SigningKey.generate(), terms)
         self.connection = open_books(folder / "bank.db", self.signer.bank)
-        self.store = Store(self.connection)
+        self.store = SqliteStore(self.connection)
         self.clock = BoardClock(terms, silence_s=1e9)
         self.clock.heard(1)
         self.bank = Bank(self.signer, self.store, self.clock)
@@ -189,7 +189,7 @@ async def _confirm() -> float:
         position = await bench.store.read(read_position)
         rounds = _rounds(await bench.store.read(_given))
         start_s = time.perf_counter()
-        compared = await bench.store.read(lambda connection: compare_page(connection, position, rounds))
+        compared = await bench.store.read(lambda view: compare_page(view, position, rounds))
         await bench.store.run(lambda book: confirm(book, compared))
         taken_s = time.perf_counter() - start_s
         assert (compared.difference, compared.group) == (None, ORDERS + 1)
@@ -197,8 +197,8 @@ async def _confirm() -> float:
     return 2 * ORDERS / taken_s
 
 
-def _given(connection: sqlite3.Connection) -> list[bytes]:
-    return [entry for group in groups_from(connection, 1) for entry in group]
+def _given(view: View) -> list[bytes]:
+    return [entry for group in groups_from(view, 1) for entry in group]
 
 
 def _rounds(entries: Sequence[bytes]) -> list[VerifiedRound]:

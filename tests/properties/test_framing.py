@@ -60,7 +60,7 @@ from bank.formats.request import BankRequest, Deposit, Execute, encode_request
 from bank.formats.statement import BankStatement, sign_statement, units_of
 from bank.ledger import Moment, Terms, prepare, settle
 from bank.outbox import record
-from bank.store import run_once
+from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BOARD, Shown
 from tests.unit.bank.desk import Desk, fresh

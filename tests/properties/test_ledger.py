@@ -36,7 +36,7 @@ from bank.formats.request import BankRequest, Execute, encode_request
 from bank.formats.statement import Tally, sign_statement, units_of
 from bank.ledger.book import Value
 from bank.outbox import record
-from bank.store import run_once
+from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
 

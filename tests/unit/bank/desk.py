@@ -16,7 +16,7 @@ from bank.formats.statement import Tally
 from bank.ledger import Moment, Signer, Terms, prepare, settle
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.book import Value
-from bank.store import open_books, run_once
+from bank.stores.sqlite import open_books, run_once
 from mixmint.keys import SigningKey
 
 LATE = 10_000

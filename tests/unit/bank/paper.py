@@ -16,7 +16,7 @@ from bank.formats.entry import CertifiedEntry, Entry, RoundEntry, decode_entry, 
 from bank.ledger import Signer, Terms
 from bank.outbox import BoardClock
 from bank.statements import Statements
-from bank.store import SqliteBook, Store, open_books
+from bank.stores.sqlite import SqliteBook, SqliteStore, open_books
 from mixmint.errors import Unavailable
 from mixmint.keys import SigningKey
 
@@ -125,7 +125,7 @@ class Side:
     """The bank's side of the board, over one database file: one desk-keeper's hand on each task."""
 
     def __init__(self, path: Path, board: PaperBoard, statement_rounds: int = 10**6) -> None:
-        self.store = Store(open_books(path, BANK))
+        self.store = SqliteStore(open_books(path, BANK))
         self.clock = BoardClock(Terms(), silence_s=60, now_s=lambda: 0.0)
         self.entry = make_key_entry(KEY, BANK).encode()
         self.board = board
@@ -169,5 +169,5 @@ class Side:
 
     async def number(self, sql: str) -> int:
         """One number from the books."""
-        (value,) = await self.store.read(lambda connection: connection.execute(sql).fetchone())
+        (value,) = await self.store.read(lambda view: view.connection.execute(sql).fetchone())
         return int(value)

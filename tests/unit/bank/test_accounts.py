@@ -21,7 +21,7 @@ from bank.formats.order import Output
 from bank.formats.request import Withdraw, encode_request, sign_read
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.terms import MOST_BALANCE
-from bank.store import run_once
+from bank.stores.sqlite import run_once
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh

@@ -2,9 +2,9 @@
 
 import asyncio
 import shutil
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from bank.formats.answer import Hold
 from bank.formats.entry import CertifiedEntry, ClaimEntry, PostedEntry
 from bank.formats.order import tau_of
 from bank.outbox import groups_from
+from bank.stores.interface import View
+from bank.stores.sqlite import SqliteView
 from mixmint.errors import FatalError, PeerError
 from tests.unit.bank.desk import Desk, fresh
 from tests.unit.bank.paper import PaperBoard, Side, certified
@@ -127,11 +129,11 @@ async def test_a_board_that_shows_something_else_is_not_confirmed(
 async def evidence(side: Side, board: PaperBoard) -> None:
     """Receipts and batches that only this board can have answered, straight from the books."""
 
-    def kept(connection: sqlite3.Connection) -> list[tuple[Batch, bytes, FeedReceipt]]:
+    def kept(view: View) -> list[tuple[Batch, bytes, FeedReceipt]]:
         found = []
-        for next_group, first, count, digest, *rest in connection.execute("SELECT * FROM receipt").fetchall():
-            groups = [group for group, _ in zip(groups_from(connection, first), range(count), strict=False)]
-            found.append((Batch(first, groups), digest, FeedReceipt(next_group, *rest)))
+        for each in view.receipts():
+            groups = list(islice(groups_from(view, each.first), each.groups))
+            found.append((Batch(each.first, groups), each.digest, each.receipt))
         return found
 
     earlier, *receipts = await side.store.read(kept)
@@ -212,10 +214,10 @@ async def test_a_reading_that_is_cancelled_leaves_the_books_usable(side: Side) -
     """Its thread goes on for a moment, and the connection is still its; closing waits for it."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(connection: sqlite3.Connection) -> None:
+    def slow(view: SqliteView) -> None:
         begun.set()
         go_on.wait(10)
-        connection.execute("SELECT 1").fetchone()
+        view.connection.execute("SELECT 1").fetchone()
 
     reading = asyncio.create_task(side.store.read(slow))
     await asyncio.to_thread(begun.wait, 10)
@@ -331,8 +333,8 @@ async def copy_books(side: Side, to: Path) -> None:
     """A backup, as an operator makes it."""
     await side.store.checkpoint()
 
-    def backup(connection: sqlite3.Connection) -> str:
-        return str(connection.execute("PRAGMA database_list").fetchone()[2])
+    def backup(view: SqliteView) -> str:
+        return str(view.connection.execute("PRAGMA database_list").fetchone()[2])
 
     path = await side.store.read(backup)
     await asyncio.to_thread(shutil.copy, path, to)

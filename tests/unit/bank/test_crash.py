@@ -15,7 +15,7 @@ from bank.formats.answer import Answer
 from bank.formats.order import tau_of
 from bank.formats.request import Execute, encode_request
 from bank.formats.statement import Tally, units_of
-from bank.store import SqliteBook, run_once
+from bank.stores.sqlite import SqliteBook, SqliteView, run_once
 from tests.unit.bank.desk import Desk, fresh
 
 STEPS = [
@@ -26,7 +26,7 @@ STEPS = [
 CHILD = """
 import json, os, sys
 from pathlib import Path
-from bank.store import SqliteBook
+from bank.stores.sqlite import SqliteBook
 from tests.unit.bank.desk import Desk
 
 folder, step, after, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), json.loads(sys.stdin.read())
@@ -128,5 +128,5 @@ def test_a_crash_while_groups_are_confirmed_loses_none(desk: Desk) -> None:
         run_once(desk.connection, dies)
     desk.reopen()
     assert len(desk.groups()) == 1
-    position = read_position(desk.connection)
+    position = read_position(SqliteView(desk.connection))
     assert (position.group, position.cursor) == (1, Cursor())

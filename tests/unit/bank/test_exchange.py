@@ -10,7 +10,7 @@ from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import SEAL_LABEL, Output, SignedOrder
 from bank.formats.request import encode_request
 from bank.ledger import prepare, settle
-from bank.store import run_once
+from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
 

@@ -10,7 +10,7 @@ from bank.formats.answer import Certificates, Held, Hold, Promise, Refusal, Refu
 from bank.formats.order import SignedOrder, tau_of
 from bank.formats.request import Execute, encode_request
 from bank.outbox import KEEP_ROUNDS, record
-from bank.store import run_once
+from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import LATE, Desk, fresh
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from bank.board.feed import Batch, FeedReceipt, sign_receipt
-from bank.books import MOST_OUTBOX_ROW_BYTES
 from bank.feeder import MOST_AHEAD
 from bank.formats.entry import AccountEntry, KeyEntry, decode_entry
 from bank.ledger import Terms
 from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock, next_batch
+from bank.stores.interface import MOST_OUTBOX_ROW_BYTES
 from mixmint.errors import FatalError, PeerError, Unavailable
 from tests.unit.bank.paper import BANK, PaperBoard, Side
 

@@ -12,7 +12,7 @@ from bank.formats.order import tau_of
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
 from bank.outbox import BoardClock, record
 from bank.service import BATCH_REQUESTS, MOST_WAITING, Bank
-from bank.store import SqliteBook, Store, open_books, run_once
+from bank.stores.sqlite import SqliteBook, SqliteStore, open_books, run_once
 from mixmint.errors import FatalError, Unavailable, UserError
 from replyblocks.formats import ANSWER_BODY_BYTES, REQUEST_BODY_BYTES
 from replyblocks.service import Request
@@ -24,7 +24,7 @@ async def bank(desk: Desk) -> AsyncIterator[Bank]:
     """A bank on a second connection to the desk's books."""
     clock = BoardClock(desk.terms, silence_s=60, now_s=lambda: 3500.0)
     clock.heard(desk.closed)
-    store = Store(open_books(desk.path, desk.bank))
+    store = SqliteStore(open_books(desk.path, desk.bank))
     made = Bank(desk.signer, store, clock)
     made.clock, made.store = clock, store  # type: ignore[attr-defined]
     yield made
@@ -87,7 +87,7 @@ async def test_without_a_board_nothing_is_answered_and_nothing_happens(desk: Des
 async def test_a_full_disk_stops_answers_and_leaves_nothing_half_done(desk: Desk, bank: Bank) -> None:
     """With space again the same requests are answered."""
     data = [encode_request(desk.order([desk.coin(3)], [fresh(3)[1]])) for _ in range(64)]
-    store: Store = bank.store  # type: ignore[attr-defined]
+    store: SqliteStore = bank.store  # type: ignore[attr-defined]
     await store.run(lambda book: book.connection.execute("PRAGMA max_page_count = 1").fetchone())
     with pytest.raises(UserError, match="disk full"):
         await bank.answer(data)
@@ -139,7 +139,7 @@ async def test_checkpoints_keep_the_log_short(
     desk: Desk, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log begins anew; it doesn't grow with the number of orders."""
-    monkeypatch.setattr("bank.store.CHECKPOINT_COMMITS", 4)
+    monkeypatch.setattr("bank.stores.sqlite.store.CHECKPOINT_COMMITS", 4)
     wal = Path(f"{desk.path}-wal")
     sizes = []
     for _ in range(12):

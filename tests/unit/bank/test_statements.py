@@ -15,7 +15,7 @@ from bank.formats.statement import MOST_ROWS, BankStatement, Row, Tally, sign_st
 from bank.ledger.book import Count, Value
 from bank.settings import MOST_EPOCHS
 from bank.statements import EARLY_ROWS
-from bank.store import SqliteBook
+from bank.stores.sqlite import SqliteBook
 from mixmint.errors import FatalError
 from tests.unit.bank.paper import BANK, KEY, PaperBoard, Side, certified
 
@@ -168,7 +168,7 @@ from pathlib import Path
 from bank.ledger import Signer, Terms
 from bank.ledger.book import Count, Value
 from bank.statements import Statements
-from bank.store import SqliteBook, open_books, run_once
+from bank.stores.sqlite import SqliteBook, open_books, run_once
 from tests.unit.bank.paper import BANK, KEY
 
 connection, step = open_books(Path(sys.argv[1]), BANK), sys.argv[2]

@@ -10,8 +10,8 @@ from bank.formats.order import tau_of
 from bank.formats.request import Execute
 from bank.formats.statement import Row, Tally, units_of
 from bank.ledger.book import Count, Value
-from bank.schema import SCHEMA, open_books
-from bank.store import SqliteBook, Store, run_once
+from bank.stores.sqlite import SqliteBook, SqliteStore, run_once
+from bank.stores.sqlite.schema import SCHEMA, open_books
 from mixmint.database import open_database
 from mixmint.errors import UserError
 from tests.unit.bank.desk import Desk, fresh
@@ -76,7 +76,7 @@ def test_a_batch_writes_one_row_for_each_value(desk: Desk) -> None:
 
 async def test_a_transaction_that_failed_leaves_nothing_for_the_next(tmp_path: Path) -> None:
     """The book is one object for all transactions."""
-    store = Store(open_books(tmp_path / "bank.db", bytes(32)))
+    store = SqliteStore(open_books(tmp_path / "bank.db", bytes(32)))
 
     def fails(book: SqliteBook) -> None:
         book.count(Count.SPENT, [Value(1, 1)])

@@ -20,7 +20,7 @@ from bank.ledger import Signer, Terms
 from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock
 from bank.service import Bank
-from bank.store import Store, open_books
+from bank.stores.sqlite import SqliteStore, open_books
 from mixmint.errors import PendingError, Unavailable
 from mixmint.keys import SigningKey
 from mixmint.sealing import Sealer
@@ -147,7 +147,7 @@ class Town:
         self.key = SigningKey.generate()
         self.signer = Signer(self.key, terms or Terms(hold_rounds=10, promise_rounds=3))
         self.names = BankNames(BankKeys(self.key.public))
-        self.store = Store(open_books(folder / "bank.db", self.signer.bank))
+        self.store = SqliteStore(open_books(folder / "bank.db", self.signer.bank))
         self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
         self.bank = Bank(self.signer, self.store, self.clock, threads=1)
         self.board = PaperBoard(folder / "log")

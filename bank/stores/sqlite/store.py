@@ -1,5 +1,5 @@
 """
-The books behind their one writer: a transaction for each batch, checkpoints beside it; run_once for commands.
+The books in SQLite behind their one writer: a transaction for each batch, checkpoints beside it.
 
 Everything that one batch of requests changes is one transaction, and nobody is answered before it is
 committed: a crash leaves all of it or nothing.
@@ -11,24 +11,23 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from bank.books import SqliteBook
-from bank.schema import open_books
+from bank.stores.interface import Books, View
+from bank.stores.sqlite.book import SqliteBook
+from bank.stores.sqlite.view import SqliteView
 from mixmint.database import Writer
-from mixmint.errors import UserError
-
-__all__ = ["SqliteBook", "Store", "open_books", "run_once"]
+from mixmint.errors import FatalError, UserError
 
 T = TypeVar("T")
 
 CHECKPOINT_COMMITS = 128
 """Commits between two checkpoints: the log grows to about 100 MiB where every order meets cold pages."""
 
-_log = logging.getLogger("bank.store")
+_log = logging.getLogger("bank.stores.sqlite")
 
 
-class Store:
+class SqliteStore:
     """
-    The books behind their one writer thread.
+    ``bank.stores.interface.Store``: the books behind their one writer thread.
 
     Each operation is one transaction of its own: a batch of requests is large enough to share a commit, and
     nothing that a peer sends makes an operation raise.
@@ -46,39 +45,30 @@ class Store:
         self._commits = 0
         self._checkpoint: asyncio.Task[None] | None = None
 
-    async def run(self, operation: Callable[[SqliteBook], T]) -> T:
-        """
-        Run ``operation`` on the books; its result, once it is committed.
-
-        Raises UserError when the disk is full (nothing happened), or what ``operation`` raised (nothing
-        happened).
-        """
-
+    async def run(self, operation: Callable[[Books], T]) -> T:
         def within(_: sqlite3.Connection) -> T:
             with self._book.writing() as book:
                 return operation(book)
 
-        result = await self._writer.run(within)
+        try:
+            result = await self._writer.run(within)
+        except sqlite3.Error as error:
+            # Not a full disk, which the writer tells: something that these tables rule out.
+            raise FatalError(f"the database refuses a write: {error}") from None
         self._commits += 1
         if self._commits >= CHECKPOINT_COMMITS and self._checkpoint is None:
             self._commits = 0
             self._checkpoint = asyncio.create_task(self.checkpoint())
         return result
 
-    async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """
-        Read what is committed, in a thread and on a connection of its own: no request waits for it.
-
-        ``operation`` gets its connection inside a transaction, so all that it reads is of one moment.
-
-        Raises UserError when the disk can't be read, or what ``operation`` raised.
-        """
+    async def read(self, operation: Callable[[View], T]) -> T:
+        """In a thread and on a connection of its own: no request waits for it."""
 
         def within() -> T:
             try:
                 self._reader.execute("BEGIN")
                 try:
-                    return operation(self._reader)
+                    return operation(SqliteView(self._reader))
                 finally:
                     self._reader.execute("COMMIT")
             except sqlite3.Error as error:
@@ -136,23 +126,3 @@ class _Copier:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def run_once(connection: sqlite3.Connection, operation: Callable[[SqliteBook], T]) -> T:
-    """
-    The operator's commands: one transaction from another process, beside a running bank.
-
-    Raises UserError when the database stays locked or can't be written.
-    """
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            with SqliteBook(connection).writing() as book:
-                result = operation(book)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise UserError(f"the bank's store can't write: {error}; try again, and look at the disk") from None
-    return result

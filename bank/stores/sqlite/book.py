@@ -1,5 +1,5 @@
 """
-The bank's books in SQLite, as the ledger's rules see them. Their tables: bank/schema.py.
+The bank's books in SQLite, within a transaction that writes. Their tables: bank/stores/sqlite/schema.py.
 
 What a transaction changes in the tallies and gives the outbox is gathered in memory and written at its end,
 a row each: a batch of orders costs a few writes more, not a few for each order.
@@ -13,26 +13,21 @@ from bank.board.feed import Batch
 from bank.formats.account import Operation, Statement
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
-from bank.formats.statement import Row, Tally
-from bank.ledger.book import Account, Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from bank.ledger.book import Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptReceipt
+from bank.stores.sqlite.view import SqliteView
 from mixmint.errors import FatalError
 
-MOST_OUTBOX_ROW_BYTES = 1 << 18
-"""A row is fed whole, and a feed is at most 1 MiB."""
-_GROUP_BYTES = 8
-"""What a group is taken to weigh beside its entries, so that no row has more groups than a feed may."""
 
-
-class SqliteBook:
+class SqliteBook(SqliteView):
     """
-    ``bank.ledger.Book`` on one connection, within the transaction that ``writing`` opens and closes.
+    ``bank.stores.interface.Books`` on one connection, within the transaction that ``writing`` opens and ends.
 
     One instance serves one transaction after another; it is used by one thread at a time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self._execute = connection.execute
+        super().__init__(connection)
         self._next_group = 0
         self._groups: list[Sequence[bytes]] = []
         self._group_bytes = 0
@@ -168,16 +163,12 @@ class SqliteBook:
 
     def publish(self, entries: Sequence[bytes]) -> None:
         self._groups.append(entries)
-        self._group_bytes += _GROUP_BYTES + sum(map(len, entries))
+        self._group_bytes += GROUP_BYTES + sum(map(len, entries))
         if self._group_bytes > MOST_OUTBOX_ROW_BYTES:
             self._flush()
 
     def publish_later(self) -> None:
         self._execute("UPDATE state SET unnumbered = 1")
-
-    def account(self, key: bytes) -> Account | None:
-        row = self._execute("SELECT sequence, balance, head FROM account WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Account._make(row)
 
     def statement(self, account: bytes, sequence: int) -> tuple[Statement, int] | None:
         # Sequences are 64 bits wide on the wire; SQLite's numbers are signed.
@@ -187,13 +178,6 @@ class SqliteBook:
             "SELECT body, epoch FROM statement WHERE account = ? AND sequence = ?", (account, sequence)
         ).fetchone()
         return None if row is None else (Statement.read(Reader(row[0])), row[1])
-
-    def statements(self, account: bytes, sequence: int, most: int) -> list[Statement]:
-        rows = self._execute(
-            "SELECT body FROM statement WHERE account = ? AND sequence >= ? ORDER BY sequence LIMIT ?",
-            (account, min(sequence, 2**63 - 1), most),
-        )
-        return [Statement.read(Reader(body)) for (body,) in rows]
 
     def add_statement(self, statement: Statement, epoch: int) -> bool:
         account, sequence = statement.account, statement.sequence
@@ -216,21 +200,54 @@ class SqliteBook:
             == 1
         )
 
-    def accounts(self) -> list[tuple[bytes, int, int]]:
-        """Every account: key, sequence, balance in units."""
-        return self._execute("SELECT key, sequence, balance FROM account ORDER BY key").fetchall()
+    def mark_published(self, account: bytes) -> None:
+        self._put("UPDATE account SET published = 1 WHERE key = ?", (account,))
 
-    def tallies(self, *, only_changed: bool = False) -> list[Row]:
-        """
-        Everything that was counted so far, but within this transaction; by exponent and epoch. Or only those
-        that changed since the newest statement.
-        """
-        rows = self._execute(
-            "SELECT exponent, epoch, withdrawn, exchanged, spent, deposited, replaced FROM tally"
-            " WHERE changed >= ?",
-            (only_changed,),
+    def mark_numbered(self) -> None:
+        self._execute("UPDATE state SET unnumbered = 0")
+
+    def keep_receipt(self, kept: KeptReceipt) -> None:
+        receipt = kept.receipt
+        self._put(
+            "INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                receipt.next_group,
+                *(kept.first, kept.groups, kept.digest),
+                *(receipt.round, receipt.newest_closed, receipt.signature),
+            ),
         )
-        return [Row(exponent, epoch, Tally(*counts)) for exponent, epoch, *counts in rows]
+
+    def forget_receipts(self, group: int) -> int:
+        return self._execute("DELETE FROM receipt WHERE next_group > ?", (group,)).rowcount
+
+    def close_rounds(self, closed: int, lapsed: int) -> None:
+        self._execute("UPDATE state SET newest_closed = ?", (closed,))
+        self._execute("DELETE FROM held_coin WHERE to_round <= ?", (closed,))
+        self._execute("DELETE FROM promised WHERE to_round <= ?", (closed,))
+        self._execute("DELETE FROM held_order WHERE group_number IS NULL AND last_round <= ?", (lapsed,))
+
+    def confirm(self, group: int, cursor: bytes, *, news: bool) -> None:
+        self._execute(
+            "UPDATE state SET confirmed_group = ?, cursor = ?, unstated = max(unstated, ?)",
+            (group, cursor, news),
+        )
+        self._execute("DELETE FROM outbox WHERE next <= ?", (group,))
+        # The newest of the receipts for what was read stays: it says from which round on the next may stand.
+        self._execute(
+            "DELETE FROM receipt"
+            " WHERE next_group < (SELECT max(next_group) FROM receipt WHERE next_group <= ?)",
+            (group,),
+        )
+        self._execute(
+            "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (group,)
+        )
+
+    def begin_period(self, closed: int) -> None:
+        self._execute("UPDATE state SET stated_at = ?", (closed,))
+
+    def mark_stated(self, sequence: int, closed: int) -> None:
+        self._execute("UPDATE state SET stated = ?, stated_at = ?, unstated = 0", (sequence, closed))
+        self._execute("UPDATE tally SET changed = 0 WHERE changed")
 
     def _put(self, sql: str, values: tuple[object, ...]) -> None:
         """A write that must touch one row."""

@@ -1,0 +1,183 @@
+"""
+What the bank asks of its store, and what a store promises.
+
+**Operations** are plain functions over ``Books`` (to write) or ``View`` (to read). They touch nothing else:
+no clock, no socket, nothing random. A store may therefore run one more than once, each time on books that
+hold nothing of the time before; only the last run counts.
+
+**Durability.** ``run`` returns after the commit: what it did survives the process, the machine and its power.
+An operation happens whole or not at all.
+
+**Concurrency.** Operations that write are serial, in some order, whoever runs them: the bank's daemon and the
+operator's commands beside it. Each sees all that earlier ones committed. Readings see one moment, and neither
+wait for writers nor hold them up. Two daemons never run on one store at once, or the second is fed nothing:
+the board's receipts tell it so.
+
+**Errors and retries.** UserError: the operation didn't happen, or the store can't say whether it did (the
+connection broke at the commit). All operations are idempotent by what they write (an order by its seal, a
+request by its digest, a group by its number), so the caller asks again. FatalError: the books contradict
+themselves, and nothing may be answered from them. Whatever else ``operation`` raises passes through, and
+nothing happened.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from bank.board.feed import FeedReceipt
+from bank.formats.account import Statement
+from bank.formats.statement import Row
+from bank.ledger.book import Account, Book
+
+T = TypeVar("T")
+
+MOST_OUTBOX_ROW_BYTES = 1 << 18
+"""A row of the outbox is fed whole, and a feed is at most 1 MiB."""
+GROUP_BYTES = 8
+"""What a group is taken to weigh beside its entries, so that no row has more groups than a feed may."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    What the books know of themselves.
+
+    Groups before ``confirmed`` were read on the board, which was read up to ``cursor`` (a
+    ``bank.board.reading.client.Cursor``, encoded; empty at first); those before ``next_group`` were made.
+    ``newest_closed``: the board's newest closed round, in step with the holds that were let go.
+    ``unnumbered``: the operator changed something that has no group yet. ``stated``: the newest statement's
+    sequence; ``stated_at``: the round after which this period began; ``unstated``: entries that are no
+    statements were confirmed since the newest statement.
+    """
+
+    next_group: int
+    newest_closed: int
+    confirmed: int
+    cursor: bytes
+    unnumbered: bool
+    stated: int
+    stated_at: int
+    unstated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReceipt:
+    """A receipt of the board's, and the batch that it answers: first group, number of groups, hash (32)."""
+
+    first: int
+    groups: int
+    digest: bytes
+    receipt: FeedReceipt
+
+
+class View(Protocol):
+    """The books as they were at one moment; in a transaction: as it found them, unless a method says more."""
+
+    def state(self) -> State:
+        """As it is, with what this transaction changed."""
+
+    def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
+        """
+        The outbox's rows from the one with this group on: the number of its first group, and its groups as an
+        encoded ``bank.board.feed.Batch``.
+
+        Read as they are taken. Close it when done.
+        """
+
+    def receipts(self) -> list[KeptReceipt]:
+        """The board's receipts for what wasn't read on it yet, and the one before; ascending."""
+
+    def signed_for(self) -> int:
+        """By its receipts the board has the groups before this one; 0 without any."""
+
+    def owed(self, group: int, closed: int) -> int:
+        """
+        By the receipts for groups before this one, the groups before the returned one are public in a round
+        that is at most ``closed``; 0 if none are. Only rounds count that the board was heard after.
+        """
+
+    def accounts(self) -> list[tuple[bytes, int, int]]:
+        """Every account: key (32), sequence, balance in units; by key."""
+
+    def account(self, key: bytes) -> Account | None:
+        """As ``bank.ledger.Book``."""
+
+    def statements(self, account: bytes, sequence: int, most: int) -> list[Statement]:
+        """As ``bank.ledger.Book``."""
+
+    def unpublished(self, most: int) -> list[bytes]:
+        """Keys (32) of accounts whose opening has no group yet; at most ``most``."""
+
+    def tallies(self, *, only_changed: bool = False) -> list[Row]:
+        """
+        Everything that was counted before this transaction, by exponent and epoch; or only what changed since
+        the newest statement.
+        """
+
+
+class Books(View, Book, Protocol):
+    """The books within a transaction: what the ledger's rules need, and the outbox and what follows it."""
+
+    def mark_published(self, account: bytes) -> None:
+        """The account's opening has a group now."""
+
+    def mark_numbered(self) -> None:
+        """What the operator changed has a group now: ``unnumbered`` ends."""
+
+    def keep_receipt(self, kept: KeptReceipt) -> None:
+        """Put a receipt on file; no other has its ``next_group``."""
+
+    def forget_receipts(self, group: int) -> int:
+        """Drop the receipts that sign for groups from this one on; how many those were."""
+
+    def close_rounds(self, closed: int, lapsed: int) -> None:
+        """
+        The board's newest closed round is ``closed`` now: drop the holds and promises that ended with it, and
+        held orders never executed whose last round is at most ``lapsed``.
+        """
+
+    def confirm(self, group: int, cursor: bytes, *, news: bool) -> None:
+        """
+        The groups before this one were read on the board, which was read up to ``cursor``; ``news``: with
+        entries that are no statements.
+
+        Drops them, the receipts for them but the newest, and erases what ties inputs to outputs: the rows of
+        the outbox and the bytes of held orders.
+        """
+
+    def begin_period(self, closed: int) -> None:
+        """A statement's period begins after this round."""
+
+    def mark_stated(self, sequence: int, closed: int) -> None:
+        """Statement ``sequence`` was made, in the round after ``closed``; it says all that had changed."""
+
+
+class Store(Protocol):
+    """The store, as the daemon uses it; in one event loop."""
+
+    async def run(self, operation: Callable[[Books], T]) -> T:
+        """
+        Run ``operation`` in a transaction; its result, once it is durable.
+
+        Raises UserError, FatalError as above, and what ``operation`` raises.
+        """
+
+    async def read(self, operation: Callable[[View], T]) -> T:
+        """
+        Run ``operation`` on what is committed, beside whoever writes.
+
+        Raises UserError when the store can't be read, and what ``operation`` raises.
+        """
+
+    async def close(self) -> None:
+        """Finish what was begun, then let go of the store."""
+
+
+class CommandStore(Protocol):
+    """The store, as the operator's commands use it beside a running bank: one transaction after another."""
+
+    def run(self, operation: Callable[[Books], T]) -> T:
+        """As ``Store.run``, blocking. Raises UserError also when others hold the store too long."""
+
+    def close(self) -> None:
+        """Let go of the store."""
