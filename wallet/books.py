@@ -21,6 +21,7 @@ from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
 from mixmint.errors import FatalError, MalformedMessage
 from mixmint.keys import SigningKey, write_secret
+from wallet.anonymity.crowd import Crowd
 from wallet.answers import Bank, Booking, Known
 from wallet.derivation import Purpose
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
@@ -84,6 +85,11 @@ class Books:
 
     def set_cursor(self, cursor: Cursor) -> None:
         self.purse.set_fact("cursor", cursor.encode())
+
+    def crowd(self) -> Crowd:
+        """How many unspent coins of each value and epoch the board has, as far as it was read."""
+        stored = self.purse.fact("crowd")
+        return Crowd() if stored is None else Crowd.decode(stored)
 
     def known(self, state: Machine) -> Known:
         """What an answer to this operation is checked against."""
@@ -274,6 +280,10 @@ class Books:
                 for row, seen in lookout.match(round_).items():
                     feed(row, seen)
             self.set_cursor(rounds[-1].after)
+            before = self.crowd()
+            crowd = before.after(rounds, self.bank)
+            if crowd != before:
+                self.purse.set_fact("crowd", crowd.encode())
             for row in self.purse.open_operations():
                 feed(row, Clock(rounds[-1].number))
         return changed

@@ -11,6 +11,7 @@ from collections import defaultdict
 
 from bank.board.reading.client import VerifiedRound
 from bank.formats.entry import CertifiedEntry, PostedEntry, SpentEntry
+from wallet.anonymity.crowd import beside
 from wallet.answers import Bank
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
@@ -48,7 +49,7 @@ class Lookout:
         spent: dict[int, set[bytes]] = defaultdict(set)
         for entry in round_.entries:
             if isinstance(entry, CertifiedEntry):
-                for row in self._certified(entry, round_.number):
+                for row in self._certified(entry, round_):
                     certified[row].add(entry.coin)
                     if not isinstance(entry, PostedEntry):
                         published[row].add(entry.coin)
@@ -82,7 +83,7 @@ class Lookout:
             and entry.holds(self._bank.key, self._bank.id)
         }
 
-    def _certified(self, entry: CertifiedEntry, round_: int) -> set[int]:
+    def _certified(self, entry: CertifiedEntry, round_: VerifiedRound) -> set[int]:
         """The operations that asked for this coin with this value."""
         is_ours = self._purse.mark_of(entry.coin) in self._marks
         rows = self._targets.get((entry.coin, entry.exponent), [])
@@ -91,7 +92,7 @@ class Lookout:
         maker = self._arrived(entry, round_) if is_ours else 0
         return {*rows, maker} - {0}
 
-    def _arrived(self, entry: CertifiedEntry, round_: int) -> int:
+    def _arrived(self, entry: CertifiedEntry, round_: VerifiedRound) -> int:
         """A coin of ours is on the board; the row of the operation that asked for it so, or 0."""
         found = self._purse.coin(entry.coin)
         if found is None or found[1].state not in OURS_TO_COME:
@@ -104,7 +105,8 @@ class Lookout:
             exponent=entry.exponent,
             certificate=entry.certificate,
             epoch=entry.epoch,
-            round=round_,
+            round=round_.number,
+            beside=beside(round_, entry.exponent, entry.epoch),
         )
         return record.operation if record.exponent == entry.exponent else 0
 

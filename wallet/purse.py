@@ -74,7 +74,8 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``exchanges``: own exchanges since it came in. ``recognisable``: somebody else has seen its id as ours (a
     payment request named it). ``operation``: the row of the operation that made or keeps it. ``posted``:
     whether its certificate was put on the board by us, since the bank hadn't. ``proof``: coin key, seal and
-    signature of the order that took it away.
+    signature of the order that took it away. ``beside``: how many coins of its value and epoch its round
+    certified, itself included (0: not known).
     """
 
     secret: bytes
@@ -90,6 +91,7 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     round: int = 0
     posted: bool = False
     proof: bytes = b""
+    beside: int = 0
 
     @property
     def units(self) -> int:

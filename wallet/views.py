@@ -1,10 +1,12 @@
 """What the wallet shows, as plain data: tables for people and JSON for programs are made from the same."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from bank.formats.account import Operation
 from bank.formats.coin import total_units
+from wallet.anonymity.figures import figures_of, summary
 from wallet.books import Books
 from wallet.cashier import Outcome
 from wallet.machines.account import AccountState
@@ -37,7 +39,16 @@ def balance(books: Books) -> dict[str, Any]:
         },
         "round": 0 if cursor is None else cursor.round,
         "evidence": len(books.evidence()),
+        "anonymity": anonymity(books),
     }
+
+
+def anonymity(books: Books) -> dict[str, Any]:
+    """The weakest figures among the free coins, and how many coins they are true of."""
+    crowd = books.crowd()
+    alike = crowd.alike()
+    free = books.purse.coins(CoinState.FREE).values()
+    return asdict(summary(figures_of(coin, alike) for coin in free)) | {"statement_round": crowd.round}
 
 
 def _units(coins: Iterable[CoinRecord], *states: CoinState) -> int:
@@ -52,24 +63,35 @@ def incoming(purse: Purse) -> int:
     )
 
 
-def coin_rows(purse: Purse, *, everything: bool = False) -> list[dict[str, Any]]:
-    """The coins in hand (or all that ever were), the largest first."""
+def coin_rows(books: Books, *, everything: bool = False) -> list[dict[str, Any]]:
+    """
+    The coins in hand (or all that ever were), the largest first.
+
+    ``public``: how many coins it could be for the public, at most; None when that isn't known, or the coin
+    isn't on the board unspent. ``beside``: how many of its value its round certified.
+    """
     shown = tuple(CoinState) if everything else _IN_HAND
-    rows = [
-        {
-            "coin": record.id().hex(),
-            "units": record.units,
-            "state": record.state.value,
-            "epoch": record.epoch,
-            "exchanges": record.exchanges,
-            "recognisable": record.recognisable,
-            "round": record.round,
-        }
-        for record in purse.coins(*shown).values()
-    ]
+    alike = books.crowd().alike()
+    rows = []
+    for record in books.purse.coins(*shown).values():
+        figures = figures_of(record, alike)
+        rows.append(
+            {
+                "coin": record.id().hex(),
+                "units": record.units,
+                "state": record.state.value,
+                "epoch": record.epoch,
+                "public": figures.public if record.state in _ON_THE_BOARD else None,
+                "exchanges": figures.exchanges,
+                "beside": figures.beside,
+                "recognisable": record.recognisable,
+                "round": record.round,
+            }
+        )
     return sorted(rows, key=lambda row: (-int(row["units"]), str(row["state"]), str(row["coin"])))
 
 
+_ON_THE_BOARD = (CoinState.FREE, CoinState.RESERVED, CoinState.HANDED, CoinState.DISPUTED)
 _IN_HAND = (CoinState.FREE, CoinState.PENDING, CoinState.RESERVED, CoinState.HANDED, CoinState.DISPUTED)
 
 

@@ -10,7 +10,7 @@ import click
 from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.cashier import Cashier, Outcome
-from wallet.commands.running import NOTE_CHARACTERS, look, say
+from wallet.commands.running import NOTE_CHARACTERS, look, many, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +26,8 @@ def balance(home: Path, as_json: bool) -> None:
     free: yours, on the board. pending: under way, outcome not known yet. incoming: asked for by open payment
     requests. handed over: in bearer files that nobody has exchanged yet. account: at the bank, by its last
     statement that this wallet has read and verified.
+
+    Below stand the weakest of the two figures that `wallet coins` shows for each free coin.
 
     Example: mixmint wallet balance
     """
@@ -46,6 +48,8 @@ def balance(home: Path, as_json: bool) -> None:
         text = f"as of statement {account['statement']}" if known else "not read yet: withdraw reads it"
         table.add_row("account", f"{account['balance']:,}" if known else "?", text)
         _print(table)
+        for line in _of_anonymity(view["anonymity"]):
+            say(line)
         if view["evidence"]:
             say(f"{view['evidence']} file(s) in {home / 'evidence'} prove that the bank broke a rule")
 
@@ -58,7 +62,13 @@ def balance(home: Path, as_json: bool) -> None:
 @json_option
 def coins(everything: bool, home: Path, as_json: bool) -> None:
     """
-    Show each coin: its value, its state, and how many exchanges you made yourself since you got it.
+    Show each coin: its value, its state, and how well it hides.
+
+    for the public: it is one of at most so many unspent coins of its value and epoch on the board ("?": the
+    bank hasn't stated them since you began to read). own exchanges: against the bank, which sees which coin
+    turned into which; 0 means that it knows where the coin came from. in its round: whoever knew the coin
+    before it was exchanged knows that it is one of these. docs/anonymity.md says what these figures mean,
+    and what they don't.
 
     A coin marked "recognised" came by a payment request: its payer would know it again. It is exchanged
     before it is used, unless you pay with --now.
@@ -69,17 +79,55 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
     async def work(cashier: Cashier) -> None:
         from wallet import views
 
-        rows = views.coin_rows(cashier.purse, everything=everything)
+        rows = views.coin_rows(cashier.books, everything=everything)
         if as_json:
             click.echo(json.dumps({"coins": rows}, indent=2))
             return
-        table = _table("coin", "units", "state", "own exchanges", "", right=(1, 3))
+        table = _table(
+            "coin",
+            "units",
+            "state",
+            "for the public",
+            "own exchanges",
+            "in its round",
+            "",
+            right=(1, 3, 4, 5),
+        )
         for row in rows:
-            mark = "recognised" if row["recognisable"] else ""
-            table.add_row(row["coin"][:16], f"{row['units']:,}", row["state"], str(row["exchanges"]), mark)
+            table.add_row(
+                row["coin"][:16],
+                f"{row['units']:,}",
+                row["state"],
+                "?" if row["public"] is None else f"1 of {row['public']:,}",
+                str(row["exchanges"]),
+                str(row["beside"] or ""),
+                "recognised" if row["recognisable"] else "",
+            )
         _print(table)
+        for line in _of_anonymity(views.anonymity(cashier.books)):
+            say(line)
 
     look(home, work)
+
+
+def _of_anonymity(view: dict[str, Any]) -> list[str]:
+    """What there is to say, and to warn of, about the free coins."""
+    if not view["coins"]:
+        return []
+    weakest = "?" if view["public"] is None else f"1 of at most {view['public']:,}"
+    lines = [f"how well the free coins hide, at the weakest: for the public {weakest}; "]
+    lines[0] += f"against the bank {many(view['exchanges'], 'own exchange')}"
+    if view["tiny"]:
+        lines.append(
+            f"{many(view['tiny'], 'coin')} in a tiny set: of that value and epoch hardly any others are on "
+            "the board, and exchanging alone doesn't change that"
+        )
+    if view["fresh"]:
+        lines.append(
+            f"{many(view['fresh'], 'coin')} never exchanged by you: the bank knows where from; "
+            "`mixmint wallet churn` exchanges them at random times"
+        )
+    return lines
 
 
 @click.command()

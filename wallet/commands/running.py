@@ -89,6 +89,11 @@ def say(text: str) -> None:
     click.echo(f"mixmint: {text}", err=True)
 
 
+def many(count: int, what: str) -> str:
+    """``1 coin``, ``2 coins``."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def sentence(cashier: "Cashier", outcome: "Outcome") -> str:
     """One operation's outcome, in a line."""
     from wallet import views
