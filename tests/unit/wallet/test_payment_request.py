@@ -3,17 +3,28 @@
 from pathlib import Path
 
 import pytest
+import segno
 
 from bank.formats.coin import CoinId
 from bank.formats.order import Output
 from mixmint.errors import MalformedMessage, UserError
-from wallet.payment_request import PREFIX, PaymentRequest, check_note, parse_uri
+from wallet.payment_request import (
+    MOST_NOTE_BYTES,
+    MOST_URI_CHARACTERS,
+    PREFIX,
+    PaymentRequest,
+    ReplyTo,
+    check_note,
+    parse_uri,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec" / "payment-request.md"
 OUTPUTS = tuple(
     Output(CoinId(bytes([number]) * 32), exponent) for number, exponent in ((2, 0), (3, 2), (4, 3))
 )
 REQUEST = PaymentRequest(b"\x01" * 32, 1000, OUTPUTS, "two books")
+REPLY = ReplyTo(b"\x06" * 32, (b"\x07" * 258, b"\x08" * 258))
+HOLD = PaymentRequest(b"\x01" * 32, 1000, OUTPUTS, "two books", tau=b"\x05" * 32, reply=REPLY)
 
 
 def vector() -> str:
@@ -27,6 +38,26 @@ def test_the_pages_vector_is_this_request() -> None:
     assert REQUEST.uri() == vector()
     assert parse_uri(vector()) == REQUEST
     assert REQUEST.units == 13
+
+
+@pytest.mark.parametrize("tau", [bytes(32), b"\x05" * 32])
+@pytest.mark.parametrize("reply", [None, REPLY, ReplyTo(b"\x06" * 32, REPLY.blocks[:1])])
+def test_version_2_says_no_more_than_it_must(tau: bytes, reply: ReplyTo | None) -> None:
+    """Without tau and blocks it is of version 1, which every wallet reads; each reads back as it was."""
+    request = PaymentRequest(b"\x01" * 32, 1000, OUTPUTS, "two books", tau, reply)
+    has_more = tau != bytes(32) or reply is not None
+    assert request.encode()[0] == (2 if has_more else 1)
+    assert parse_uri(request.uri()) == request
+    assert (request.digest() == REQUEST.digest()) is not has_more
+
+
+def test_the_longest_request_is_a_qr_code() -> None:
+    """Sixteen coins, the longest note, a tau, two reply blocks."""
+    outputs = tuple(Output(CoinId(bytes([number]) * 32), 20) for number in range(16))
+    longest = PaymentRequest(bytes(32), 2**32 - 1, outputs, "x" * MOST_NOTE_BYTES, HOLD.tau, REPLY)
+    assert len(longest.uri()) <= MOST_URI_CHARACTERS
+    assert parse_uri(longest.uri()) == longest
+    assert segno.make(longest.uri(), error="l").version <= 40
 
 
 def test_white_space_around_it_is_allowed() -> None:
@@ -66,7 +97,11 @@ def test_any_changed_letter_is_found() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\x02" + REQUEST.encode()[1:], "version"),
+        (b"\x03" + REQUEST.encode()[1:], "version"),
+        (b"\x02" + REQUEST.encode()[1:], "length"),
+        (b"\x02" + REQUEST.encode()[1:] + bytes(32) + b"\x00", "counts"),
+        (b"\x02" + REQUEST.encode()[1:] + bytes(32) + b"\x03" + bytes(32 + 3 * 258), "counts"),
+        (HOLD.encode()[:-1], "length"),
         (REQUEST.encode()[:37] + b"\x00" + REQUEST.encode()[38:], "counts"),
         (REQUEST.encode()[:37] + b"\x11" + REQUEST.encode()[38:], "counts"),
         (REQUEST.encode() + b"\x00", "length"),
