@@ -8,6 +8,7 @@ makes ``label || parts`` unambiguous as long as all parts but the last have a fi
 
 import os
 import stat
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import NewType
@@ -139,19 +140,48 @@ def read_secret(path: Path, size: int) -> bytes:
 
     Raises UserError if it is missing, of another size, or readable by anyone but its owner.
     """
+    data = read_private(path, size)
+    if len(data) != size:
+        raise UserError(f"key {path} should hold {size} bytes; restore it from a backup")
+    return data
+
+
+def read_private(path: Path, most: int) -> bytes:
+    """
+    Read a file that is nobody else's business, up to one byte more than ``most``.
+
+    Raises UserError if it is missing, or readable by anyone but its owner.
+    """
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise UserError(f"key {path} can be read by others; run: chmod 600 {path}")
-            data = file.read(size + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         raise UserError(f"key {path} is missing; make it with the init command, or restore it") from None
     except OSError as error:
         raise UserError(f"can't read key {path}: {error.strerror}") from None
-    if len(data) != size:
-        raise UserError(f"key {path} should hold {size} bytes; restore it from a backup")
-    return data
+
+
+def replace_secret(path: Path, data: bytes, at: Callable[[str], None] = lambda _: None) -> None:
+    """
+    Put these bytes in the place of a key file, durably and at once: after a crash anywhere the old bytes or
+    the new ones are there, never half of either. ``at`` is called at each named step; tests end there.
+
+    Raises UserError: it can't be written; then the old bytes are there.
+    """
+    fresh = path.with_name(path.name + ".new")
+    # What a crash left there never was in force.
+    fresh.unlink(missing_ok=True)
+    write_new(fresh, data, mode=0o600)
+    at("key-written")
+    try:
+        fresh.replace(path)
+        at("key-replaced")
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,8 @@
 A member's home folder: settings, one key, and what the key stands for.
 
     member.toml    which network, which gateway, which bank and board
-    member.key     32 bytes, mode 0600: everything secret about the member's post derives from it
+    member.key     32 bytes, mode 0600: everything secret about the member's post derives from it. A
+                   passphrase may wrap it (replyblocks.unlocking)
     lock           held by the command that works on the folder
     post.db        conversations and messages, encrypted (replyblocks.store)
 
@@ -24,11 +25,11 @@ from msgspec import Meta
 from mix.directory import Directory, load_network
 from mix.packet.geometry import TOKEN_BYTES, Token
 from mixmint.errors import UserError
-from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash, read_secret, write_new, write_secret
+from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash, write_new, write_secret
 from mixmint.sealing import Sealer
 from mixmint.settings import Settings, load
+from replyblocks.unlocking import KEY_BYTES, KEY_NAME, Asks, asking, unlock
 
-KEY_BYTES = 32
 LOCK_PATIENCE_S = 5.0
 LOCK_PAUSE_S = 0.05
 
@@ -50,6 +51,13 @@ class MemberSettings(Settings, frozen=True):
     bank: Annotated[str, Meta(description="the bank's name in the directory")] = "bank"
     board: Annotated[str, Meta(description="the board's name in the directory")] = "board"
     echo: Annotated[str, Meta(description="the echo service that `mixmint doctor` asks, if listed")] = "echo"
+    passphrase_file: Annotated[
+        Path | None,
+        Meta(
+            description="a file (mode 0600) whose first line is this home's passphrase: for daemons, and for "
+            "homes that nobody sits at. Default: none, a command asks on the terminal"
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def create_member(home: Path, network_file: Path, gateway_name: str, now_s: floa
     directory = load_network(network_file, time.time() if now_s is None else now_s)
     directory.gateway(gateway_name)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if (home / "member.key").exists():
+    if (home / KEY_NAME).exists():
         raise UserError(f"{home} holds a member already; choose another --home")
     settings = (
         "# A mixmint member. Paths count from this folder.\n"
@@ -110,23 +118,25 @@ def create_member(home: Path, network_file: Path, gateway_name: str, now_s: floa
     # The key last: a folder with a key is complete, and a crash before it leaves a folder to create again.
     (home / "member.toml").unlink(missing_ok=True)
     write_new(home / "member.toml", settings.encode())
-    write_secret(home / "member.key", os.urandom(KEY_BYTES))
+    write_secret(home / KEY_NAME, os.urandom(KEY_BYTES))
     return open_member(home, now_s)
 
 
-def open_member(home: Path, now_s: float | None = None) -> Member:
+def open_member(home: Path, now_s: float | None = None, ask: Asks | None = None) -> Member:
     """
-    Read a member's home and the directory it believes.
+    Read a member's home and the directory it believes. ``ask`` gets the passphrase of a home that has one;
+    by default the command's way (``unlocking.asking``).
 
-    Raises UserError: no member there, a key that others can read, a directory that is not good.
+    Raises UserError: no member there, a key that others can read, a wrong passphrase, a directory that is not
+    good.
     """
-    if not (home / "member.key").exists():
+    if not (home / KEY_NAME).exists():
         raise UserError(
             f"{home} has no member; make one: mixmint wallet init, or mixmint address --create "
             "--network FILE --gateway NAME"
         )
     settings = load(home / "member.toml", MemberSettings)
-    key = read_secret(home / "member.key", KEY_BYTES)
+    key = unlock(home, ask or asking(settings.passphrase_file))
     directory = load_network(settings.network, time.time() if now_s is None else now_s)
     directory.gateway(settings.gateway)
     return Member(home, settings, directory, key)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from replyblocks.unlocking import FILE_OPTION
+
 if TYPE_CHECKING:
     from replyblocks.member import Member
     from replyblocks.post import Post
@@ -20,7 +22,27 @@ Command = Callable[..., Any]
 
 
 def home_option(command: Command) -> Command:
-    """``--home DIR``: the member's folder."""
+    """``--home DIR``: the member's folder; ``--passphrase-file FILE``: what opens it, if that is locked."""
+    return _passphrase_option(_home_option(command))
+
+
+def _passphrase_option(command: Command) -> Command:
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        # Not handed to the command: whatever opens the home finds it (replyblocks/unlocking.py).
+        expose_value=False,
+        callback=_keep_passphrase_file,
+        help="A file whose first line is the folder's passphrase, - for standard input; else you are asked.",
+    )(command)
+
+
+def _keep_passphrase_file(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.meta[FILE_OPTION] = value
+
+
+def _home_option(command: Command) -> Command:
     return click.option(
         "--home",
         type=click.Path(path_type=Path, file_okay=False),
