@@ -19,11 +19,12 @@ from bank.board.metrics import BoardMetrics
 from bank.board.receipts import EntryReceipt, sign_entry_receipt
 from bank.board.web.events import Hub
 from bank.board.web.views import round_view
+from bank.board.writing import bank_keys
 from bank.board.writing.journal import BEHIND, MOST_UNPUBLISHED, ClosedRound
 from bank.board.writing.publisher import Publisher
 from bank.board.writing.sampling import choose, is_true
 from bank.board.writing.store import BoardStore, Within, nothing_else
-from bank.formats.coin import bank_id
+from bank.formats.succession import BankKeys
 from mixmint.errors import FatalError, PeerError, Unavailable, UserError
 from mixmint.keys import SigningKey
 
@@ -36,7 +37,10 @@ _log = logging.getLogger("bank.board")
 
 
 class Board:
-    """One board over one store and one log. ``bank_key``: whose feed it takes (32 bytes)."""
+    """
+    One board over one store and one log. ``bank_key``: the bank's founding key (32 bytes), whose feed it
+    takes until the log shows a change.
+    """
 
     def __init__(
         self,
@@ -63,8 +67,8 @@ class Board:
         self.stopped = ""
         """Why a part of the board runs no more; empty as long as all do."""
         self._key = key
-        self._bank_key = bank_key
-        self._bank = bank_id(bank_key)
+        self.keys = BankKeys(bank_key)
+        """The bank's, as the published rounds say."""
         self._round_s = round_s
         self._check_entries = check_entries
         self._rng = rng or SystemRandom()
@@ -86,6 +90,7 @@ class Board:
         Raises UserError, FatalError: the board must not run.
         """
         self._full = await self.publisher.start()
+        await self._learn_keys()
         self.metrics.newest.set(self.store.newest.number)
 
     async def feed(self, body: bytes) -> tuple[bool, FeedReceipt]:
@@ -99,14 +104,16 @@ class Board:
         if len(body) > CLOCK_ONLY_BYTES and self._full - self.store.newest.number >= MOST_UNPUBLISHED:
             # The same answer as after all the work, which the rounds behind need more.
             raise Unavailable(BEHIND)
+        bank_key = await self.store.read(lambda connection: bank_keys.feeding(connection, self.keys.founding))
         if len(body) > _INLINE_BYTES:
-            encoded = await asyncio.to_thread(open_feed, self._bank_key, self._key.public, body)
+            encoded = await asyncio.to_thread(open_feed, bank_key[0], self._key.public, body)
         else:
-            encoded = open_feed(self._bank_key, self._key.public, body)
+            encoded = open_feed(bank_key[0], self._key.public, body)
         # Read first: groups that come after this batch are in rounds later than the receipt's newest closed
         # one, so a receipt that waits for a group proves that no round up to there has it.
         newest = self.store.newest.number
-        taken = await self._written(lambda: self.store.take(encoded))
+        signed = bank_key[0], self.keys.founding
+        taken = await self._written(lambda: self.store.take(encoded, signed))
         self.metrics.feeds.labels("taken" if taken.taken else "expected-another").inc()
         self.metrics.feed_s.observe(time.perf_counter() - started_s)
         self._filled(taken.full)
@@ -137,8 +144,15 @@ class Board:
 
     async def _publish(self, now_s: float) -> ClosedRound:
         closed = await self._written(lambda: self.publisher.publish(now_s, self._full))
+        await self._learn_keys()
         self._announce(closed)
         return closed
+
+    async def _learn_keys(self) -> None:
+        newest, founding = self.store.newest.number, self.keys.founding
+        self.keys = await self.store.read(
+            lambda connection: bank_keys.read_keys(connection, founding, newest)
+        )
 
     async def round_after(self, number: int) -> ClosedRound:
         """The newest published round, as soon as there is one after ``number``."""
@@ -215,7 +229,8 @@ class Board:
         false = 0
         for index in choose(closed.first, closed.count, self._check_entries, self._rng):
             (placed,) = await self.store.entries(index, 1)
-            if await asyncio.to_thread(is_true, placed.entry, self._bank, self._bank_key):
+            key = self.keys.key_at(index)
+            if await asyncio.to_thread(is_true, placed.entry, self.keys.id, key):
                 self.metrics.checked.labels("true").inc()
             else:
                 false += 1

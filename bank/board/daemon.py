@@ -37,6 +37,8 @@ from bank.board.witness.collector import Collector, CollectorMetrics
 from bank.board.writing.map_rounds import MapRounds
 from bank.board.writing.publisher import Publisher, growth_proofs
 from bank.board.writing.store import BoardStore
+from bank.formats.succession import BankKeys
+from mix.directory.network import Authorities
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 
@@ -64,11 +66,12 @@ def build_app(
     *,
     metrics: BoardMetrics | None = None,
     policy: Policy = NO_POLICY,
+    authorities: Authorities | None = None,
     alongside: Alongside | None = None,
 ) -> web.Application:
     """
-    The public application. ``key`` signs the log; ``bank_key`` (32 bytes) is whose feed is taken;
-    ``policy``: which witnesses are asked.
+    The public application. ``key`` signs the log; ``bank_key`` (32 bytes): the bank's founding key, whose
+    feed is taken until ``authorities`` change it; ``policy``: which witnesses are asked.
 
     The database is opened and rounds begin to close when the application starts. Raises UserError when the
     log can't be called as the settings say.
@@ -92,7 +95,9 @@ def build_app(
     keeper = MapKeeper(settings.map_path, settings.log_path)
     maps = MapRounds(board, keeper, settings.map_rounds)
     proofs = CoinProofs(keeper, folder, lambda: maps.newest, store.coin)
-    desk = Desk(board, Parties(key.public, bank_key), SubmissionMetrics(board.metrics.registry))
+    desk = Desk(
+        board, Parties(key.public, BankKeys(bank_key), authorities), SubmissionMetrics(board.metrics.registry)
+    )
     endpoints = [
         *Api(board).endpoints(),
         HttpDoor(desk).endpoint(),

@@ -21,7 +21,7 @@ from bank.board.witness.collector import Collector, check_policy
 from bank.board.writing.journal import ClosedRound
 from bank.board.writing.publisher import growth_proofs
 from bank.board.writing.recovery import Progress, newest_in, recover
-from mix.directory import Directory, load_network
+from mix.directory import Authorities, Directory, load_authorities, load_network
 from mixmint import web
 from mixmint.errors import UserError
 from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
@@ -41,6 +41,7 @@ class Prepared:
     bank_key: bytes
     policy: Policy
     directory: Directory | None
+    authorities: Authorities | None = None
 
 
 def prepare(config: Path) -> Prepared:
@@ -72,7 +73,8 @@ def prepare(config: Path) -> Prepared:
             "or use the folder that belongs to it"
         )
     bank_key = bytes.fromhex(settings.bank_key) or directory.service(settings.bank).identity
-    return Prepared(settings, key, endpoint_key, bank_key, policy, directory)
+    authorities = load_authorities(settings.network)
+    return Prepared(settings, key, endpoint_key, bank_key, policy, directory, authorities)
 
 
 def _policy(settings: BoardSettings, log: VerifierKey) -> Policy:
@@ -152,6 +154,7 @@ def run(prepared: Prepared) -> None:
         prepared.bank_key,
         metrics=metrics,
         policy=prepared.policy,
+        authorities=prepared.authorities,
         alongside=alongside,
     )
     operations = web.operations_app(metrics.registry, lambda: health(app[BOARD]))

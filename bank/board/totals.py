@@ -30,3 +30,9 @@ class Totals:
 
     def plus(self, change: "Totals") -> "Totals":
         return Totals(*(one + other for one, other in zip(astuple(self), astuple(change), strict=True)))
+
+    def minus(self, other: "Totals") -> "Totals":
+        return Totals(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return self.plus(other)

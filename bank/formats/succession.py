@@ -11,7 +11,7 @@ nothing that it signs for a later place is worth anything, whoever has it.
 Source: Simon, section 3.1, the inputs ("recover", p_B*).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from struct import Struct
@@ -151,3 +151,55 @@ class BankKeys:
         ):
             raise PeerError("succession", "a change of the bank's key doesn't follow from the keys before it")
         return BankKeys(self.founding, (*self.changes, change))
+
+    def follow(
+        self, change: KeyChange, authorities: Collection[bytes], threshold: int, first: int
+    ) -> "BankKeys":
+        """
+        What a reader of the board makes of a change that he finds in a round whose first leaf is ``first``:
+        the keys after it, or these, when it doesn't count. Only the first of two that contradict does.
+
+        A cut above its own round would be about a board that nobody has seen.
+        """
+        if change.cut.size > first or not change.holds(authorities, threshold):
+            return self
+        try:
+            return self.after(change)
+        except PeerError:
+            return self
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedChange:
+    """A change on the board, and the leaves of the round that has it: ``first`` .. ``stop`` - 1."""
+
+    change: KeyChange
+    first: int
+    stop: int
+
+    @property
+    def void(self) -> range:
+        """
+        Leaves at which the old key still wrote, and what it signed counts for nothing: from the cut to the
+        end of the round that says so. The new key's are behind it: no board takes its feed before.
+        """
+        return range(self.change.cut.size, self.stop)
+
+
+def in_force(logged: Iterable[LoggedChange]) -> list[LoggedChange]:
+    """
+    Those of a log's changes, in its order, that count. For the board's own log, whose changes it has checked
+    before it took them: no signature is looked at.
+    """
+    found: list[LoggedChange] = []
+    keys: BankKeys | None = None
+    for each in logged:
+        keys = keys or BankKeys(each.change.old)
+        try:
+            after = keys.after(each.change)
+        except PeerError:
+            continue
+        if after is not keys:
+            found.append(each)
+            keys = after
+    return found

@@ -13,7 +13,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -21,11 +21,19 @@ from bank.board.board import Board
 from bank.board.claims import index
 from bank.board.claims.index import SUBMITTED, Place
 from bank.board.claims.limits import EVERY_S, MOST_ACCUSATIONS, Bucket
-from bank.board.claims.rules import Parties, PostedSubmission, Submission, read_submission
+from bank.board.claims.rules import (
+    KeyChangeSubmission,
+    Parties,
+    PostedSubmission,
+    Submission,
+    read_submission,
+)
 from bank.board.log.tree import leaf_hash
 from bank.board.receipts import EntryReceipt
+from bank.board.writing import bank_keys, journal
 from bank.board.writing.store import Placed
 from bank.formats.entry import CertifiedEntry, Kind, decode_entry
+from bank.formats.succession import Cut
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
 _AT_ONCE = 2
@@ -84,7 +92,10 @@ class SubmissionMetrics:
 
 
 class Desk:
-    """One board's desk. ``clock``: seconds that never descend."""
+    """
+    One board's desk. ``parties``: the bank's keys are looked up anew each time. ``clock``: seconds that never
+    descend.
+    """
 
     def __init__(
         self,
@@ -157,11 +168,23 @@ class Desk:
         self._checking += 1
         try:
             async with self._turn:
-                objection = await asyncio.to_thread(submission.objection, self._parties)
+                objection = await asyncio.to_thread(submission.objection, self._now())
         finally:
             self._checking -= 1
+        if objection is None and isinstance(submission, KeyChangeSubmission):
+            objection = await self._cut_objection(submission.change.cut)
         if objection is not None:
             raise PeerError("unproved", objection)
+
+    def _now(self) -> Parties:
+        return replace(self._parties, keys=self._board.keys)
+
+    async def _cut_objection(self, cut: Cut) -> str | None:
+        """Published means: cosigned as the board's policy wants, unless its operator lets it fail open."""
+        closed = await self._board.store.round_ending(cut.size)
+        if closed is None or closed.root != cut.root:
+            return "its cut isn't the end of a round of this log, or has another root"
+        return None
 
     async def _take(self, submission: Submission) -> EntryReceipt:
         """Raises _Known, WaitYourTurn, Unavailable, UserError."""
@@ -192,7 +215,10 @@ class Desk:
             accusation = submission.kind is Kind.ACCUSATION
             if accusation and index.in_round(connection, Kind.ACCUSATION, round_) >= MOST_ACCUSATIONS:
                 raise _RoundFull
+            fed_by = bank_keys.feeding(connection, self._parties.keys.founding)
             index.note(connection, submission, round_)
+            if bank_keys.feeding(connection, self._parties.keys.founding) != fed_by:
+                journal.begin_feed(connection, round_)
 
         (receipt,) = await self._board.submit([submission.entry], within)
         return receipt

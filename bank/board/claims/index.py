@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bank.board.claims.limits import MOST_ON_A_GROUND
-from bank.board.claims.rules import Submission, read_submission
+from bank.board.claims.rules import KeyChangeSubmission, Submission, read_submission
 from bank.board.log.tree import leaf_hash
+from bank.board.writing import bank_keys
 from bank.formats.entry import Kind
 from mixmint.errors import MalformedMessage
 
@@ -38,7 +39,7 @@ CREATE TABLE accounts (
 ) WITHOUT ROWID;
 """
 
-SUBMITTED = (Kind.POSTED, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION)
+SUBMITTED = (Kind.POSTED, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION, Kind.KEY_CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def note(connection: sqlite3.Connection, submission: Submission, round_: int) ->
     row = (submission.kind, submission.subject, leaf_hash(submission.entry), round_)
     if connection.execute("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?)", row).rowcount:
         _add(connection, submission.grounds())
+        if isinstance(submission, KeyChangeSubmission):
+            bank_keys.note(connection, round_, submission.change)
 
 
 def add_round(connection: sqlite3.Connection, number: int, leaves: Sequence[bytes]) -> None:
@@ -92,13 +95,22 @@ def add_round(connection: sqlite3.Connection, number: int, leaves: Sequence[byte
     accounts = _of_kind(leaves, Kind.ACCOUNT)
     connection.executemany("INSERT OR IGNORE INTO accounts VALUES (?)", [(leaf[1:],) for leaf in accounts])
     for kind in SUBMITTED:
-        for leaf in _of_kind(leaves, kind):
-            try:
-                submission = read_submission(leaf)
-            except MalformedMessage:
-                # Fed by the bank, whose answers are taken unread.
-                continue
-            note(connection, submission, number)
+        _note_kind(connection, number, leaves, kind)
+
+
+def note_changes(connection: sqlite3.Connection, number: int, leaves: Sequence[bytes]) -> None:
+    """Of that the changes of the bank's key alone, which say what else in the round counts."""
+    _note_kind(connection, number, leaves, Kind.KEY_CHANGE)
+
+
+def _note_kind(connection: sqlite3.Connection, number: int, leaves: Sequence[bytes], kind: Kind) -> None:
+    for leaf in _of_kind(leaves, kind):
+        try:
+            submission = read_submission(leaf)
+        except MalformedMessage:
+            # Fed by the bank, whose answers are taken unread.
+            continue
+        note(connection, submission, number)
 
 
 def _of_kind(leaves: Sequence[bytes], kind: Kind) -> Sequence[bytes]:

@@ -18,29 +18,41 @@ from bank.board.accusation.file import MOST_LOGGED_BYTES, Evidence, check, decod
 from bank.board.log.tree import leaf_hash
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
-from bank.formats.coin import BankId, bank_id, coin_id
+from bank.formats.coin import BankId, coin_id
 from bank.formats.entry import (
     MOST_ENTRY_BYTES,
     AccusationEntry,
     AnswerEntry,
     ClaimEntry,
+    KeyChangeEntry,
     Kind,
     PostedEntry,
     decode_entry,
 )
-from mixmint.errors import MalformedMessage
+from bank.formats.succession import BankKeys, KeyChange
+from mix.directory.network import Authorities
+from mixmint.errors import MalformedMessage, PeerError
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Public keys (32 bytes): the board that takes submissions, and the bank whose coins it shows."""
+    """
+    The public key (32 bytes) of the board that takes submissions, the keys of the bank whose coins it shows,
+    and the network's authorities, who may change those. None: this board knows of no authorities.
+    """
 
     board_key: bytes
-    bank_key: bytes
+    keys: BankKeys
+    authorities: Authorities | None = None
+
+    @property
+    def bank_key(self) -> bytes:
+        """What the bank signs with now, 32 bytes."""
+        return self.keys.current
 
     @property
     def bank(self) -> BankId:
-        return bank_id(self.bank_key)
+        return self.keys.id
 
 
 class Submission(Protocol):
@@ -171,7 +183,8 @@ class AccusationSubmission:
     def objection(self, parties: Parties) -> str | None:
         accused = self.evidence.accused()
         own_board = accused.board is not None and accused.board.public == parties.board_key
-        own_bank = accused.bank == parties.bank_key
+        # An earlier key too: what it signed while it counted is the bank's own word for ever.
+        own_bank = accused.bank in parties.keys.all
         if not (own_board or own_bank):
             # Anyone can make a key of his own and convict it of anything.
             return "it accuses neither this board nor its bank"
@@ -180,6 +193,42 @@ class AccusationSubmission:
             return "it accuses somebody else beside this board or its bank, and it may be him alone"
         verdict = check(self.evidence)
         return None if verdict.holds else verdict.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChangeSubmission:
+    """
+    A change of the bank's key, whoever brings it. One that contradicts an earlier one is taken too: it
+    changes nothing, and shows what the authorities signed.
+    """
+
+    kind: ClassVar[Kind] = Kind.KEY_CHANGE
+    entry: bytes
+    change: KeyChange
+    account: ClassVar[None] = None
+
+    @property
+    def subject(self) -> bytes:
+        # The same with other authorities' signatures is the same change.
+        return self.change.signed_part()
+
+    def grounds(self) -> Iterator[bytes]:
+        yield _ground(Kind.KEY_CHANGE, self.change.bank)
+
+    def objection(self, parties: Parties) -> str | None:
+        """Whether its cut is one of this board's own rounds is the desk's to look up."""
+        change, who = self.change, parties.authorities
+        if who is None:
+            return "this board knows no authorities: its settings name no network file"
+        if change.bank != parties.bank:
+            return "it is about another bank"
+        if not change.holds(who.keys, who.threshold):
+            return f"fewer than {who.threshold} of the network's authorities signed it"
+        try:
+            BankKeys(parties.keys.founding, parties.keys.changes[: change.number - 1]).after(change)
+        except PeerError as error:
+            return error.detail
+        return None
 
 
 def read_submission(data: bytes) -> Submission:
@@ -201,6 +250,8 @@ def read_submission(data: bytes) -> Submission:
             if len(body) > MOST_LOGGED_BYTES:
                 raise MalformedMessage("length")
             return AccusationSubmission(data, decode_accusation(body))
+        case KeyChangeEntry(change):
+            return KeyChangeSubmission(data, change)
     raise MalformedMessage("kind")
 
 

@@ -17,15 +17,16 @@ Source: docs/spec/board.md, section 7.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import chain
 
 from bank.board.totals import Totals
+from bank.board.writing import bank_keys
 from bank.formats.coin import coin_id
 from bank.formats.entry import Kind
 
 SCHEMA = """
-CREATE TABLE coins (             -- indexes in the log of the first entry of each kind; never NULL all
+CREATE TABLE coins (             -- indexes in the log of the first entry of each kind that counts
     coin      BLOB PRIMARY KEY,
     certified INTEGER,
     worth     INTEGER,           -- epoch * 256 + exponent, as first certified or posted
@@ -35,7 +36,7 @@ CREATE TABLE coins (             -- indexes in the log of the first entry of eac
 ) WITHOUT ROWID;
 CREATE TABLE repeats (
     coin  BLOB NOT NULL,
-    entry INTEGER NOT NULL,
+    entry INTEGER NOT NULL,      -- also of what a change of the bank's key made void
     PRIMARY KEY (coin, entry)
 ) WITHOUT ROWID;
 """
@@ -167,6 +168,39 @@ class CoinIndex:
         self._round = number
         return change.totals()
 
+    def void(
+        self, connection: sqlite3.Connection, first: int, leaves: Sequence[bytes], void: range
+    ) -> Totals:
+        """
+        The bank's signatures at the leaves ``void`` count no more, since its key was changed in the round
+        just added, whose leaves begin at ``first``. Returns what that changes in the totals.
+
+        The entries are found as repeats are, for everyone to see. Written at once: what waits for its turn is
+        read again from the newest rounds only.
+        """
+        if not void:
+            return Totals()
+        bundles = chain(self._read_log(min(void.start, first), first), [(first, leaves)])
+        events = [each for each in _events(bundles) if each[0] in void and each[2] != "spent"]
+        rows = self._rows(connection, {coin for _, coin, _, _ in events})
+        was = sum((_shown(row) for row in rows.values()), start=Totals())
+        for index, coin, kind, _ in events:
+            if getattr(rows[coin], kind) == index:
+                setattr(rows[coin], kind, None)
+        for row in rows.values():
+            if row.certified is None and row.posted is None:
+                row.worth = None
+        among = (void.start, void.stop)
+        counted = connection.execute("SELECT count(*) FROM repeats WHERE entry >= ? AND entry < ?", among)
+        repeats = counted.fetchone()[0]
+        connection.executemany(
+            "INSERT OR IGNORE INTO repeats (coin, entry) VALUES (?, ?)",
+            [(coin, index) for index, coin, _, _ in events],
+        )
+        connection.executemany(_WRITE, [(coin, *astuple(row)) for coin, row in sorted(rows.items())])
+        now = sum((_shown(row) for row in rows.values()), start=Totals(repeats=-repeats))
+        return now.minus(was)
+
     def is_at(self, number: int) -> bool:
         """Whether this round was added last, and nothing needs to be read."""
         return self._round == number
@@ -244,7 +278,12 @@ class CoinIndex:
             "SELECT first FROM rounds WHERE round = ?", (newest - SLICES + 1,)
         ).fetchone()
         log = self._read_log(oldest[0] if oldest else 0, stop)
-        events = list(_events(chain(log, more)))
+        voids = bank_keys.voids(connection)
+        events = [
+            each
+            for each in _events(chain(log, more))
+            if each[2] == "spent" or not any(each[0] in void for void in voids)
+        ]
         self._waiting, self._written = [{} for _ in range(SLICES)], {}
         rows = self._rows(connection, {coin for _, coin, _, _ in events})
         for index, coin, kind, worth in events:
@@ -254,6 +293,16 @@ class CoinIndex:
             if row.worth is None:
                 row.worth = worth
         self._round = newest
+
+
+def _shown(row: _Coin) -> Totals:
+    """What one coin's row adds to the totals."""
+    change = _Change()
+    if row.worth is not None:
+        change.create(row)
+    elif row.ended:
+        change.unknown += 1
+    return change.totals()
 
 
 def _find_many(connection: sqlite3.Connection, coins: Sequence[bytes]) -> dict[bytes, _Coin]:

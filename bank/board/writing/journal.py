@@ -9,6 +9,7 @@ leaves nothing to repair, and the path after a crash is the usual path.
     rounds     one row for each round whose leaves are fixed ("sequenced")
     head       the newest checkpoint that was signed: the one thing that must never go back
     feed       the bank's next group, and the round of the last one
+    key_changes  changes of the bank's key, with their rounds (bank_keys.py)
 
 What has left ``waiting`` stands in the log's files, and only there.
 """
@@ -22,7 +23,7 @@ from bank.board.log.tiles import Edge, File, pack, unpack
 from bank.board.log.tree import EMPTY_ROOT
 from bank.board.rounds import FULL_ROUND_BYTES, leaves_of
 from bank.board.totals import Totals
-from bank.board.writing import coins, notable
+from bank.board.writing import bank_keys, coins, notable
 from bank.board.writing.coins import CoinIndex
 from mixmint.errors import FatalError, Unavailable
 
@@ -68,7 +69,7 @@ CREATE TABLE head (
 INSERT INTO head VALUES (1, 0, x'');
 """
 )
-MIGRATIONS = ("", SCHEMA)
+MIGRATIONS = ("", SCHEMA, bank_keys.SCHEMA)
 """The first is that of the boards before there was a log; their databases can't be brought over."""
 
 MOST_UNPUBLISHED = 8
@@ -199,16 +200,25 @@ class _Filling:
             raise Unavailable(BEHIND)
 
 
-def take_batch(connection: sqlite3.Connection, batch: Batch, round_entries: int, published: int) -> Taken:
+def take_batch(
+    connection: sqlite3.Connection,
+    batch: Batch,
+    round_entries: int,
+    published: int,
+    since: int = 0,
+) -> Taken:
     """
     Take a batch if it begins with the group that is waited for, else nothing of it. ``published``: the newest
-    published round.
+    published round; ``since``: the round that has the newest change of the bank's key, or 0.
 
     Groups and the next expected number are one transaction: a group is in once or not at all. Each group's
     round is fixed here, and no group is split over two.
 
     Raises Unavailable when too many full rounds wait already; nothing was taken.
     """
+    if since > published:
+        # Its entries must not be in one round with the old key's.
+        raise Unavailable("the change of the bank's key isn't public yet; try again in a moment")
     wanted, proposed, last = connection.execute("SELECT next_group, proposed, round FROM feed").fetchone()
     filling = _Filling(connection, round_entries)
     if batch.first != (wanted or proposed) or not (wanted or batch.groups):
@@ -240,6 +250,11 @@ def submit(
     filling.check(published, 2 * MOST_UNPUBLISHED)
     round_ = _wait(connection, filling, [entries])
     return Taken(True, 0, round_, filling.full)
+
+
+def begin_feed(connection: sqlite3.Connection, round_: int) -> None:
+    """The bank's key changes in this round: its successor's groups are numbered from 1."""
+    connection.execute("UPDATE feed SET next_group = 1, proposed = 0, round = ?", (round_,))
 
 
 def _wait(connection: sqlite3.Connection, filling: _Filling, groups: Iterable[Sequence[bytes]]) -> int:
@@ -297,6 +312,9 @@ def sequence_ahead(
     """
     if newest_sequenced(connection) != before.closed or not index.is_at(before.closed.number):
         return None
+    if bank_keys.is_awaited(connection, before.closed.number + 1):
+        # What it makes void is read from the log, and the newest of that isn't on disk yet.
+        return None
     return _next(connection, index, before.closed, before.edge, now_s)
 
 
@@ -309,6 +327,9 @@ def _next(
     leaves = leaves_of(number, closed_at_s, first, _entries_for(connection, number))
     grown, files = edge.grow(leaves)
     totals = before.totals.plus(index.add_round(connection, number, first, leaves[:-1]))
+    totals = totals.plus(
+        index.void(connection, first, leaves, bank_keys.voided_by(connection, number, first, leaves))
+    )
     closed = ClosedRound(number, first, len(leaves) - 1, grown.root(), closed_at_s, totals)
     insert_round(connection, closed)
     notable.add_round(connection, number, first, leaves)

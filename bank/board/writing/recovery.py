@@ -15,12 +15,13 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from bank.board.claims import index
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.folder import TileFolder
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.tiles import ENTRIES, HEIGHT, WIDTH, Edge, File, tile_at
 from bank.board.rounds import check_round, is_mark
-from bank.board.writing import journal, notable
+from bank.board.writing import bank_keys, journal, notable
 from bank.board.writing.coins import CoinIndex
 from bank.board.writing.journal import GENESIS, ClosedRound
 from bank.board.writing.store import open_board
@@ -159,6 +160,9 @@ class _Rebuild:
         self._edge, _ = self._edge.grow(leaves)
         added = self._index.add_round(self._connection, number, first, leaves[:-1])
         totals = self._newest.totals.plus(added)
+        index.note_changes(self._connection, number, leaves)
+        void = bank_keys.voided_by(self._connection, number, first, leaves)
+        totals = totals.plus(self._index.void(self._connection, first, leaves, void))
         root = self._edge.root()
         self._newest = ClosedRound(number, first, len(leaves) - 1, root, mark.closed_at_s, totals)
         journal.insert_round(self._connection, self._newest)

@@ -20,13 +20,13 @@ from bank.board.feed import Batch
 from bank.board.log.folder import TileFolder
 from bank.board.log.tiles import Edge
 from bank.board.rounds import MOST_GROUP_ENTRIES
-from bank.board.writing import journal
+from bank.board.writing import bank_keys, journal
 from bank.board.writing.checkpoints import Checkpointer
 from bank.board.writing.coins import Bundles, CoinIndex
 from bank.board.writing.journal import GENESIS, ClosedRound, Sequenced, Taken
 from bank.board.writing.start import Head
 from mixmint.database import Writer, open_database
-from mixmint.errors import FatalError
+from mixmint.errors import FatalError, PeerError
 
 T = TypeVar("T")
 Within = Callable[[sqlite3.Connection, int], None]
@@ -115,17 +115,22 @@ class BoardStore:
         """Its checkpoint is public: from now on it is shown."""
         self.newest = closed
 
-    async def take(self, encoded: bytes) -> Taken:
+    async def take(self, encoded: bytes, keys: tuple[bytes, bytes] | None = None) -> Taken:
         """
-        Decode a batch (whose signature was checked) and take it, or refuse all of it.
+        Decode a batch (whose signature was checked) and take it, or refuse all of it. ``keys``: the key that
+        signed it, and the bank's founding key; not given, nobody asks.
 
-        Raises MalformedMessage, Unavailable (the board is behind), UserError when the store can't write; then
-        nothing was taken.
+        Raises MalformedMessage, PeerError("signature") (the bank's key was changed meanwhile), Unavailable
+        (the board is behind), UserError when the store can't write; then nothing was taken.
         """
 
         def work(connection: sqlite3.Connection) -> Taken:
-            batch = Batch.decode(encoded)
-            return journal.take_batch(connection, batch, self._round_entries, self.newest.number)
+            batch, since = Batch.decode(encoded), 0
+            if keys is not None:
+                feeding, since = bank_keys.feeding(connection, keys[1])
+                if feeding != keys[0]:
+                    raise PeerError("signature")
+            return journal.take_batch(connection, batch, self._round_entries, self.newest.number, since)
 
         return await self._writer.run(work)
 
@@ -171,6 +176,13 @@ class BoardStore:
         newest = self.newest.number
         rows = "SELECT * FROM rounds WHERE round > ? AND round <= ? ORDER BY round LIMIT ?"
         return await self.read(lambda connection: _rounds(connection, rows, (after, newest, limit)))
+
+    async def round_ending(self, size: int) -> ClosedRound | None:
+        """The published round at whose end the log has ``size`` leaves."""
+        newest = self.newest.number
+        rows = "SELECT * FROM rounds WHERE first + count + 1 = ? AND first < ? AND round <= ?"
+        found = await self.read(lambda connection: _rounds(connection, rows, (size, size, newest)))
+        return found[0] if found else None
 
     async def newest_with_entries(self, limit: int) -> list[ClosedRound]:
         """The newest rounds that aren't empty, descending."""

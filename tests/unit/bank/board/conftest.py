@@ -15,13 +15,17 @@ from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.reading.client import BoardReader
 from bank.board.settings import BoardSettings
-from bank.formats.coin import CoinId, bank_id, coin_id, sign_certificate
+from bank.formats.coin import BankId, CoinId, bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import SPEND_LABEL
+from mix.directory import Authorities
 from mixmint.keys import SigningKey
 
 BANK = SigningKey(b"b" * 32)
 KEY = SigningKey(b"k" * 32)
+AUTHORITIES = tuple(SigningKey(bytes([number]) * 32) for number in (11, 12, 13))
+NETWORK = Authorities(tuple(each.public for each in AUTHORITIES), 2)
+"""The network's authorities, two of whom change the bank's key."""
 ORIGIN = "board.test"
 LOG = VerifierKey(ORIGIN, KEY.public)
 
@@ -31,6 +35,8 @@ class Mint:
     """Makes entries that are true: coin ``number`` has a fixed secret."""
 
     bank: SigningKey = BANK
+    id: BankId | None = None
+    """The bank's, where ``bank`` isn't its founding key."""
 
     def key(self, number: int) -> SigningKey:
         return SigningKey(number.to_bytes(32))
@@ -40,7 +46,8 @@ class Mint:
 
     def certified(self, number: int, exponent: int = 0, epoch: int = 1) -> bytes:
         coin = self.coin(number)
-        signature = sign_certificate(self.bank, bank_id(self.bank.public), exponent, epoch, coin)
+        bank = self.id or bank_id(self.bank.public)
+        signature = sign_certificate(self.bank, bank, exponent, epoch, coin)
         return CertifiedEntry(coin, exponent, epoch, signature).encode()
 
     def spent(self, number: int, seal: bytes = b"e" * 32) -> bytes:
@@ -99,7 +106,7 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
                 map_path=tmp_path / "map",
                 **values,
             )
-            app = build_app(settings, KEY, BANK.public, policy=policy)
+            app = build_app(settings, KEY, BANK.public, policy=policy, authorities=NETWORK)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
             runners.append(runner)
             await runner.setup()

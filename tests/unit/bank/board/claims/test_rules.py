@@ -18,6 +18,7 @@ from bank.formats.entry import (
 )
 from bank.formats.order import SignedOrder
 from bank.formats.request import Withdraw
+from bank.formats.succession import BankKeys
 from mixmint.errors import MalformedMessage
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.claims.claimants import (
@@ -38,7 +39,7 @@ from tests.unit.bank.board.claims.claimants import (
     withdrawal,
 )
 
-PARTIES = Parties(BOARD.public, BANK.public)
+PARTIES = Parties(BOARD.public, BankKeys(BANK.public))
 OTHER = SigningKey(b"o" * 32)
 
 TRUE = {
@@ -107,7 +108,7 @@ def test_somebody_elses_order_or_request_is_no_claim() -> None:
     assert isinstance(mine.request, Withdraw)
     forged = Withdraw(type(mine.request.signed)(mine.request.signed.request, bytes(64)))
     assert "not signed by its account" in str(Claim(forged).objection(BANK.public, BANK_ID))
-    parties = Parties(BOARD.public, OTHER.public)
+    parties = Parties(BOARD.public, BankKeys(OTHER.public))
     assert parties.bank == bank_id(OTHER.public)
     assert read_submission(entry(claim(1))).objection(parties) == "it is for another bank"
 

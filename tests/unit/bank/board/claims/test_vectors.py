@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bank.board.claims.rules import Parties, read_submission
+from bank.formats.succession import BankKeys
 from tests.unit.bank.board.claims import second_claim as second
 from tests.unit.bank.second_implementation import certificate_holds, open_answer
 from tests.vectors.make_claim import FILE, as_text
@@ -31,7 +32,8 @@ def test_the_file_is_what_its_maker_makes() -> None:
 
 def test_all_verify(vectors: Any) -> None:
     """By the board's own rules."""
-    parties = Parties(*(bytes.fromhex(vectors[who]["public"]) for who in ("board", "bank")))
+    board, bank = (bytes.fromhex(vectors[who]["public"]) for who in ("board", "bank"))
+    parties = Parties(board, BankKeys(bank))
     assert parties.bank.hex() == vectors["bank"]["id"]
     for given in vectors["submissions"].values():
         submission = read_submission(bytes.fromhex(given["bytes"]))
