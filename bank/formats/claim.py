@@ -16,6 +16,9 @@ from bank.formats.order import SignedOrder
 from bank.formats.request import Deposit, Withdraw, decode_request, encode_request, subject_of
 from bank.formats.request import Kind as RequestKind
 from mixmint.errors import MalformedMessage
+from mixmint.keys import Label, labelled_hash
+
+CLAIM_ANSWER_LABEL = Label("mixmint/claim-answer/v1")
 
 
 class Subtype(IntEnum):
@@ -59,8 +62,16 @@ class Claim:
 
     @property
     def subject(self) -> bytes:
-        """What the bank's answer would name, 32 bytes."""
+        """What the bank's answer would name, had it been asked itself: 32 bytes."""
         return subject_of(self.request)
+
+    @property
+    def answer_subject(self) -> bytes:
+        """
+        What the bank's answer on the board names, 32 bytes: this claim, with all that it shows. So no answer
+        that the bank gave before it was shown that can pass for one.
+        """
+        return labelled_hash(CLAIM_ANSWER_LABEL, self.entry().encode())
 
     @property
     def order(self) -> SignedOrder | None:

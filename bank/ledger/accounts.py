@@ -138,7 +138,7 @@ def _account_for(
     # The head is the holder's own word that he accepts every statement before.
     if asked.sequence != account.sequence + 1 or asked.head != account.head:
         return Refused(Refusal.SEQUENCE)
-    if moment.closed >= asked.last_round:
+    if moment.is_past(asked.last_round):
         return Refused(Refusal.TOO_LATE)
     return account
 

@@ -111,10 +111,18 @@ class Moment:
     The clock of one batch of requests: the board's newest closed round (0 before the first), the coin epoch.
 
     Rounds are the only clock for last rounds, holds and promises, because both sides can prove them.
+
+    ``asked``: what was newest when the request was put on the board as a claim, if it was: by that it is
+    judged too late. Else a bank could keep silent until every claim is.
     """
 
     closed: int
     epoch: int
+    asked: int | None = None
+
+    def is_past(self, last_round: int) -> bool:
+        """Whether a request with this last round comes too late."""
+        return (self.closed if self.asked is None else self.asked) >= last_round
 
 
 class Signer:
