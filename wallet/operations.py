@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from mixmint.errors import FatalError
-from wallet.machines import account, invoice, order
+from wallet.machines import account, foreign, invoice, order, promised
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
+from wallet.machines.promised import PromisedState
 from wallet.machines.steps import FINAL, Effect, Event, Head, Phase
 
 
@@ -26,6 +28,9 @@ class Want(Enum):
     RECEIVE = "receive"
     EXCHANGE = "exchange"
     DEPOSIT = "deposit"
+    TAKE_BACK = "take back"
+    """Exchange the coins of a hold or a sealed payment that lapsed."""
+    CHURN = "churn"
 
 
 class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
@@ -34,8 +39,13 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
 
     ``request``: PAY, the payment request's bytes. ``path``: HAND_OVER, the file. ``coins``: RECEIVE, the
     bearer coins as they came (101 bytes each); HAND_OVER, the ids of the coins once chosen; EXCHANGE, the ids
-    to exchange. ``last``: the order or deposit that does it, once there is one. ``tries``: how many of
-    those were refused. ``units``: what came of it.
+    to exchange. ``last``: the order or deposit that does it, once there is one; TAKE_BACK: the order that
+    lapsed. ``tries``: how many of those were refused. ``units``: what came of it. ``note``, ``statement``:
+    PAY, what the order binds. ``is_sealed``: PAY, the order is handed over whole; ``path``: to this file, if
+    any. ``refunds``: PAY, the row of the request whose payer gets his money back. CHURN: coins of the values
+    ``exponents`` (all, when there are none) are exchanged ``to`` times, and while fewer than ``public`` look
+    like them in an old epoch; the
+    next one is due at ``next_s``, the last one at ``until_s`` (Unix seconds).
     """
 
     want: Want
@@ -49,6 +59,15 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     phase: Phase = Phase.WORKING
     reason: str = ""
     units: int = 0
+    note: str = ""
+    statement: str = ""
+    is_sealed: bool = False
+    refunds: int = 0
+    to: int = 0
+    public: int = 0
+    exponents: tuple[int, ...] = ()
+    next_s: float = 0.0
+    until_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"PlanState({self.want.value}, {self.phase.value})"
@@ -60,7 +79,7 @@ Machine = OrderState | AccountState | InvoiceState
 class Stored(msgspec.Struct, frozen=True):
     """A row's content. ``made_s``: when, in whole hours (Unix seconds): a history, not a log of moments."""
 
-    state: OrderState | AccountState | InvoiceState | PlanState
+    state: OrderState | PromisedState | ForeignState | AccountState | InvoiceState | PlanState
     made_s: int
 
     @property
@@ -89,6 +108,10 @@ def decode_stored(data: bytes) -> Stored:
 
 def advance(state: Machine, event: Event, head: Head, key: Any) -> tuple[Machine, list[Effect]]:
     """One step of whichever machine it is."""
+    if isinstance(state, PromisedState):
+        return promised.advance(state, event)
+    if isinstance(state, ForeignState):
+        return foreign.advance(state, event)
     if isinstance(state, OrderState):
         return order.advance(state, event)
     if isinstance(state, InvoiceState):

@@ -5,6 +5,8 @@ What becomes of an operation: state and event in, new state and effects out. Pur
     order.py      an order: exchange, stock, payment
     account.py    a withdrawal or a deposit, along the account's chain of statements
     invoice.py    a payment request that waits to be paid
+    promised.py   an order of ours that its payee carries out: a hold, a sealed payment
+    foreign.py    the same, on the payee's side
 
 The rule over all of them: only two things end an operation, an answer that the bank signed and the board.
 Time never does. A state is on disk before its effects are carried out, so whatever a crash forgot is done

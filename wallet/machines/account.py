@@ -162,7 +162,7 @@ def advance(
             state, outputs=tuple((output.coin, output.exponent) for output in event.outputs)
         )
         return _sign(renewed, head, key, [])
-    return _answered(state, event, head, key)
+    return _answered(state, event, head, key) if isinstance(event, Answered) else (state, [])
 
 
 def _begin(state: AccountState, head: Head, key: SigningKey) -> tuple[AccountState, list[Effect]]:

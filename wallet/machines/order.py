@@ -72,7 +72,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     ``mine``: the ids of the outputs that are the wallet's own. ``earlier``: the seals of forms that were
     refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
     promised round when answered, the hold's last one when held, the board's when settled. ``late``: outputs
-    that the board has shown without the rest. ``proof``: the answer that ended it.
+    that the board has shown without the rest. ``proof``: the answer that ended it. ``mark``: what the order's
+    note binds, with its salts (wallet/marks).
     """
 
     signed: bytes
@@ -88,6 +89,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     late: tuple[bytes, ...] = ()
     reason: str = ""
     proof: bytes = b""
+    mark: bytes = b""
 
     @cached_property
     def opened(self) -> SignedOrder:
@@ -103,6 +105,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     def wanted(self) -> frozenset[bytes]:
         """The coin ids that the board must show."""
         return frozenset(output.coin for output in self.order.outputs)
+
+    def question(self) -> bytes:
+        """What the bank is asked, in bytes."""
+        return encode_request(self.opened)
 
     def __repr__(self) -> str:
         return f"OrderState({self.purpose}, {self.phase.value})"
@@ -133,11 +139,11 @@ def advance(state: OrderState, event: Event) -> tuple[OrderState, list[Effect]]:
     if isinstance(event, Wrong):
         asked_anew = msgspec.structs.replace(state, attempt=state.attempt + 1)
         return asked_anew, [Forget(state.attempt), Keep(event.reason, event.data)]
-    return _answered(state, event)
+    return _answered(state, event) if isinstance(event, Answered) else (state, [])
 
 
 def _ask(state: OrderState) -> Ask:
-    return Ask(state.attempt, encode_request(state.opened))
+    return Ask(state.attempt, state.question())
 
 
 def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effect]]:
@@ -152,7 +158,7 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
         if body.seal in (state.opened.seal, *state.earlier):
             return msgspec.structs.replace(state, phase=Phase.LOOKING, proof=data), []
         lose = Lose(body.coin_key, body.seal, body.signature)
-        return _refuse(state, "spent", data, lose, without=coin_id(body.coin_key))
+        return refuse(state, "spent", data, lose, without=coin_id(body.coin_key))
     if isinstance(body, Taken):
         output = state.order.outputs[body.index]
         if output.coin in state.mine:
@@ -162,7 +168,7 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
             # It may lapse, and then these bytes are good again: freed coins could pay a second time.
             until = min(body.proof.last_round, state.order.last_round)
             return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
-        return _refuse(state, "taken", data)
+        return refuse(state, "taken", data)
     if isinstance(body, Refused):
         return _refused(state, body, data)
     return state, []
@@ -181,19 +187,20 @@ def _certified(state: OrderState, body: Certificates) -> tuple[OrderState, list[
 def _refused(state: OrderState, body: Refused, data: bytes) -> tuple[OrderState, list[Effect]]:
     name = body.reason.name.lower().replace("_", "-")
     if body.reason is Refusal.TOO_LATE:
-        return _refuse(state, name, data)
+        return refuse(state, name, data)
     evidence = Keep(name, data + state.signed)
     if body.reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN) and body.index < len(
         state.order.inputs
     ):
         coin = coin_id(state.order.inputs[body.index])
-        return _refuse(state, name, data, Dispute(coin), evidence, without=coin)
-    return _refuse(state, name, data, evidence)
+        return refuse(state, name, data, Dispute(coin), evidence, without=coin)
+    return refuse(state, name, data, evidence)
 
 
-def _refuse(
+def refuse(
     state: OrderState, reason: str, proof: bytes, *more: Effect, without: bytes = b""
 ) -> tuple[OrderState, list[Effect]]:
+    """It is over for these bytes: free what it kept, but for the coin (id) that was the reason."""
     freed = tuple(coin for coin in input_ids(state.order) if coin != without)
     effects: list[Effect] = [*more, Void(state.mine), Forget(state.attempt)]
     if freed:

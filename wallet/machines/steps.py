@@ -9,7 +9,7 @@ from bank.formats.order import Output
 
 
 class Phase(Enum):
-    """How far an operation is. The last three are final."""
+    """How far an operation is. The last three are final; *kept* and *lapsed* wait for somebody else."""
 
     READING = "reading"
     """An account's new statements are being read."""
@@ -21,6 +21,10 @@ class Phase(Enum):
     """It was executed, and the certificates are picked up from the board."""
     ANSWERED = "answered"
     """The bank has signed what it asked for; the board will show it."""
+    KEPT = "kept"
+    """Somebody else may carry it out: the payee, who has the h of a hold, or the whole signed order."""
+    LAPSED = "lapsed"
+    """That is over. Its coins are exchanged, so that it can't happen any more."""
     WORKING = "working"
     """A plan of several orders is under way, or a payment is waited for."""
     SETTLED = "settled"
@@ -29,6 +33,8 @@ class Phase(Enum):
 
 
 FINAL = frozenset((Phase.SETTLED, Phase.REFUSED, Phase.EXPIRED))
+RESTING = FINAL | {Phase.KEPT, Phase.LAPSED}
+"""Nothing is asked of the bank: it is over, or another's turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,17 @@ class Renewed:
     signed: bytes = b""
 
 
-Event = Begin | Answered | Wrong | Seen | Clock | Renewed
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """The member takes back what he has handed out and nobody has carried out yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The coins of an order that lapsed were exchanged by the wallet itself."""
+
+
+Event = Begin | Answered | Wrong | Seen | Clock | Renewed | Revoke | Returned
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a payer binds into his order: one commitment, parts that open alone, nothing told by what is hidden."""
+"""What a payer binds into his order: one commitment, parts that open alone, hidden ones that tell nothing."""
 
 from itertools import chain, combinations
 

@@ -1,0 +1,174 @@
+"""An order that somebody else carries out, on its payer's side and on its payee's: event by event."""
+
+import os
+
+import msgspec
+import pytest
+
+from bank.formats.answer import (
+    Answer,
+    Body,
+    Certificates,
+    CertifiedBefore,
+    Held,
+    Hold,
+    Refusal,
+    Refused,
+    Spent,
+    Taken,
+)
+from bank.formats.coin import coin_id
+from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
+from bank.formats.request import Execute, encode_request
+from mixmint.keys import SigningKey
+from wallet.machines import foreign, promised
+from wallet.machines.foreign import BROKEN, ForeignState
+from wallet.machines.promised import PromisedState
+from wallet.machines.steps import (
+    Answered,
+    Ask,
+    Begin,
+    Certify,
+    Clock,
+    Forget,
+    Keep,
+    Phase,
+    Returned,
+    Revoke,
+    Seen,
+    Spend,
+    Void,
+)
+
+KEY, H, BANK = SigningKey(b"\x01" * 32), b"\x02" * 32, b"\x03" * 32
+PAID = Output(coin_id(b"\x04" * 32), 3)
+LAST, UNTIL = 500, 40
+
+
+def signed(tau: bytes) -> SignedOrder:
+    order = Order(BANK, bytes(16), LAST, (KEY.public,), (PAID,), tau=tau)
+    return sign_order(order, [KEY], bytes(16))
+
+
+def answer(order: SignedOrder, body: Body) -> Answered:
+    """Signatures are checked elsewhere."""
+    return Answered(Answer(order.seal, body, bytes(64)))
+
+
+def seen(order: SignedOrder, round_: int = 30) -> Seen:
+    return Seen(round_, frozenset((PAID.coin,)), frozenset(order.order.inputs))
+
+
+def ours(tau: bytes = tau_of(H), **changes: object) -> PromisedState:
+    state = PromisedState(signed=signed(tau).encode(), mine=(), purpose="hold", conversation=bytes(16))
+    return msgspec.structs.replace(state, **changes)
+
+
+def kept(tau: bytes = tau_of(H)) -> PromisedState:
+    return ours(tau, phase=Phase.KEPT, round=UNTIL)
+
+
+def theirs(h: bytes = H, **changes: object) -> ForeignState:
+    order = signed(tau_of(H) if h else NOTHING)
+    hold = answer(order, Hold(1, UNTIL)).answer.encode() if h else b""
+    state = ForeignState(
+        signed=order.encode(), mine=(PAID.coin,), purpose="capture", conversation=bytes(16), h=h, hold=hold
+    )
+    return msgspec.structs.replace(state, **changes)
+
+
+def test_hold_is_asked_and_kept_until_its_last_round() -> None:
+    """The bank's word stays on file: the payee is shown it."""
+    state = ours()
+    assert promised.advance(state, Begin()) == (state, [Ask(0, encode_request(state.opened))])
+    yes = answer(state.opened, Hold(1, UNTIL))
+    state, effects = promised.advance(state, yes)
+    assert (state.phase, state.round, state.hold, effects) == (Phase.KEPT, UNTIL, yes.answer.encode(), [])
+    assert promised.advance(state, Clock(UNTIL - 1)) == (state, [])
+    assert promised.advance(state, Begin()) == (state, [])
+    assert promised.advance(state, Clock(UNTIL))[0].phase is Phase.LAPSED
+
+
+@pytest.mark.parametrize("phase", [Phase.KEPT, Phase.LAPSED])
+def test_executed_whenever_the_board_says_so(phase: Phase) -> None:
+    """Within the hold, and late while the coins were still free."""
+    state = msgspec.structs.replace(kept(), phase=phase)
+    done, effects = promised.advance(state, seen(state.opened))
+    assert (done.phase, done.round) == (Phase.SETTLED, 30)
+    assert effects == [Spend((coin_id(KEY.public),)), Forget(0)]
+
+
+def test_lapsed_is_over_only_when_the_coins_are_exchanged() -> None:
+    """No round ends it: a late h would still execute it."""
+    state = msgspec.structs.replace(kept(), phase=Phase.LAPSED)
+    assert promised.advance(state, Clock(LAST + 1000)) == (state, [])
+    over, effects = promised.advance(state, Returned())
+    assert (over.phase, effects) == (Phase.EXPIRED, [Void(()), Forget(0)])
+    assert promised.advance(kept(), Returned()) == (kept(), [])
+
+
+def test_only_a_sealed_payment_can_be_taken_back_early() -> None:
+    """A hold is the bank's word to the payee."""
+    assert promised.advance(kept(NOTHING), Revoke())[0].phase is Phase.LAPSED
+    assert promised.advance(kept(), Revoke()) == (kept(), [])
+
+
+def test_hold_that_is_refused_frees_the_coins() -> None:
+    """As any order."""
+    state, _ = promised.advance(ours(), answer(ours().opened, Refused(Refusal.TOO_LATE)))
+    assert (state.phase, state.reason) == (Phase.REFUSED, "too-late")
+
+
+@pytest.mark.parametrize("h", [H, b""])
+def test_payee_carries_it_out(h: bytes) -> None:
+    """By its h, or whole; then the certificates are his."""
+    state = theirs(h)
+    body = Execute(state.opened.seal, h) if h else state.opened
+    assert foreign.advance(state, Begin()) == (state, [Ask(0, encode_request(body))])
+    done, effects = foreign.advance(state, answer(state.opened, Certificates(20, 1, (bytes(64),))))
+    assert (done.phase, done.round) == (Phase.ANSWERED, 20)
+    assert Certify((PAID,), (bytes(64),), 1, 20) in effects
+    assert foreign.advance(done, seen(state.opened))[0].phase is Phase.SETTLED
+
+
+def test_executed_before_means_looking_for_it_on_the_board() -> None:
+    """An answer was lost, and the bank has forgotten which outputs there were."""
+    state = theirs()
+    done, _ = foreign.advance(state, answer(state.opened, Spent(0, KEY.public, state.opened.seal, bytes(64))))
+    assert done.phase is Phase.LOOKING
+
+
+@pytest.mark.parametrize(("round_", "evidence"), [(UNTIL - 10, True), (UNTIL, False), (None, True)])
+@pytest.mark.parametrize("kind", [Spent, Held])
+def test_coin_given_to_another_order_under_a_hold_is_evidence(
+    kind: type[Body], round_: int | None, evidence: bool
+) -> None:
+    """Once the hold is over (or so near that the bank may know it is) the bank is right."""
+    state = theirs()
+    if round_ is not None:
+        state, _ = foreign.advance(state, Clock(round_))
+    other = (0, KEY.public, os.urandom(32), bytes(64))
+    no = answer(state.opened, Spent(*other) if kind is Spent else Held(*other, 45))
+    done, effects = foreign.advance(state, no)
+    assert done.phase is (Phase.REFUSED if kind is Spent else Phase.HELD)
+    kept = [effect for effect in effects if isinstance(effect, Keep)]
+    assert [each.reason for each in kept] == ([BROKEN] if evidence else [])
+    if kept:
+        assert kept[0].data == state.word() + no.answer.encode()
+
+
+def test_our_ids_can_not_be_made_anew_in_an_order_that_is_not_ours() -> None:
+    """Certified before: this order pays nothing any more."""
+    state = theirs(b"")
+    body = Taken(0, CertifiedBefore(PAID.coin, PAID.exponent, 1, bytes(64)))
+    done, effects = foreign.advance(state, answer(state.opened, body))
+    assert (done.phase, done.reason) == (Phase.REFUSED, "taken")
+    assert Void((PAID.coin,)) in effects
+
+
+def test_what_the_bank_says_of_strangers_coins_may_be_true() -> None:
+    """No evidence, and nothing disputed."""
+    for reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.SUMS, Refusal.NO_HOLD):
+        done, effects = foreign.advance(theirs(b""), answer(theirs(b"").opened, Refused(reason)))
+        assert done.phase is Phase.REFUSED
+        assert not any(isinstance(effect, Keep) for effect in effects)

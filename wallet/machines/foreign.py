@@ -1,0 +1,94 @@
+"""
+An order that its payer signed and the payee carries out: a hold that is captured, a sealed payment.
+
+    phase     event                                next       effects
+    --------  -----------------------------------  ---------  ------------------------------------------------
+    asked     Begin                                asked      Ask: seal and h, or the whole order
+    asked     certificates                         answered   Certify our outputs
+    asked     spent, by this order                 looking    -
+    asked     spent, by another order              refused    Keep evidence if that broke a hold
+    asked     held, by another order               held       Keep evidence if that broke a hold
+    asked     taken: certified                     refused    -
+    asked     taken: promised to a held order      held       -
+    asked     any other refusal                    refused    -
+    held      Clock past that hold                 asked      Ask again
+    answered, looking, any                                    as any order (order.py)
+
+The inputs aren't ours: nothing is freed, lost or disputed, and what the bank says of them (never certified,
+sums that differ) may be true. Our outputs can't be made anew either, since they are under the payer's
+signature; but they stay ours, whatever brings them.
+
+A *hold* is the bank's word that it gives these coins to nobody else up to a round. What contradicts it well
+before that round is kept, with the word, as evidence.
+"""
+
+import msgspec
+
+from bank.formats.answer import Answer, Held, Hold, Promise, Refused, Spent, Taken
+from bank.formats.request import Execute, encode_request
+from wallet.machines import order
+from wallet.machines.order import OrderState, refuse
+from wallet.machines.steps import Answered, Clock, Effect, Event, Keep, Phase
+
+MARGIN_ROUNDS = 2
+"""The bank hears of a closed round before its readers do: so near a hold's end it may be right already."""
+BROKEN = "hold-broken"
+
+
+class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=True):
+    """
+    ``mine``: the outputs that are ours. ``parent``: the request that they belong to. ``h``: 32 bytes that
+    execute it, for a hold; ``hold``: the bank's signed answer to its payer. ``is_near``: whether that hold
+    was (nearly) over when the board was last read.
+    """
+
+    h: bytes = b""
+    hold: bytes = b""
+    is_near: bool = False
+
+    def question(self) -> bytes:
+        return encode_request(Execute(self.opened.seal, self.h)) if self.h else encode_request(self.opened)
+
+    def word(self) -> bytes:
+        """What the bank was asked by the payer, and its hold: request and answer, length 2 before each."""
+        parts = encode_request(self.opened), self.hold
+        return b"".join(len(part).to_bytes(2) + part for part in parts)
+
+    def until(self) -> int:
+        """The hold's last round; 0 without one."""
+        body = Answer.decode(self.hold).body if self.hold else None
+        return body.to_round if isinstance(body, Hold) else 0
+
+
+def advance(state: ForeignState, event: Event) -> tuple[OrderState, list[Effect]]:
+    """One step of the table above."""
+    if isinstance(event, Clock) and _is_live(state) and event.round + MARGIN_ROUNDS >= state.until():
+        state = msgspec.structs.replace(state, is_near=True)
+    if state.phase is Phase.ASKED and isinstance(event, Answered):
+        ours = _answered(state, event.answer)
+        if ours is not None:
+            return ours
+    return order.advance(state, event)
+
+
+def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Effect]] | None:
+    """What ends or delays it; None for what order.py does as it is."""
+    body, data = answer.body, answer.encode()
+    if isinstance(body, Held | Spent) and body.seal != state.opened.seal:
+        broken: list[Effect] = [Keep(BROKEN, state.word() + data)] if _is_live(state) else []
+        if isinstance(body, Held):
+            waiting, effects = order.advance(state, Answered(answer))
+            return waiting, broken + effects
+        return refuse(state, "spent", data, *broken)
+    if isinstance(body, Taken) and not isinstance(body.proof, Promise):
+        return refuse(state, "taken", data)
+    if isinstance(body, Taken):
+        until = min(body.proof.last_round, state.order.last_round)
+        return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
+    if isinstance(body, Refused):
+        return refuse(state, body.reason.name.lower().replace("_", "-"), data)
+    return None
+
+
+def _is_live(state: ForeignState) -> bool:
+    return bool(state.hold) and not state.is_near

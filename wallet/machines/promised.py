@@ -1,0 +1,69 @@
+"""
+An order of ours that somebody else carries out: the payee of a hold, or of a sealed payment.
+
+A *hold* (it has a tau) is asked of the bank, which keeps the coins until a round; the payee has the h that
+executes it. A *sealed* order (no tau) is signed and handed over whole; nobody but us knows of it before its
+payee submits it.
+
+    phase    event                              next      effects
+    -------  ---------------------------------  --------  ----------------------------------------------------
+    asked    Begin, and any answer but a hold             as any order (order.py)
+    asked    hold                               kept      -
+    kept     Seen, all entries in one round     settled   Spend inputs, Forget
+    kept     Clock at the end of it             lapsed    -
+    kept     Revoke, if it is sealed            lapsed    -
+    lapsed   Seen, all entries in one round     settled   Spend inputs, Forget
+    lapsed   Returned                           expired   Void own outputs, Forget
+
+Its end is the hold's last round, or the sealed order's own. But a lapsed hold can still be executed while its
+coins are free, and what was executed in the last round is on the board later. So the coins stay set aside,
+and the wallet exchanges them: either that succeeds, and the order is dead for good, or the bank shows that
+the payee was first.
+"""
+
+import msgspec
+
+from bank.formats.answer import Hold
+from bank.formats.order import NOTHING
+from wallet.machines import order
+from wallet.machines.order import OrderState
+from wallet.machines.steps import (
+    Answered,
+    Clock,
+    Effect,
+    Event,
+    Forget,
+    Phase,
+    Returned,
+    Revoke,
+    Void,
+)
+
+
+class PromisedState(OrderState, frozen=True, kw_only=True, tag="promised", dict=True):
+    """
+    ``round``: the last one of the hold, or of the sealed order, while it is kept. ``hold``: the bank's signed
+    answer, which the payee is shown.
+    """
+
+    hold: bytes = b""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it was handed over whole, and the bank knows nothing of it."""
+        return self.order.tau == NOTHING
+
+
+def advance(state: PromisedState, event: Event) -> tuple[PromisedState | OrderState, list[Effect]]:
+    """One step of the table above."""
+    if state.phase is Phase.ASKED and isinstance(event, Answered) and isinstance(event.answer.body, Hold):
+        kept = {"phase": Phase.KEPT, "round": event.answer.body.to_round, "hold": event.answer.encode()}
+        return msgspec.structs.replace(state, **kept), []
+    if state.phase is Phase.KEPT:
+        is_over = isinstance(event, Clock) and event.round >= state.round
+        if is_over or (isinstance(event, Revoke) and state.is_sealed):
+            return msgspec.structs.replace(state, phase=Phase.LAPSED), []
+    if state.phase is Phase.LAPSED and isinstance(event, Returned):
+        over = msgspec.structs.replace(state, phase=Phase.EXPIRED)
+        return over, [Void(state.mine), Forget(state.attempt)]
+    return order.advance(state, event)
