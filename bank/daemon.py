@@ -104,6 +104,7 @@ class BankDaemon:
         self._signer = Signer(parts.key, settings.terms)
         self._clock = BoardClock(settings.terms, settings.board_silence_s)
         # Opened before anything listens, so that a damaged or foreign file is one line and exit code 1.
+        check_store(settings, self._signer.bank)
         self._store = open_store(settings, self._signer.bank)
         self._bank = Bank(
             self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
@@ -151,6 +152,7 @@ class BankDaemon:
                     self._clock,
                     pause_s=settings.feed_pause_ms / 1000,
                     statements=Statements(self._signer, settings.statement_rounds),
+                    signer=self._signer,
                     confirmer=confirmer,
                     registry=self.registry,
                 )

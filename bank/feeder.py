@@ -11,8 +11,10 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from bank.announcing import publish_terms
 from bank.board.feed import UNKNOWN, Batch, FeedReceipt
 from bank.confirmer import Confirmer
+from bank.ledger import Signer
 from bank.outbox import (
     BoardClock,
     begin_after_log,
@@ -51,6 +53,7 @@ class Feeder:
         *,
         pause_s: float,
         statements: Statements | None = None,
+        signer: Signer | None = None,
         confirmer: Confirmer | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class Feeder:
         self._clock = clock
         self._pause_s = pause_s
         self._statements = statements
+        self._signer = signer
         self._confirmer = confirmer
         self._wanted: int | None = None
         """The group that the board waits for; None while only an empty feed may ask for it."""
@@ -149,6 +153,8 @@ class Feeder:
 
     def _publish_pending(self, book: Books) -> None:
         publish_pending(book, self._key_entry)
+        if self._signer is not None:
+            publish_terms(book, self._signer)
         if self._statements is not None:
             self._statements.publish_due(book)
 

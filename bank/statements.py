@@ -11,14 +11,11 @@ Source: docs/spec/statement.md.
 from dataclasses import dataclass
 
 from bank.formats.entry import StatementEntry
-from bank.formats.statement import MOST_ROWS, BankStatement, sign_statement, units_of
+from bank.formats.statement import EARLY_ROWS, MOST_ROWS, BankStatement, sign_statement, units_of
 from bank.ledger import Signer
 from bank.outbox import cursor_of
 from bank.stores.interface import Books
 from mixmint.errors import FatalError
-
-EARLY_ROWS = MOST_ROWS // 4
-"""With so many rows changed a statement is made before its time: all of them must fit into one."""
 
 
 @dataclass(frozen=True, slots=True)

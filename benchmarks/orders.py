@@ -107,7 +107,7 @@ class _Bench:
 
         def write(book: SqliteBook) -> None:
             book.connection.executemany(
-                "INSERT INTO certified VALUES (?, 3, ?)", ((each, epoch) for each in ids)
+                "INSERT INTO certified VALUES (?, 3, ?, 0)", ((each, epoch) for each in ids)
             )
             book.connection.executemany(
                 "INSERT INTO spent VALUES (?, ?, ?, 1, ?)",
@@ -123,7 +123,7 @@ class _Bench:
         epoch = self.clock.epoch()
         rows = [(coin_id(key.public), epoch) for key in keys]
         await self.store.run(
-            lambda book: book.connection.executemany("INSERT INTO certified VALUES (?, 3, ?)", rows)
+            lambda book: book.connection.executemany("INSERT INTO certified VALUES (?, 3, ?, 0)", rows)
         )
         return [encode_request(sign_order(self._order(key), [key], os.urandom(16))) for key in keys]
 

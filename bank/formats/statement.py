@@ -22,6 +22,8 @@ STATEMENT_LABEL = Label("mixmint/bank-statement/v1")
 
 MOST_ROWS = 720
 """An entry of the board has room for so many, and bank/settings.py leaves no more to state."""
+EARLY_ROWS = MOST_ROWS // 4
+"""With so many rows changed a statement is made before its time: all of them must fit into one."""
 _HEAD = Struct(">32sIQ32s5QH")
 _ROW = Struct(">BI5Q")
 

@@ -90,6 +90,20 @@ class Book(Protocol):
     def value(self, coin: bytes) -> Value | None:
         """What a coin id (32) was certified for; None if it never was."""
 
+    def retired(self) -> int:
+        """Coins of epochs before this one are expired for good, whatever any clock says."""
+
+    def swept(self) -> int:
+        """Of coins of epochs before this one the books know for sure whether they ended."""
+
+    def end(self, coin: bytes) -> bool:
+        """
+        Enter a certified coin of a swept epoch as ended. False, and nothing entered, when it ended before.
+        """
+
+    def unstated(self) -> int:
+        """Of how many values and epochs the count has changed since the newest statement, this moment."""
+
     def spend(self, key: bytes, coin: bytes, spent: SpentCoin, closed: int) -> bool:
         """
         Enter a coin (its key, its id) as spent. False, and nothing entered, when it is spent already or when

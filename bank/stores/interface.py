@@ -70,10 +70,30 @@ class KeptReceipt:
     receipt: FeedReceipt
 
 
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """
+    Which coin epochs are over for good: those before ``retired``. Those before ``due`` follow when claims
+    that the board had by round ``since`` have had their time (both 0: nothing is due). ``swept``: of coins of
+    epochs before it the books know only whether they ended; at ``swept == retired`` nothing is left to sweep.
+    """
+
+    retired: int
+    due: int
+    since: int
+    swept: int
+
+
 class View(Protocol):
     """The books as they were at one moment; in a transaction: as it found them, unless a method says more."""
 
     def state(self) -> State:
+        """As it is, with what this transaction changed."""
+
+    def terms(self) -> bytes:
+        """The newest terms that were published: a ``PublishedTerms``, encoded; empty before the first."""
+
+    def retirement(self) -> Retirement:
         """As it is, with what this transaction changed."""
 
     def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
@@ -123,6 +143,24 @@ class Books(View, Book, Protocol):
 
     def mark_numbered(self) -> None:
         """What the operator changed has a group now: ``unnumbered`` ends."""
+
+    def put_terms(self, terms: bytes) -> None:
+        """These terms have a group now."""
+
+    def note_due(self, due: int, since: int) -> None:
+        """Epochs before ``due`` will be retired; seen first in the round after ``since``."""
+
+    def retire(self, before: int) -> None:
+        """
+        Coins of epochs before this one can't be used any more, from this transaction on. Everything that was
+        due is retired, and what was retired before has been swept.
+        """
+
+    def sweep(self, most: int) -> bool:
+        """
+        Look at ``most`` spent coins, in the order of their keys: of those of retired epochs remember only
+        that they ended, and forget their held orders. True when all are swept.
+        """
 
     def keep_receipt(self, kept: KeptReceipt) -> None:
         """Put a receipt on file; no other has its ``next_group``."""

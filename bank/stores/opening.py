@@ -1,5 +1,6 @@
 """The store that the settings name, opened for whoever asks."""
 
+from bank.announcing import check_terms
 from bank.settings import BankSettings
 from bank.stores.interface import CommandStore, Store
 from bank.stores.sqlite import SqliteCommandStore, SqliteStore, open_books
@@ -24,8 +25,16 @@ def open_for_command(settings: BankSettings, bank: bytes) -> CommandStore:
 
 
 def check_store(settings: BankSettings, bank: bytes) -> None:
-    """Open it and let go of it. Raises as ``open_store``."""
-    open_for_command(settings, bank).close()
+    """
+    Open it, compare its terms with the settings', and let go of it.
+
+    Raises as ``open_store``; UserError also when the settings' terms can't follow the published ones.
+    """
+    store = open_for_command(settings, bank)
+    try:
+        store.run(lambda books: check_terms(books, settings.terms))
+    finally:
+        store.close()
 
 
 def _must_exist(settings: BankSettings) -> None:

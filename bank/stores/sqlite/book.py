@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from bank.board.feed import Batch
 from bank.formats.account import Operation, Statement
+from bank.formats.coin import coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
 from bank.ledger.book import Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
@@ -32,6 +33,7 @@ class SqliteBook(SqliteView):
         self._groups: list[Sequence[bytes]] = []
         self._group_bytes = 0
         self._counts: dict[Value, list[int]] = {}
+        self._retired = 0
 
     @contextmanager
     def writing(self) -> Iterator["SqliteBook"]:
@@ -39,7 +41,8 @@ class SqliteBook(SqliteView):
         Inside a transaction that the caller began and will commit: number the groups made within, and add
         what was counted to the tallies.
         """
-        (self._next_group,) = self._execute("SELECT next_group FROM state").fetchone()
+        row = self._execute("SELECT next_group, retired FROM state").fetchone()
+        self._next_group, self._retired = row
         before = self._next_group
         # Anew, not only at the end: a transaction that failed may have left something.
         self._groups, self._group_bytes, self._counts = [], 0, {}
@@ -52,6 +55,22 @@ class SqliteBook(SqliteView):
     def value(self, coin: bytes) -> Value | None:
         row = self._execute("SELECT exponent, epoch FROM certified WHERE coin = ?", (coin,)).fetchone()
         return None if row is None else Value._make(row)
+
+    def retired(self) -> int:
+        return self._retired
+
+    def swept(self) -> int:
+        return self.retirement().swept
+
+    def end(self, coin: bytes) -> bool:
+        return (
+            self._execute("UPDATE certified SET ended = 1 WHERE coin = ? AND ended = 0", (coin,)).rowcount
+            == 1
+        )
+
+    def unstated(self) -> int:
+        rows = self._execute("SELECT exponent, epoch FROM tally WHERE changed")
+        return len(self._counts.keys() | {Value._make(row) for row in rows})
 
     def spend(self, key: bytes, coin: bytes, spent: SpentCoin, closed: int) -> bool:
         return (
@@ -72,7 +91,7 @@ class SqliteBook(SqliteView):
     def certify(self, coin: bytes, value: Value, seal: bytes, closed: int) -> bool:
         return (
             self._execute(
-                "INSERT OR IGNORE INTO certified SELECT ?, ?, ? WHERE NOT EXISTS"
+                "INSERT OR IGNORE INTO certified SELECT ?, ?, ?, 0 WHERE NOT EXISTS"
                 " (SELECT 1 FROM promised WHERE coin = ? AND to_round > ? AND seal <> ?)",
                 (coin, *value, coin, closed, seal),
             ).rowcount
@@ -205,6 +224,40 @@ class SqliteBook(SqliteView):
 
     def mark_numbered(self) -> None:
         self._execute("UPDATE state SET unnumbered = 0")
+
+    def put_terms(self, terms: bytes) -> None:
+        self._execute("UPDATE state SET terms = ?", (terms,))
+
+    def note_due(self, due: int, since: int) -> None:
+        self._execute("UPDATE state SET due = ?, due_since = ?", (due, since))
+
+    def retire(self, before: int) -> None:
+        self._put(
+            "UPDATE state SET retired = ?1, due = 0, due_since = 0, sweep_key = x''"
+            " WHERE retired < ?1 AND swept = retired",
+            (before,),
+        )
+        self._retired = before
+
+    def sweep(self, most: int) -> bool:
+        (after,) = self._execute("SELECT sweep_key FROM state").fetchone()
+        # In the order of the keys, not through an index: nobody but the sweep asks for a coin's epoch.
+        rows = self._execute(
+            "SELECT key, seal FROM spent WHERE key > ? ORDER BY key LIMIT ?", (after, most)
+        ).fetchall()
+        for key, seal in rows:
+            coin = coin_id(key)
+            over = self._execute(
+                "UPDATE certified SET ended = 1 WHERE coin = ? AND epoch < ?", (coin, self._retired)
+            ).rowcount
+            if over:
+                self._put("DELETE FROM spent WHERE key = ?", (key,))
+                self._execute("DELETE FROM held_order WHERE seal = ? AND group_number NOT NULL", (seal,))
+        if len(rows) == most:
+            self._execute("UPDATE state SET sweep_key = ?", (rows[-1][0],))
+            return False
+        self._execute("UPDATE state SET swept = retired, sweep_key = x''")
+        return True
 
     def keep_receipt(self, kept: KeptReceipt) -> None:
         receipt = kept.receipt

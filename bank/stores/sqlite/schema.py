@@ -93,6 +93,21 @@ SCHEMA = (
     ALTER TABLE state ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN unstated INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- The newest terms that were published, as they stand on the board.
+    ALTER TABLE state ADD COLUMN terms BLOB NOT NULL DEFAULT x'';
+    -- Epochs before retired are over for good. Those before due will be, when claims begun by round due_since
+    -- have had their time; 0, 0: none are. How coins of epochs before swept ended is in their own rows, for
+    -- all of them; of the others before retired for those whose keys are up to sweep_key.
+    ALTER TABLE state ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN due_since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN swept INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE state ADD COLUMN sweep_key BLOB NOT NULL DEFAULT x'';
+    -- 1: spent (and its row in spent is gone) or replaced. An id is kept for ever: certified a second time it
+    -- would convict the bank.
+    ALTER TABLE certified ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 _UNCOUNTED = 1
 """Books of this schema were kept before coins were counted."""

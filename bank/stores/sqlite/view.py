@@ -9,7 +9,7 @@ from bank.formats.account import Statement
 from bank.formats.fields import Reader
 from bank.formats.statement import Row, Tally
 from bank.ledger.book import Account
-from bank.stores.interface import KeptReceipt, State
+from bank.stores.interface import KeptReceipt, Retirement, State
 
 
 class SqliteView:
@@ -28,6 +28,14 @@ class SqliteView:
         return State(
             next_group, closed, confirmed, cursor, bool(unnumbered), stated, stated_at, bool(unstated)
         )
+
+    def terms(self) -> bytes:
+        (terms,) = self._execute("SELECT terms FROM state").fetchone()
+        return bytes(terms)
+
+    def retirement(self) -> Retirement:
+        row = self._execute("SELECT retired, due, due_since, swept FROM state").fetchone()
+        return Retirement(*row)
 
     def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
         # Rows are in order of both columns, and only the first has an index.

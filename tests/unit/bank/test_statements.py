@@ -11,10 +11,9 @@ import pytest
 
 from bank.formats.coin import MOST_EXPONENT
 from bank.formats.entry import MOST_ENTRY_BYTES, StatementEntry, decode_entry
-from bank.formats.statement import MOST_ROWS, BankStatement, Row, Tally, sign_statement
+from bank.formats.statement import EARLY_ROWS, MOST_ROWS, BankStatement, Row, Tally, sign_statement
 from bank.ledger.book import Count, Value
 from bank.settings import MOST_EPOCHS
-from bank.statements import EARLY_ROWS
 from bank.stores.sqlite import SqliteBook
 from mixmint.errors import FatalError
 from tests.unit.bank.paper import BANK, KEY, PaperBoard, Side, certified
