@@ -19,6 +19,8 @@ from wallet.books import Books
 from wallet.counter import Counter
 from wallet.derivation import Purpose
 from wallet.errands import Errands
+from wallet.errands.churning import Churning
+from wallet.errands.desk import Desk
 from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
@@ -60,6 +62,7 @@ class Cashier:
         self._now_s = now_s
         self._counter = Counter(self.books, now_s)
         self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng)
+        self.churning = Churning(Desk(teller, self._counter, settings), now_s, rng)
 
     async def resume(self) -> list[Outcome]:
         """
@@ -81,8 +84,8 @@ class Cashier:
         except UserError as error:
             pending.append(error)
         for row, stored in self.purse.open_operations().items():
-            # What its orders still wait for has been waited for just now.
-            if isinstance(stored.state, PlanState) and not (pending and self._errands.unfinished(row)):
+            # What its orders still wait for has been waited for just now; a churn waits for its own times.
+            if _is_errand(stored.state) and not (pending and self._errands.unfinished(row)):
                 try:
                     await self._errands.carry_on(row)
                 except UserError as error:
@@ -95,9 +98,9 @@ class Cashier:
         return over
 
     def undecided(self) -> bool:
-        """Whether an open operation's outcome isn't known. A request that waits isn't that."""
+        """Whether an open operation's outcome isn't known. A request or a churn that waits isn't that."""
         return any(
-            isinstance(stored.state, OrderState | AccountState | PlanState)
+            isinstance(stored.state, OrderState | AccountState) or _is_errand(stored.state)
             for stored in self.purse.open_operations().values()
         )
 
@@ -232,6 +235,11 @@ class Cashier:
             if isinstance(state, OrderState | AccountState) and state.proof
         ]
         return tuple(answer.body for answer in answers if type(answer.body) is Spent)
+
+
+def _is_errand(state: Machine | PlanState) -> bool:
+    """A plan that whoever opens the wallet carries to its end."""
+    return isinstance(state, PlanState) and state.want is not Want.CHURN
 
 
 def new_file(path: Path) -> Path:

@@ -21,6 +21,7 @@ REFUSALS = {
     "not-enough": "there are not enough free units; withdraw more, or see `mixmint wallet balance`",
     "unknown-certificate": "the bank denies a coin that it certified; the proof is in the evidence folder",
     "expired-coin": "a coin is too old",
+    "stopped": "you stopped it",
 }
 
 

@@ -3,6 +3,7 @@
 import click
 
 from wallet.commands.account import deposit, withdraw
+from wallet.commands.churning import churn
 from wallet.commands.looking import balance, coins, history
 from wallet.commands.paying import exchange, pay, receive, request, verify_proof
 from wallet.commands.setup import init, resume
@@ -29,6 +30,7 @@ for _command in (
     coins,
     withdraw,
     exchange,
+    churn,
     request,
     pay,
     receive,
