@@ -135,18 +135,20 @@ def values_of(
     The values of an order's inputs; or why they can't be used: never certified, too late, too old.
 
     When it is too late, or a coin is too old, a coin that was spent answers *spent* all the same: that the
-    order (or another) was executed says more than that it can't be executed any more.
+    order (or another) was executed says more than that it can't be executed any more. Of retired coins the
+    books forget how they were spent; certificate and terms tell anyone that they are expired.
     """
     values: list[Value] = []
-    old = -1
+    old, retired = -1, book.retired()
     for index, coin in enumerate(coins):
         value = book.value(coin)
         if value is None:
             return Refused(Refusal.UNKNOWN_CERTIFICATE, index)
         values.append(value)
-        if signer.terms.age(value.epoch, moment.epoch) not in ages:
+        # What is retired stays so: a clock that was put back brings no coin to life again.
+        if value.epoch < retired or signer.terms.age(value.epoch, moment.epoch) not in ages:
             old = index
-    if old >= 0 or moment.closed >= order.order.last_round:
+    if old >= 0 or moment.is_past(order.order.last_round):
         for index in range(len(coins)):
             spent = _spent(order, index, signer, book)
             if spent is not None:
