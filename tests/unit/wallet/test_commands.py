@@ -15,6 +15,7 @@ from bank.formats.order import SPEND_LABEL
 from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
 from wallet.commands import wallet
+from wallet.commands.churning import Span
 from wallet.commands.running import sentence
 from wallet.commands.setup import resume
 from wallet.payment_request import PREFIX
@@ -67,7 +68,7 @@ def test_no_option_takes_money_or_secrets() -> None:
     """Requests, coins and passphrases come from files or standard input: argv is seen by every process."""
     for name, command in wallet.commands.items():
         for parameter in command.params:
-            kinds = (click.Path, click.IntRange, click.types.BoolParamType)
+            kinds = (click.Path, click.IntRange, click.types.BoolParamType, Span)
             plain = parameter.name == "gateway"
             assert isinstance(parameter.type, kinds) or plain, (name, parameter.name)
 
