@@ -25,6 +25,7 @@ from bank.formats.answer import (
     Certificates,
     Credited,
     Held,
+    Hold,
     Refusal,
     Refused,
     Spent,
@@ -33,8 +34,16 @@ from bank.formats.answer import (
     Withdrawn,
 )
 from bank.formats.coin import BankId, certificate_holds
-from bank.formats.order import Order, Output, SignedOrder
-from bank.formats.request import BankRequest, Deposit, ReadAccount, Withdraw, decode_request, subject_of
+from bank.formats.order import NOTHING, Order, Output, SignedOrder
+from bank.formats.request import (
+    BankRequest,
+    Deposit,
+    Execute,
+    ReadAccount,
+    Withdraw,
+    decode_request,
+    subject_of,
+)
 from bank.formats.succession import BankKeys
 from mixmint.errors import MalformedMessage
 from wallet.machines.steps import Answered, Head, Wrong
@@ -50,6 +59,8 @@ _NEVER_TRUE = frozenset(
     )
 )
 """Reasons that a request made by this wallet can't give."""
+_TRUE_OF_OTHERS = frozenset((Refusal.SUMS, Refusal.NO_HOLD))
+"""Of an order that its payer made: he may have put in too little; a bank forgets what is long over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,8 @@ class Known:
     """
     What the wallet knows besides the request: the account chain's last verified statement (``head``), the
     newest round that the board shows (``closed``), what a deposit's coins are worth (``units``), the seals of
-    the operation's own orders, and what the bank may book, by the digest of the request.
+    the operation's own orders, and what the bank may book, by the digest of the request. ``foreign``: the
+    order that the wallet didn't sign and only submits, or executes by its h.
     """
 
     head: Head
@@ -91,6 +103,7 @@ class Known:
     units: int = 0
     seals: frozenset[bytes] = frozenset()
     bookings: Mapping[bytes, Booking] = field(default_factory=dict)
+    foreign: SignedOrder | None = None
 
 
 def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | Wrong:
@@ -129,18 +142,30 @@ def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
             # Whoever executed this deposit has a statement to show; its proof says nothing about a stranger.
             return "deposit-without-statement"
         return _proof(asked.order.order, body, known)
+    if isinstance(asked, Execute):
+        opened = known.foreign
+        if opened is None or opened.seal != asked.seal:
+            return "another-kind"
+        return _order(bank, opened.order, body, known)
     if isinstance(asked, SignedOrder):
-        if isinstance(body, Certificates):
-            return _certificates(bank, asked.order.outputs, body)
-        if isinstance(body, Spent):
-            return _proof(asked.order, body, known)
-        return _taken(bank, asked.order.outputs, body)
+        if isinstance(body, Hold) and asked.order.tau != NOTHING:
+            # Asked again, the bank says the same of a hold that is over.
+            return "" if body.from_round <= body.to_round <= asked.order.last_round else "hold-out-of-range"
+        return _order(bank, asked.order, body, known)
     return "another-kind"
+
+
+def _order(bank: Bank, order: Order, body: Body, known: Known) -> str:
+    if isinstance(body, Certificates):
+        return _certificates(bank, order.outputs, body)
+    if isinstance(body, Spent):
+        return _proof(order, body, known)
+    return _taken(bank, order.outputs, body)
 
 
 def _refusal(asked: BankRequest, body: Refused, known: Known) -> str:
     closed, head = known.closed, known.head
-    if body.reason in _NEVER_TRUE:
+    if body.reason in _NEVER_TRUE and not (known.foreign and body.reason in _TRUE_OF_OTHERS):
         return "false-refusal"
     if body.reason is Refusal.NO_ACCOUNT and head is not None:
         return "false-refusal"
@@ -150,7 +175,7 @@ def _refusal(asked: BankRequest, body: Refused, known: Known) -> str:
         units = sum(1 << output.exponent for output in asked.signed.request.outputs)
         if asked.signed.request.head == head.head() and units <= head.balance:
             return "false-refusal"
-    order = _order_of(asked)
+    order = _order_of(asked) or (known.foreign.order if known.foreign else None)
     last_round = order.last_round if order else 0
     if isinstance(asked, Withdraw):
         last_round = asked.signed.request.last_round

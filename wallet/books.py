@@ -26,6 +26,7 @@ from wallet.answers import Bank, Booking, Known
 from wallet.derivation import Purpose
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import (
@@ -95,6 +96,8 @@ class Books:
         """What an answer to this operation is checked against."""
         cursor = self.cursor()
         closed, seals = cursor.round if cursor else 0, frozenset(seals_of(state))
+        if isinstance(state, ForeignState):
+            return Known(self.head(), closed, seals=seals, foreign=state.opened)
         if not isinstance(state, AccountState):
             return Known(self.head(), closed, seals=seals)
         units = sum(self.worth(state.inputs()).values())
@@ -155,7 +158,7 @@ class Books:
             self._free(row, effect.coins)
         elif isinstance(effect, Lose):
             proof = effect.coin_key + effect.seal + effect.signature
-            self._lose(coin_id(effect.coin_key), proof)
+            self._lose(coin_id(effect.coin_key), proof, self._signed_by_us(effect.seal))
         elif isinstance(effect, Dispute):
             self._move((effect.coin,), CoinState.DISPUTED)
         elif isinstance(effect, Void):
@@ -206,10 +209,20 @@ class Books:
             if found is not None and found[1].state is CoinState.EXPECTED:
                 self.purse.change_coin(*found, state=CoinState.VOID)
 
-    def _lose(self, coin: bytes, proof: bytes) -> None:
+    def _lose(self, coin: bytes, proof: bytes, row: int) -> None:
+        """A coin is spent: by our own order ``row`` (a payee was quicker than we), or (0) by a stranger's."""
         found = self.purse.coin(coin)
-        if found is not None and found[1].state in _IN_HAND:
+        if found is None or found[1].state not in _IN_HAND:
+            return
+        if row:
+            self.purse.change_coin(*found, state=CoinState.SPENT, operation=row)
+        else:
             self.purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+
+    def _signed_by_us(self, seal: bytes) -> int:
+        """The row of the order of ours with this seal; 0 when there is none."""
+        stored = self.purse.operations().items()
+        return next((row for row, each in stored if seal in seals_of(each.state)), 0)
 
     def _renew(self, row: int, state: Machine, exponents: tuple[int, ...]) -> Renewed:
         """Fresh ids where ours were taken (a second device made them first), and the order signed anew."""

@@ -19,7 +19,7 @@ from wallet.books import Books, Outward
 from wallet.lines import BankLine, Board, Claims
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import FINAL, Answered, Ask, Begin, Forget, Phase, Wrong
+from wallet.machines.steps import RESTING, Answered, Ask, Begin, Forget, Phase, Wrong
 from wallet.operations import Machine, PlanState
 from wallet.settings import WalletSettings
 from wallet.words import line_of
@@ -205,7 +205,7 @@ class Teller:
                         asking.cancel()
                     asking = asyncio.create_task(self._ask(row, ask))
                 state = self._machine(row)
-                if state.phase in FINAL:
+                if state.phase in RESTING:
                     self._tell(line_of(state, self.books))
                     return
                 if state.phase is Phase.HELD:
