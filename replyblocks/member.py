@@ -136,7 +136,17 @@ def open_member(home: Path, now_s: float | None = None, ask: Asks | None = None)
             "--network FILE --gateway NAME"
         )
     settings = load(home / "member.toml", MemberSettings)
-    key = unlock(home, ask or asking(settings.passphrase_file))
+    return member_with(home, unlock(home, ask or asking(settings.passphrase_file)), now_s)
+
+
+def member_with(home: Path, key: bytes, now_s: float | None = None) -> Member:
+    """
+    The member of a home that is unlocked already (``key``: 32 bytes), settings and directory as they are now:
+    for a process that opens it again and again, and has the passphrase checked once.
+
+    Raises UserError: settings or a directory that are not good.
+    """
+    settings = load(home / "member.toml", MemberSettings)
     directory = load_network(settings.network, time.time() if now_s is None else now_s)
     directory.gateway(settings.gateway)
     return Member(home, settings, directory, key)

@@ -18,7 +18,7 @@ from bank.board.reading.client import BoardReader
 from bank.formats.succession import BankKeys
 from mixmint.errors import UserError
 from mixmint.keys import write_new
-from replyblocks.member import Member, create_member, open_member
+from replyblocks.member import Member, create_member, member_with, open_member
 from replyblocks.post import Post
 from wallet.answers import Bank
 from wallet.books import Books
@@ -73,14 +73,16 @@ def create_wallet(home: Path, network: Path | None, gateway: str | None) -> Purs
 
 
 @asynccontextmanager
-async def open_wallet(home: Path, tell: Callable[[str], None] = nothing) -> AsyncIterator[Cashier]:
+async def open_wallet(
+    home: Path, tell: Callable[[str], None] = nothing, *, key: bytes | None = None
+) -> AsyncIterator[Cashier]:
     """
     The wallet in this home, while inside. Takes the home folder's lock; touches no network by itself.
-    ``tell`` gets a line for the member at each event.
+    ``tell`` gets a line for the member at each event. ``key``: of a home that is unlocked already.
 
     Raises UserError: no member or wallet there, another command at work, bad settings.
     """
-    member = open_member(home)
+    member = open_member(home) if key is None else member_with(home, key)
     bank = bank_of(member)
     board = member.directory.service(member.settings.board)
     settings = load_settings(home)
