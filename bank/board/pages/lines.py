@@ -15,6 +15,7 @@ from bank.formats.entry import (
     RoundEntry,
     SpentEntry,
     StatementEntry,
+    TermsEntry,
     decode_entry,
 )
 
@@ -52,6 +53,8 @@ def _in_words(index: int, entry: Entry, size: int) -> tuple[str, str]:
     """What the rare kinds are about, and where more of it stands."""
     if isinstance(entry, StatementEntry):
         return f"statement {entry.statement.sequence:,} of the bank", ""
+    if isinstance(entry, TermsEntry):
+        return f"terms {entry.terms.number:,} of the bank", ""
     if isinstance(entry, MapEntry):
         return f"the map of {entry.coins:,} coins, as of round {entry.round:,}", ""
     if isinstance(entry, RoundEntry):

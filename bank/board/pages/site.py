@@ -27,6 +27,7 @@ from bank.board.pages.render import Renderer
 from bank.board.pages.rounds import rows_of, tile_paths
 from bank.board.pages.statements import StatementView, statement_view
 from bank.board.pages.static import static_files
+from bank.board.pages.terms import TermsView, terms_view
 from bank.board.web.api import NEVER_CHANGES, answer_cached
 from bank.board.web.endpoints import Endpoint, Parameter
 from bank.board.web.views import totals_view
@@ -35,7 +36,7 @@ from bank.board.writing.coins import MOST_REPEATS
 from bank.board.writing.journal import ClosedRound, read_round
 from bank.board.writing.store import Placed
 from bank.formats.coin import bank_id
-from bank.formats.entry import Kind, StatementEntry, decode_entry
+from bank.formats.entry import Kind, StatementEntry, TermsEntry, decode_entry
 from mixmint.errors import MalformedMessage
 
 ROUNDS_SHOWN = 8
@@ -159,6 +160,7 @@ class Pages:
             plots=history.plots,
             history=history.table,
             statement=await self._statement(),
+            terms=await self._terms(),
             checkpoint=checkpoints[0] if checkpoints else None,
             map=found and decode_entry(found.entry),
         )
@@ -181,6 +183,13 @@ class Pages:
             return None
         rows = await self._board.store.read(notable.standing)
         return statement_view(entry.statement, found.round, rows, self._identity.bank_key)
+
+    async def _terms(self) -> TermsView | None:
+        found = await self._newest(Kind.TERMS)
+        entry = found and decode_entry(found.entry)
+        if found is None or not isinstance(entry, TermsEntry):
+            return None
+        return terms_view(entry.terms, found.round, self._identity.bank_key)
 
     async def _newest(self, kind: Kind) -> Placed | None:
         """The newest published entry of a rare kind."""

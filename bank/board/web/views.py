@@ -29,9 +29,11 @@ from bank.formats.entry import (
     RoundEntry,
     SpentEntry,
     StatementEntry,
+    TermsEntry,
     decode_entry,
 )
 from bank.formats.statement import Tally
+from bank.formats.terms import PublishedTerms
 
 Number32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Number63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -95,6 +97,23 @@ class KeyView(View, frozen=True, tag="key", tag_field="kind"):
     round: InRound
     bank: Hex32
     public: Hex32
+    signature: Hex64
+    bytes: EntryBytes
+
+
+class TermsView(View, frozen=True, tag="terms", tag_field="kind"):
+    """The bank's terms, from this round on (docs/spec/terms.md)."""
+
+    index: Index
+    round: InRound
+    bank: Hex32
+    number: Number32
+    epoch_s: Number32
+    life_epochs: Number32
+    grace_epochs: Number32
+    hold_rounds: Number32
+    promise_rounds: Number32
+    claim_rounds: Number32
     signature: Hex64
     bytes: EntryBytes
 
@@ -237,6 +256,7 @@ class MarkView(View, frozen=True, tag="round", tag_field="kind"):
 
 EntryView = (
     KeyView
+    | TermsView
     | AccountView
     | CertifiedView
     | SpentView
@@ -342,6 +362,23 @@ def _statement(index: int, round_: int, entry: StatementEntry, data: bytes) -> S
     )
 
 
+def _terms(index: int, round_: int, terms: PublishedTerms, data: bytes) -> TermsView:
+    return TermsView(
+        index,
+        round_,
+        terms.bank.hex(),
+        terms.number,
+        terms.epoch_s,
+        terms.life_epochs,
+        terms.grace_epochs,
+        terms.hold_rounds,
+        terms.promise_rounds,
+        terms.claim_rounds,
+        terms.signature.hex(),
+        data,
+    )
+
+
 def _spent(index: int, round_: int, entry: SpentEntry, data: bytes) -> SpentView:
     coin, key = coin_id(entry.coin_key).hex(), entry.coin_key.hex()
     return SpentView(index, round_, coin, key, entry.seal.hex(), entry.signature.hex(), data)
@@ -368,6 +405,8 @@ def entry_view(index: int, round_: int, data: bytes) -> EntryView:
             return AccountView(index, round_, account.hex(), data)
         case KeyEntry(bank, public, signature):
             return KeyView(index, round_, bank.hex(), public.hex(), signature.hex(), data)
+        case TermsEntry(terms):
+            return _terms(index, round_, terms, data)
         case StatementEntry() as entry:
             return _statement(index, round_, entry, data)
         case ReplacedEntry(coin, exponent, epoch, signature):

@@ -37,7 +37,7 @@ CREATE TABLE stated (
 
 _COUNTS = Struct(">5Q")
 
-NOTABLE = (Kind.STATEMENT, Kind.MAP, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION)
+NOTABLE = (Kind.STATEMENT, Kind.MAP, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION, Kind.TERMS)
 
 
 def add_round(connection: sqlite3.Connection, number: int, first: int, leaves: Sequence[bytes]) -> None:

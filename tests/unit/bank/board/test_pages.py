@@ -18,9 +18,11 @@ from bank.formats.entry import (
     MapEntry,
     PostedEntry,
     StatementEntry,
+    TermsEntry,
     make_replaced_entry,
 )
 from bank.formats.statement import Row, Tally, sign_statement
+from bank.ledger import Terms
 from mixmint.keys import SigningKey
 
 WITNESS = VerifierKey("witness.example", SigningKey(b"w" * 32).public, KeyKind.WITNESS)
@@ -117,6 +119,24 @@ async def test_the_front_page_shows_the_bank_s_statement(start_board, mint) -> N
     cells = page[page.index("Units in all") : page.index("</tfoot>")].split('<td class="num">')
     assert [cell.partition("<")[0] for cell in cells[1:]] == ["89", "89", "16", "16", "0"]
     assert "doesn't balance" not in page
+
+
+async def test_the_front_page_shows_the_bank_s_newest_terms(start_board, mint) -> None:
+    """With the round from which they hold; terms that somebody else signed are an alarm."""
+    board = await start_board()
+    for number, terms in enumerate((Terms(), Terms(claim_rounds=700)), 1):
+        made = terms.published(mint.bank, bank_id(mint.bank.public), number)
+        await board.feed.feed(Batch(number, [[TermsEntry(made).encode()]]))
+        await board.close_round()
+    _, _, page = await get(board, "/")
+    assert 'Terms 2, in round <a href="/rounds/2">2</a>' in page
+    assert "12 epochs of 30 days" in page
+    assert "700 rounds" in page
+    assert "Their signature is false" not in page
+    made = Terms().published(mint.key(1), bank_id(mint.bank.public), 3)
+    await board.feed.feed(Batch(3, [[TermsEntry(made).encode()]]))
+    await board.close_round()
+    assert "Their signature is false" in (await get(board, "/"))[2]
 
 
 async def test_a_statement_that_doesn_t_hold_is_an_alarm(start_board, mint) -> None:

@@ -15,6 +15,7 @@ from bank.board.pages.rounds import RoundRow, rows_of, tile_paths
 from bank.board.pages.site import Identity
 from bank.board.pages.statements import statement_view
 from bank.board.pages.supply import Sample, plots, table
+from bank.board.pages.terms import terms_view
 from bank.board.totals import Totals
 from bank.board.writing.journal import ClosedRound
 from bank.formats.coin import bank_id, coin_id, sign_certificate
@@ -32,8 +33,10 @@ from bank.formats.entry import (
     RoundEntry,
     SpentEntry,
     StatementEntry,
+    TermsEntry,
 )
 from bank.formats.statement import Row, Tally, sign_statement
+from bank.ledger import Terms
 from mixmint.errors import MalformedMessage
 from mixmint.keys import SigningKey
 
@@ -48,6 +51,7 @@ POLICY = Policy(
 )
 COIN_KEY = b"c" * 32
 COIN = coin_id(COIN_KEY)
+TERMS = Terms(epoch_s=90_000, life_epochs=12, grace_epochs=1).published(BANK, bank_id(BANK.public), 3)
 STATEMENT = sign_statement(BANK, bank_id(BANK.public), 7, 900, b"r" * 32, Tally(10, 4, 6, 2, 0), [])
 
 
@@ -72,6 +76,7 @@ REPLACED = ReplacedEntry(COIN, 3, 1, b"s" * 64).encode()
         (AccountEntry(b"a" * 32), Line(5, "account", code=b"a".hex() * 32)),
         (KeyEntry(b"i" * 32, b"p" * 32, b"s" * 64), Line(5, "key", code=b"p".hex() * 32)),
         (StatementEntry(STATEMENT), Line(5, "statement", "statement 7 of the bank")),
+        (TermsEntry(TERMS), Line(5, "terms", "terms 3 of the bank")),
         (MapEntry(9, 800, 1234, b"r" * 32), Line(5, "map", "the map of 1,234 coins, as of round 9")),
         (ClaimEntry(b"x" * 1200), Line(5, "claim", "a claim against the bank, 1,200 bytes")),
         (AnswerEntry(b"x" * 12), Line(5, "answer", "an answer that the bank signed, 12 bytes")),
@@ -271,3 +276,19 @@ def test_rounds_of_one_second_count_together() -> None:
 def test_a_board_s_address_follows_from_its_log_s_name(origin: str, url: str) -> None:
     """A name has no scheme: https, but for a board that nobody else can reach."""
     assert Identity("board", VerifierKey(origin, KEY.public), POLICY, BANK.public).url == url
+
+
+def test_terms_are_said_in_words() -> None:
+    """Days where an epoch has whole ones; and whether the bank signed."""
+    view = terms_view(TERMS, 4, BANK.public)
+    assert [promise.length for promise in view.promises] == [
+        "12 epochs of 90,000 seconds",
+        "1 epoch of 90,000 seconds",
+        "60 rounds",
+        "60 rounds",
+        "600 rounds",
+    ]
+    assert (view.number, view.round, view.signed) == (3, 4, True)
+    assert not terms_view(TERMS, 4, KEY.public).signed
+    days = Terms().published(BANK, bank_id(BANK.public), 1)
+    assert terms_view(days, 4, BANK.public).promises[0].length == "12 epochs of 30 days"
