@@ -16,9 +16,10 @@ import msgspec
 from bank.board.reading.client import Cursor, VerifiedRound
 from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
 from bank.formats.coin import Coin, coin_id, total_units
-from bank.formats.entry import PostedEntry
+from bank.formats.entry import Entry, PostedEntry, TermsEntry
 from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, sign_order
+from bank.formats.terms import PublishedTerms
 from mixmint.errors import FatalError, MalformedMessage
 from mixmint.keys import SigningKey, write_secret
 from wallet.anonymity.crowd import Crowd
@@ -49,6 +50,7 @@ from wallet.machines.steps import (
 )
 from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
+from wallet.terms import newest_terms
 
 Outward = list[Ask | Forget]
 
@@ -91,6 +93,23 @@ class Books:
         """How many unspent coins of each value and epoch the board has, as far as it was read."""
         stored = self.purse.fact("crowd")
         return Crowd() if stored is None else Crowd.decode(stored)
+
+    def terms(self) -> PublishedTerms | None:
+        """The bank's newest terms that the board has shown; None before the first."""
+        stored = self.purse.fact("terms")
+        return None if stored is None else PublishedTerms.read(Reader(stored))
+
+    def learn_terms(self, entries: Sequence[Entry], first: int) -> None:
+        """
+        Keep the newest of the bank's terms among these entries, inside the purse's transaction. ``first``:
+        the index of a leaf in their round, by which the bank's key is chosen.
+        """
+        if not any(isinstance(entry, TermsEntry) for entry in entries):
+            return
+        known = self.terms()
+        newest = newest_terms(known, entries, self.bank.id, self.bank.keys.key_at(first))
+        if newest is not None and newest != known:
+            self.purse.set_fact("terms", newest.encode())
 
     def known(self, state: Machine) -> Known:
         """What an answer to this operation is checked against."""
@@ -292,6 +311,7 @@ class Books:
             for round_ in rounds:
                 for row, seen in lookout.match(round_).items():
                     feed(row, seen)
+                self.learn_terms(round_.entries, round_.first)
             self.set_cursor(rounds[-1].after)
             before = self.crowd()
             crowd = before.after(rounds, self.bank)

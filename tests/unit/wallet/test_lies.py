@@ -401,7 +401,7 @@ async def test_a_board_that_rewrites_its_past_is_convicted_by_its_signatures(
     ann = await funded(town)
     await ann.teller.sync()
     other = LogMaker(tmp_path / "other", town.board.maker.key)
-    for _ in range(town.board.closed + 3):
+    for _ in range(town.board.closed + 6):
         other.close([])
     other.publish()
     honest, town.board.maker.folder = town.board.maker.folder, other.folder

@@ -152,7 +152,7 @@ class Town:
         self.bank = Bank(self.signer, self.store, self.clock, threads=1)
         self.board = PaperBoard(folder / "log")
         entry = make_key_entry(self.key, self.signer.bank).encode()
-        self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0)
+        self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)
         self._wires: dict[str, Wire] = {}
         self.open_wallets: list[Wallet] = []
 
