@@ -31,6 +31,8 @@ class Operation(IntEnum):
     """By the operator: money came in from outside. Trusted (docs/THREATS.md)."""
     WITHDRAW = 3
     DEPOSIT = 4
+    RECOVERED = 5
+    """The first statement of a bank's successor: the balance as he took it over, no amount, and no request's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Statement:
         change = -self.amount if self.operation is Operation.WITHDRAW else self.amount
         return (
             self.operation is not Operation.OPENED
+            and (self.operation is not Operation.RECOVERED or self.amount == 0)
             and self.account == earlier.account
             and self.bank == earlier.bank
             and self.sequence == earlier.sequence + 1

@@ -21,11 +21,12 @@ from bank.formats.answer import (
 )
 from bank.formats.coin import total_units
 from bank.formats.entry import SpentEntry
-from bank.formats.order import NOTHING, input_ids
+from bank.formats.order import NOTHING, SignedOrder, input_ids
 from bank.formats.request import Deposit, ReadAccount, Withdraw
-from bank.ledger.book import Account, Book
+from bank.ledger.book import Account, Book, Count, Value
 from bank.ledger.orders import certify_all, enter, units_of, values_of
 from bank.ledger.prepare import certified_entries
+from bank.ledger.successor import FROM_THE_BOARD, enter_answered, owes_credit
 from bank.ledger.terms import MOST_BALANCE, Age, Moment, Signer
 from mixmint.errors import FatalError, UserError
 
@@ -60,6 +61,8 @@ def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment:
     account = _account_for(asked, digest, signer, book, moment)
     if not isinstance(account, Account):
         return account
+    if moment.closed < signer.answers_until and owes_credit(order, book):
+        return _credit_inherited(asked, digest, account, order, signer, book, moment)
     coins = input_ids(order.order)
     values = values_of(order, coins, signer, book, moment, DEPOSITABLE)
     if not isinstance(values, list):
@@ -80,6 +83,42 @@ def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment:
         ]
     )
     return Credited(sign_statement(signer.key, statement))
+
+
+def _credit_inherited(
+    asked: AccountRequest,
+    digest: bytes,
+    account: Account,
+    order: SignedOrder,
+    signer: Signer,
+    book: Book,
+    moment: Moment,
+) -> Body:
+    """
+    The predecessor took a deposit's coins, as the board shows, and the balances that this bank took over
+    don't have it. The holder asks for it by a new request, since the chain went on.
+    """
+    found = [book.value(coin) for coin in input_ids(order.order)]
+    values = [value for value in found if value is not None]
+    if len(values) < len(found):
+        return Refused(Refusal.UNKNOWN_CERTIFICATE, found.index(None))
+    worth = units_of(values)
+    if account.balance + worth > MOST_BALANCE:
+        return Refused(Refusal.BALANCE)
+    round_ = signer.promised_round(moment)
+    enter_answered(order, round_, book)
+    statement = _next(asked, digest, account, worth, round_)
+    _append(book, statement, moment.epoch)
+    book.publish(())
+    return Credited(sign_statement(signer.key, statement))
+
+
+def recovered(bank: bytes, key: bytes, balance: int, sequence: int, head: bytes) -> Statement:
+    """
+    A successor's first statement of an account: its balance, in units, after statement ``sequence`` with this
+    head (32 bytes; NO_HEAD where that isn't known).
+    """
+    return Statement(bank, key, sequence + 1, Operation.RECOVERED, 0, balance, NOTHING, head, NO_ROUND)
 
 
 def read_statements(request: ReadAccount, signer: Signer, book: Book) -> Body:
@@ -134,7 +173,7 @@ def _account_for(
     if account is None:
         return Refused(Refusal.NO_ACCOUNT)
     if asked.sequence <= account.sequence:
-        return _answered_before(asked, digest, signer, book) or Refused(Refusal.SEQUENCE)
+        return _answered_before(asked, digest, signer, book, moment) or Refused(Refusal.SEQUENCE)
     # The head is the holder's own word that he accepts every statement before.
     if asked.sequence != account.sequence + 1 or asked.head != account.head:
         return Refused(Refusal.SEQUENCE)
@@ -143,7 +182,9 @@ def _account_for(
     return account
 
 
-def _answered_before(asked: AccountRequest, digest: bytes, signer: Signer, book: Book) -> Body | None:
+def _answered_before(
+    asked: AccountRequest, digest: bytes, signer: Signer, book: Book, moment: Moment
+) -> Body | None:
     found = book.statement(asked.account, asked.sequence)
     if found is None or found[0].digest != digest:
         return None
@@ -151,8 +192,40 @@ def _answered_before(asked: AccountRequest, digest: bytes, signer: Signer, book:
     signed = sign_statement(signer.key, statement)
     if asked.operation is Operation.DEPOSIT:
         return Credited(signed)
+    if epoch == FROM_THE_BOARD:
+        return _withdrawn_before(asked, digest, statement, signer, book, moment)
     certificates: Certificates = signer.certificates(asked.outputs, epoch, statement.round)
     return Withdrawn(signed, certificates)
+
+
+def _withdrawn_before(
+    asked: AccountRequest, digest: bytes, statement: Statement, signer: Signer, book: Book, moment: Moment
+) -> Body | None:
+    """
+    A predecessor booked this withdrawal. Its certificates are those of the board; what the board doesn't show
+    is certified now, since it was paid for.
+    """
+    values = [book.value(output.coin) for output in asked.outputs]
+    missing = [output for output, value in zip(asked.outputs, values, strict=True) if value is None]
+    epochs = {value.epoch for value in values if value is not None}
+    round_ = signer.promised_round(moment) if missing else statement.round
+    if len(epochs) > 1 or any(
+        value is not None and value.exponent != output.exponent
+        for output, value in zip(asked.outputs, values, strict=True)
+    ):
+        return None
+    epoch = epochs.pop() if epochs else moment.epoch
+    certificates = signer.certificates(asked.outputs, epoch, round_)
+    made = [Value(output.exponent, epoch) for output in missing]
+    for index, output in enumerate(missing):
+        if not book.certify(output.coin, made[index], digest, moment.closed):
+            book.take_back((), [each.coin for each in missing[:index]])
+            return None
+    if missing:
+        book.count(Count.WITHDRAWN, made)
+        entries = zip(asked.outputs, certified_entries(asked.outputs, certificates), strict=True)
+        book.publish([entry for output, entry in entries if output in missing])
+    return Withdrawn(sign_statement(signer.key, statement), certificates)
 
 
 def _next(asked: AccountRequest, digest: bytes, account: Account, change: int, round_: int) -> Statement:

@@ -38,7 +38,10 @@ class Count(IntEnum):
 
 
 class SpentCoin(NamedTuple):
-    """How a coin was spent: its order's seal 32 and signature 64, and that answer's round and epoch."""
+    """
+    How a coin was spent: its order's seal 32 and signature 64, and that answer's round and epoch. A negative
+    epoch: a successor read it on the board, and what is below it is all he knows (bank/ledger/successor.py).
+    """
 
     seal: bytes
     signature: bytes
@@ -108,6 +111,12 @@ class Book(Protocol):
         """
         Enter a coin (its key, its id) as spent. False, and nothing entered, when it is spent already or when
         a live hold of an order with another seal keeps it.
+        """
+
+    def answer_inherited(self, key: bytes, round_: int) -> None:
+        """
+        The order that spent this coin (its key) has its answer now, which promised this round: the epoch of
+        how it was spent becomes FROM_THE_BOARD. It is on the books, by this transaction or an earlier one.
         """
 
     def spent(self, key: bytes) -> SpentCoin | None:

@@ -31,6 +31,7 @@ from bank.formats.order import Order, Output, SignedOrder, input_ids, tau_of
 from bank.formats.request import Execute
 from bank.ledger.book import Book, Count, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Exchange, certify_ahead, entries_of
+from bank.ledger.successor import first_answer, is_inherited
 from bank.ledger.terms import Age, Moment, Signer
 from mixmint.errors import FatalError
 
@@ -70,7 +71,7 @@ def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body
     if units_of(values) != output_units(order.order):
         return Refused(Refusal.SUMS)
     for index, coin in enumerate(coins):
-        obstacle = _spent(order, index, signer, book) or _held(order, index, coin, book, moment)
+        obstacle = _spent(order, index, signer, book, moment) or _held(order, index, coin, book, moment)
         if obstacle is not None:
             return obstacle
     for index, output in enumerate(order.order.outputs):
@@ -150,7 +151,7 @@ def values_of(
             old = index
     if old >= 0 or moment.is_past(order.order.last_round):
         for index in range(len(coins)):
-            spent = _spent(order, index, signer, book)
+            spent = _spent(order, index, signer, book, moment)
             if spent is not None:
                 return spent
         return Refused(Refusal.TOO_LATE) if old < 0 else Refused(Refusal.EXPIRED_COIN, old)
@@ -175,7 +176,7 @@ def enter(
         spent = SpentCoin(order.seal, order.signatures[index], round_, moment.epoch)
         if not book.spend(key, coins[index], spent, moment.closed):
             book.take_back(inputs[:index], ())
-            return _spent(order, index, signer, book) or _sure(
+            return _spent(order, index, signer, book, moment) or _sure(
                 _held(order, index, coins[index], book, moment)
             )
     made = [Value(output.exponent, moment.epoch) for output in outputs]
@@ -204,7 +205,7 @@ def certify_all(
     return None
 
 
-def _spent(order: SignedOrder, index: int, signer: Signer, book: Book) -> Body | None:
+def _spent(order: SignedOrder, index: int, signer: Signer, book: Book, moment: Moment) -> Body | None:
     """
     What is answered when this input is spent; None when it isn't.
 
@@ -216,6 +217,9 @@ def _spent(order: SignedOrder, index: int, signer: Signer, book: Book) -> Body |
     if spent is None:
         return None
     if spent.seal == order.seal and not order.order.is_deposit:
+        if is_inherited(spent):
+            proof = Spent(index, key, spent.seal, spent.signature)
+            return first_answer(order, spent, signer, book, moment) or proof
         return signer.certificates(order.order.outputs, spent.epoch, spent.round)
     return Spent(index, key, spent.seal, spent.signature)
 

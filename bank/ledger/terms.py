@@ -130,11 +130,16 @@ class Signer:
     The bank's hand: everything that it signs in answers goes through here.
 
     ``bank``: the bank's id (32 bytes), where ``key`` isn't its founding key (bank/formats/succession.py).
+    ``answers_until``: while rounds before this one are the newest closed, a successor answers what his
+    predecessor left unanswered.
     """
 
-    __slots__ = ("bank", "key", "terms")
+    __slots__ = ("answers_until", "bank", "key", "terms")
 
-    def __init__(self, key: SigningKey, terms: Terms, bank: BankId | None = None) -> None:
+    def __init__(
+        self, key: SigningKey, terms: Terms, bank: BankId | None = None, answers_until: int = 0
+    ) -> None:
+        self.answers_until = answers_until
         self.key = key
         self.bank: BankId = bank_id(key.public) if bank is None else bank
         self.terms = terms

@@ -20,7 +20,7 @@ themselves, and nothing may be answered from them. Whatever else ``operation`` r
 nothing happened.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from bank.board.feed import FeedReceipt
 from bank.formats.account import Statement
 from bank.formats.statement import Row
 from bank.ledger.book import Account, Book
+from bank.ledger.prepare import Prepared
 
 T = TypeVar("T")
 
@@ -137,6 +138,18 @@ class View(Protocol):
 
 class Books(View, Book, Protocol):
     """The books within a transaction: what the ledger's rules need, and the outbox and what follows it."""
+
+    def expect(self, batch: Sequence[Prepared]) -> None:
+        """
+        These requests come next: whatever they will ask for may be read at once. Nothing depends on it but
+        speed; call it before any other method.
+        """
+
+    def take_over(self, recovered: Statement, listed: Statement | None, epoch: int) -> bool:
+        """
+        Enter a predecessor's account, whose opening the board shows already: its first statement here, and
+        the one before, where it is known, with this epoch. False, and nothing entered, when it is there.
+        """
 
     def mark_published(self, account: bytes) -> None:
         """The account's opening has a group now."""

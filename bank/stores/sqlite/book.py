@@ -15,6 +15,7 @@ from bank.formats.coin import coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
 from bank.ledger.book import Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from bank.ledger.prepare import Prepared
 from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptReceipt
 from bank.stores.sqlite.view import SqliteView
 from mixmint.errors import FatalError
@@ -81,6 +82,9 @@ class SqliteBook(SqliteView):
             ).rowcount
             == 1
         )
+
+    def answer_inherited(self, key: bytes, round_: int) -> None:
+        self._put("UPDATE spent SET round = ?, epoch = -1 WHERE key = ?", (round_, key))
 
     def spent(self, key: bytes) -> SpentCoin | None:
         row = self._execute(
@@ -218,6 +222,20 @@ class SqliteBook(SqliteView):
             ).rowcount
             == 1
         )
+
+    def expect(self, batch: Sequence[Prepared]) -> None:
+        """Nothing to do: a question costs a few microseconds here."""
+
+    def take_over(self, recovered: Statement, listed: Statement | None, epoch: int) -> bool:
+        row = (recovered.account, recovered.sequence, recovered.balance, recovered.head())
+        if self._execute("INSERT OR IGNORE INTO account VALUES (?, ?, ?, ?, 1)", row).rowcount != 1:
+            return False
+        for statement in filter(None, (listed, recovered)):
+            self._put(
+                "INSERT INTO statement VALUES (?, ?, ?, ?)",
+                (statement.account, statement.sequence, statement.encode(), epoch),
+            )
+        return True
 
     def mark_published(self, account: bytes) -> None:
         self._put("UPDATE account SET published = 1 WHERE key = ?", (account,))
