@@ -5,6 +5,8 @@ Accusations: self-contained files that prove a cheat to anyone, offline. Pure.
     evidence.py   leaves with their proof; a log that the board signed, or that the bank confirmed
     books.py      the bank: certificates, statements, coins that end twice
     answers.py    the bank: two answers that give one coin to two orders
+    claims.py     the bank, or its board: claims that were not answered in time
+    lies.py       the bank: false answers, forked accounts
     log.py        the board: two logs, broken rules, a false map
     receipts.py   the board: receipts that it didn't honour
     file.py       the text file around all of them, and the check

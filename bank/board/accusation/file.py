@@ -25,6 +25,8 @@ from bank.board.accusation.books import (
     StatementsContradict,
     ValueCreated,
 )
+from bank.board.accusation.claims import ClaimUnanswered
+from bank.board.accusation.lies import AccountForked, AnswerFalse
 from bank.board.accusation.log import BoardEquivocation, LogInvalid, MapFalse, TwoViews, WholeLog
 from bank.board.accusation.receipts import FeedReceiptBroken, ReceiptBroken
 from bank.board.accusation.verdict import Accused, Kind, Verdict
@@ -71,11 +73,14 @@ _READERS: dict[Kind, type[Evidence]] = {
     Kind.OVERLAPPING_HOLDS: OverlappingHolds,
     Kind.RECEIPT_BROKEN: ReceiptBroken,
     Kind.FEED_RECEIPT_BROKEN: FeedReceiptBroken,
+    Kind.CLAIM_UNANSWERED: ClaimUnanswered,
     Kind.LOG_INVALID: LogInvalid,
     Kind.ENTRY_FALSE: EntryFalse,
     Kind.TWO_VIEWS: TwoViews,
     Kind.MAP_FALSE: MapFalse,
     Kind.WHOLE_LOG: WholeLog,
+    Kind.ANSWER_FALSE: AnswerFalse,
+    Kind.ACCOUNT_FORKED: AccountForked,
 }
 
 
@@ -98,7 +103,7 @@ def decode_accusation(data: bytes) -> Evidence:
     Read a file; nothing is checked but its form.
 
     Raises MalformedMessage: ``size``, ``text`` (no accusation, or other words than its evidence's), ``kind``
-    (unknown, or not yet known), and what the evidence's readers raise.
+    (unknown), and what the evidence's readers raise.
     """
     if len(data) > MOST_FILE_BYTES:
         raise MalformedMessage("size")
@@ -111,8 +116,7 @@ def decode_accusation(data: bytes) -> Evidence:
         raise MalformedMessage("text") from None
     number = reader.number(1)
     if number not in _READERS:
-        what = "a later version checks it" if number == Kind.CLAIM_UNANSWERED else "unknown"
-        raise MalformedMessage("kind", f"accusations of kind {number}: {what}")
+        raise MalformedMessage("kind", f"accusations of kind {number} are unknown here")
     evidence = _READERS[Kind(number)].read(reader)
     reader.end()
     if encode_accusation(evidence) != data:

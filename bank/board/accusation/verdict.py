@@ -26,6 +26,7 @@ class Kind(IntEnum):
     FEED_RECEIPT_BROKEN = 8
     """The same, of an entry that the bank fed."""
     CLAIM_UNANSWERED = 9
+    """A claim that was on the board for longer than the bank's terms allow, without an answer there."""
     LOG_INVALID = 10
     """Leaves that no honest board puts into its log."""
     ENTRY_FALSE = 11
@@ -36,6 +37,10 @@ class Kind(IntEnum):
     """The board's map contradicts its log about a coin."""
     WHOLE_LOG = 14
     """Only the whole log proves it."""
+    ANSWER_FALSE = 15
+    """An answer that contradicts the request, or what a claim shows beside it."""
+    ACCOUNT_FORKED = 16
+    """Two statements of one account that can't stand in one chain."""
 
     @property
     def word(self) -> str:

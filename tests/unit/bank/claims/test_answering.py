@@ -1,0 +1,131 @@
+"""Claims through the ledger: what the bank puts on the board; and no honest answer can be called a lie."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from bank.board.accusation.lies import AnswerFalse, Named
+from bank.claims.truth import Shown, falsehood
+from bank.formats.account import sign_statement
+from bank.formats.answer import Answer, Refusal, Refused
+from bank.formats.entry import CertifiedEntry, SpentEntry
+from mixmint.keys import SigningKey
+from tests.unit.bank.claims.scenes import SCENES, answer, show
+from tests.unit.bank.desk import Desk, fresh
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_claims_are_answered_like_requests(desk: Desk, name: str) -> None:
+    """Certificates by the order's own entries; everything else by an answer that names the claim."""
+    scene = SCENES[name]
+    claim = scene.make(desk)
+    assert claim.objection(desk.key.public, desk.bank) is None
+    before = len(desk.groups())
+    said = answer(desk, claim)
+    if not scene.says:
+        assert said is None
+        (group,) = desk.groups()[before:]
+        assert [entry.coin for entry in group if isinstance(entry, CertifiedEntry)] == [
+            output.coin for output in claim.order.order.outputs
+        ]
+        assert len([entry for entry in group if isinstance(entry, SpentEntry)]) == len(claim.certificates)
+        return
+    assert type(said.body).__name__ == scene.says
+    if scene.reason:
+        assert said.body.reason is Refusal[scene.reason]
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_same_claim_again_changes_nothing(desk: Desk, name: str) -> None:
+    """After a crash between commit and feeding, or in a bank that reads its board once more."""
+    claim = SCENES[name].make(desk)
+    answer(desk, claim)
+    units, spent = desk.units("certified"), desk.units("spent")
+    again = answer(desk, claim)
+    assert (desk.units("certified"), desk.units("spent")) == (units, spent)
+    assert again is not None
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_no_honest_answer_is_a_lie(desk: Desk, name: str) -> None:
+    """Neither the one to the claim, nor the one that the bank gave when it was asked directly."""
+    claim = SCENES[name].make(desk)
+    head = desk.newest(_account(desk, claim)) if claim.account else None
+    named = head if head is not None and head.head() == claim.account.request.head else None
+    shown = Shown(claim, desk.key.public, desk.bank, desk.closed, named)
+    direct = desk.ask(claim.request)
+    assert falsehood(replace(shown, asked=True), direct.body) is None
+    for _ in range(2):
+        said = answer(desk, claim)
+        assert said is None or falsehood(shown, said.body) is None
+    for evidence in (
+        AnswerFalse(desk.key.public, Named.REQUEST, claim, direct),
+        AnswerFalse(desk.key.public, Named.CLAIM, claim, said),
+        AnswerFalse(desk.key.public, Named.CLAIM, claim, direct),
+    ):
+        assert evidence.objection() is not None
+
+
+def _account(desk: Desk, claim) -> SigningKey:
+    """Its public half is all that ``newest`` needs."""
+    return SimpleNamespace(public=claim.account.request.account)
+
+
+def test_a_refusal_from_before_the_coin_was_certified_is_no_lie(desk: Desk) -> None:
+    """A customer asks too early, is refused, has the coin certified, and shows both."""
+    key, output = fresh(3)
+    early = desk.order([key], [fresh(3)[1]])
+    refused = desk.ask(early)
+    assert refused.body == Refused(Refusal.UNKNOWN_CERTIFICATE, 0)
+    desk.ask(desk.order([desk.coin(3)], [output]))
+    claim = show(desk, early)
+    assert claim.objection(desk.key.public, desk.bank) is None
+    shown = Shown(claim, desk.key.public, desk.bank, desk.closed, asked=True)
+    assert falsehood(shown, refused.body) is None
+    assert AnswerFalse(desk.key.public, Named.REQUEST, claim, refused).objection() is not None
+    assert AnswerFalse(desk.key.public, Named.CLAIM, claim, refused).objection() is not None
+    assert falsehood(replace(shown, asked=False), refused.body) is not None
+
+
+def test_a_refusal_of_a_false_signature_is_no_lie_about_the_true_order(desk: Desk) -> None:
+    """The seal leaves the signatures out: an order and its forgery have one subject."""
+    true = desk.order([desk.coin()], [fresh(3)[1]])
+    forged = replace(true, signatures=(bytes(64),))
+    refused = desk.ask(forged)
+    assert refused.body == Refused(Refusal.SIGNATURE, 0)
+    claim = show(desk, true)
+    assert AnswerFalse(desk.key.public, Named.REQUEST, claim, refused).objection() is not None
+    assert falsehood(Shown(claim, desk.key.public, desk.bank, 7), refused.body) is not None
+
+
+def test_lateness_is_judged_by_the_claims_own_round(desk: Desk) -> None:
+    """A bank that keeps silent until everything is too late gains nothing by it."""
+    order = desk.order([desk.coin()], [fresh(3)[1]], last_round=9)
+    claim = show(desk, order)
+    desk.closed = 40
+    assert answer(desk, claim, round_=9) is None
+    late = show(desk, desk.order([desk.coin()], [fresh(3)[1]], last_round=9))
+    assert answer(desk, late, round_=10).body == Refused(Refusal.TOO_LATE)
+    shown = Shown(late, desk.key.public, desk.bank, 10)
+    assert falsehood(shown, Refused(Refusal.TOO_LATE)) is None
+    assert falsehood(replace(shown, round=9), Refused(Refusal.TOO_LATE)) is not None
+
+
+def test_no_account_and_balance_are_judged_by_the_statement_that_the_request_names(desk: Desk) -> None:
+    """The bank signed it, and the request names its hash: so it is older than any answer."""
+    account = desk.account(8)
+    claim = show(desk, desk.withdraw(account, [fresh(3)[1]]))
+    head = desk.newest(account)
+    shown = Shown(claim, desk.key.public, desk.bank, 7, head)
+    for reason in (Refusal.BALANCE, Refusal.NO_ACCOUNT, Refusal.SEQUENCE):
+        assert falsehood(shown, Refused(reason)) is not None
+    signed = sign_statement(desk.key, head)
+    lie = desk.signer.answer(claim.subject, Refused(Refusal.BALANCE))
+    evidence = AnswerFalse(desk.key.public, Named.REQUEST, claim, Answer.decode(lie), signed)
+    assert evidence.objection() is None
+    other = sign_statement(desk.key, desk.newest(desk.account(8)))
+    assert replace(evidence, head=other).objection() is not None
+    assert replace(evidence, head=None).objection() is not None
+    poor = show(desk, desk.withdraw(account, [fresh(4)[1]]))
+    assert falsehood(replace(shown, claim=poor), Refused(Refusal.BALANCE)) is None
