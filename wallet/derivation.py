@@ -35,16 +35,13 @@ def derive(seed: bytes, bank: bytes, device: int, purpose: Purpose, counter: int
 
     Over label, bank id 32, device 2, purpose 1, counter 8 (big-endian).
     """
-    message = b"".join(
-        (
-            SECRET_LABEL.encode("ascii"),
-            bank,
-            device.to_bytes(2),
-            purpose.to_bytes(1),
-            counter.to_bytes(8),
-        )
-    )
+    message = message_of(bank, device, purpose) + counter.to_bytes(8)
     return Secret(hmac.digest(seed, message, "sha256"))
+
+
+def message_of(bank: bytes, device: int, purpose: Purpose) -> bytes:
+    """What the secrets of one purpose have in common: everything that is hashed but the counter."""
+    return SECRET_LABEL.encode("ascii") + bank + device.to_bytes(2) + purpose.to_bytes(1)
 
 
 def account_key(seed: bytes, bank: bytes) -> SigningKey:

@@ -2,7 +2,9 @@
 The purse on disk: coins, operations, counters. One SQLite file, everything in it encrypted.
 
     fact         seed, device number, account chain's head, cursor on the board
-    counter      how many secrets of each purpose were made (never less than were used)
+    counter      how many secrets of each purpose were made (never less than were used), and the last of them
+                 that the board showed
+    copy         of other copies of this wallet: the counter after the last one that the board showed
     coin         each secret that was ever made, and what became of it
     operation    each operation's state, open or over (wallet/machines)
 
@@ -43,7 +45,18 @@ SCHEMA = (
     CREATE TABLE operation (row INTEGER PRIMARY KEY, open INTEGER NOT NULL, sealed BLOB NOT NULL);
     CREATE INDEX operation_open ON operation (open) WHERE open;
     """,
+    """
+    ALTER TABLE counter ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE copy (
+        device  INTEGER NOT NULL,
+        purpose INTEGER NOT NULL,
+        next    INTEGER NOT NULL,
+        PRIMARY KEY (device, purpose)
+    ) WITHOUT ROWID;
+    """,
 )
+MOST_AHEAD = 2**20
+"""So far a restore looks past the last coin that the board shows; so no wallet may count further."""
 
 
 class CoinState(Enum):
@@ -75,7 +88,9 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     payment request named it). ``operation``: the row of the operation that made or keeps it. ``posted``:
     whether its certificate was put on the board by us, since the bank hadn't. ``proof``: coin key, seal and
     signature of the order that took it away. ``beside``: how many coins of its value and epoch its round
-    certified, itself included (0: not known).
+    certified, itself included (0: not known). ``device``: the copy of this wallet that made the secret.
+    ``elsewhere``: it came by another copy, or was found by a restore; how often it was exchanged isn't known
+    then, and counts as never. ``leaf``: of what a restore found, the first leaf of its certificate's round.
     """
 
     secret: bytes
@@ -92,6 +107,9 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     posted: bool = False
     proof: bytes = b""
     beside: int = 0
+    device: int = 0
+    elsewhere: bool = False
+    leaf: int = 0
 
     @property
     def units(self) -> int:
@@ -162,6 +180,10 @@ class Purse:
     def close(self) -> None:
         self._connection.close()
 
+    def reveal_seed(self) -> bytes:
+        """The seed (32 bytes), for whoever writes it down. Nothing else gets it."""
+        return self._seed
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One commit, with an fsync at its end; an exception takes everything back."""
@@ -217,6 +239,7 @@ class Purse:
                 exchanges=exchanges,
                 recognisable=recognisable,
                 operation=operation,
+                device=self.device,
             )
             self._add_coin(record)
             outputs.append(Output(record.id(), exponent))
@@ -224,19 +247,25 @@ class Purse:
 
     def _next(self, purpose: Purpose) -> int:
         # In the same transaction as the coin's row: a crash leaves both or neither.
-        (following,) = self._connection.execute(
-            "INSERT INTO counter VALUES (?, 1) ON CONFLICT DO UPDATE SET next=next+1 RETURNING next",
+        following, shown = self._connection.execute(
+            "INSERT INTO counter VALUES (?, 1, 0)"
+            " ON CONFLICT DO UPDATE SET next=next+1 RETURNING next, shown",
             (int(purpose),),
         ).fetchone()
+        if following > shown + MOST_AHEAD:
+            raise UserError(
+                f"{MOST_AHEAD:,} coins in a row were asked for and none of them came; no restore would look "
+                "further than that. Run `mixmint wallet resume` until the board shows one"
+            )
         return int(following) - 1
 
-    def _add_coin(self, record: CoinRecord) -> None:
-        coin = record.id()
+    def _add_coin(self, record: CoinRecord, coin: bytes | None = None) -> int:
         cursor = self._connection.execute(
-            "INSERT INTO coin (found, sealed) VALUES (?, ?)", (self.mark_of(coin), b"")
+            "INSERT INTO coin (found, sealed) VALUES (?, ?)", (self.mark_of(coin or record.id()), b"")
         )
-        row = cursor.lastrowid
+        row = int(cursor.lastrowid or 0)
         self._connection.execute("UPDATE coin SET sealed=? WHERE row=?", (self._seal_coin(row, record), row))
+        return row
 
     def _seal_coin(self, row: int | None, record: CoinRecord) -> bytes:
         return self._sealer.seal(msgspec.msgpack.encode(record), _context("coin", str(row)))
@@ -264,6 +293,68 @@ class Purse:
 
     def _open_coin(self, row: int, sealed: bytes) -> CoinRecord:
         return msgspec.msgpack.decode(self._sealer.open(sealed, _context("coin", str(row))), type=CoinRecord)
+
+    # Copies of this wallet (wallet/restoring/copies.py)
+
+    def counters(self) -> dict[tuple[int, Purpose], int]:
+        """The next counter of each device and purpose, as far as known."""
+        known = {
+            (int(device), Purpose(purpose)): int(following)
+            for device, purpose, following in self._connection.execute("SELECT * FROM copy")
+        }
+        own = self._connection.execute("SELECT purpose, next FROM counter").fetchall()
+        return known | {(self.device, Purpose(purpose)): int(following) for purpose, following in own}
+
+    def leave(self, device: int, purpose: Purpose, stop: int) -> None:
+        """Make no secret of a counter below ``stop``: another copy did."""
+        if device == self.device:
+            sql = (
+                "INSERT INTO counter VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)"
+            )
+            self._connection.execute(sql, (int(purpose), stop))
+        else:
+            sql = "INSERT INTO copy VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)"
+            self._connection.execute(sql, (device, int(purpose), stop))
+
+    def set_device(self, device: int) -> None:
+        """Make secrets under this number from now on; what was made before stays known as a copy's."""
+        if device == self.device:
+            return
+        own = self.device
+        counters = self._connection.execute("SELECT purpose, next FROM counter").fetchall()
+        self._connection.execute("DELETE FROM counter")
+        self.set_fact("device", device.to_bytes(2))
+        self.device = device
+        for purpose, following in counters:
+            self.leave(own, Purpose(purpose), following)
+
+    def adopt(self, device: int, purpose: Purpose, counter: int, **known: Any) -> None:
+        """
+        A row for a secret that another copy made, with what is ``known`` of the coin. When nothing is, the
+        coin counts as void: if the board shows it, it is ours.
+        """
+        record = CoinRecord(
+            secret=derive(self._seed, self.bank, device, purpose, counter),
+            purpose=purpose,
+            counter=counter,
+            device=device,
+            recognisable=purpose is Purpose.INVOICE,
+            elsewhere=True,
+            **({"exponent": 0, "state": CoinState.VOID} | known),
+        )
+        coin = record.id()
+        found = self.coin(coin)
+        if found is None:
+            self._add_coin(record, coin)
+        elif known:
+            self.change_coin(*found, **known)
+
+    def note_shown(self, record: CoinRecord) -> None:
+        """The board shows this coin: from here on the wallet may count further."""
+        if record.device == self.device:
+            self._connection.execute(
+                "UPDATE counter SET shown=max(shown, ?) WHERE purpose=?", (record.counter + 1, record.purpose)
+            )
 
     def change_coin(self, row: int, record: CoinRecord, **changes: Any) -> CoinRecord:
         """Write a coin anew with these fields changed."""
