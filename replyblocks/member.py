@@ -152,13 +152,17 @@ def member_with(home: Path, key: bytes, now_s: float | None = None) -> Member:
     return Member(home, settings, directory, key)
 
 
+class HomeInUse(UserError):
+    """Another command works on this home."""
+
+
 @asynccontextmanager
 async def lock_home(home: Path, patience_s: float = LOCK_PATIENCE_S) -> AsyncIterator[None]:
     """
     Hold the folder's lock, so that two commands never work on one member at once.
 
     Waits ``patience_s`` for another command to end. The kernel lets go of it when its holder dies. Raises
-    UserError when the other one doesn't end.
+    HomeInUse when the other one doesn't end, UserError when the folder can't be locked.
     """
     path = home / "lock"
     try:
@@ -169,7 +173,7 @@ async def lock_home(home: Path, patience_s: float = LOCK_PATIENCE_S) -> AsyncIte
         give_up = time.monotonic() + patience_s
         while not _try_lock(file.fileno()):
             if time.monotonic() > give_up:
-                raise UserError(f"another mixmint command works on {home}; wait for it to end, or stop it")
+                raise HomeInUse(f"another mixmint command works on {home}; wait for it to end, or stop it")
             await asyncio.sleep(LOCK_PAUSE_S)
         yield
 

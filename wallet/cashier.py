@@ -25,9 +25,9 @@ from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import FINAL, Phase
-from wallet.operations import Machine, PlanState, Want
+from wallet.operations import STOCK, Machine, PlanState, Want, is_wish
 from wallet.payment_request import PaymentRequest, check_note
-from wallet.plans import check_enough, covering, request_exponents
+from wallet.plans import Exchange, check_enough, covering, request_exponents
 from wallet.purse import CoinState
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
@@ -91,7 +91,7 @@ class Cashier:
                 except UserError as error:
                     # One that can't go on (a file is in its way) holds up no other.
                     pending.append(error)
-        wished = [row for row, stored in before.items() if not getattr(stored.state, "parent", 0)]
+        wished = [row for row, stored in before.items() if is_wish(stored.state)]
         over = [self._outcome(row) for row in wished if self.purse.operation(row).phase in FINAL]
         if pending:
             raise Unfinished(str(pending[0]), over)
@@ -205,6 +205,13 @@ class Cashier:
         await self._prepare()
         check_enough(self._errands.held(), amount)
         return await self._carry(PlanState(want=Want.DEPOSIT, amount=amount))
+
+    def background_exchange(self, move: Exchange) -> int:
+        """Put an exchange on file that nobody asked for singly; its row."""
+        with self.purse.transaction():
+            row = self._counter.exchange(move, self._errands.last_round(), 0, STOCK)
+        self.teller.at("order-written")
+        return row
 
     async def _prepare(self) -> None:
         """Before anything new: both sides are there. Raises Unavailable: nothing has happened."""

@@ -33,6 +33,10 @@ class Want(Enum):
     CHURN = "churn"
 
 
+STOCK = "stock"
+"""The purpose of exchanges that nobody asked for singly: they keep coins ready, and hidden."""
+
+
 class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     """
     Something the member asked for that may take several orders. The repr hides coins and requests.
@@ -74,6 +78,11 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
 
 
 Machine = OrderState | AccountState | InvoiceState
+
+
+def is_wish(state: Machine | PlanState) -> bool:
+    """Whether the member asked for it himself: no part of a plan, and not what the agent does by itself."""
+    return not getattr(state, "parent", 0) and getattr(state, "purpose", "") != STOCK
 
 
 class Stored(msgspec.Struct, frozen=True):

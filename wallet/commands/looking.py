@@ -11,6 +11,7 @@ from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.cashier import Cashier, Outcome
 from wallet.commands.running import NOTE_CHARACTERS, look, many, say
+from wallet.operations import is_wish
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -170,7 +171,7 @@ def _history(cashier: Cashier, *, everything: bool) -> list[dict[str, Any]]:
 
     rows = []
     for row, stored in cashier.purse.operations().items():
-        if everything or not getattr(stored.state, "parent", 0):
+        if everything or is_wish(stored.state):
             view = views.outcome(cashier.books, Outcome(row, stored.state, cashier.proofs(row)))
             made = datetime.fromtimestamp(stored.made_s, UTC).isoformat()
             rows.append(view | {"made": made})

@@ -1,0 +1,66 @@
+"""From a settings file to a running agent."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixmint import web
+from mixmint.errors import UserError
+from mixmint.settings import describe, load
+from replyblocks.member import MemberSettings, member_with
+from replyblocks.unlocking import asking, unlock
+from wallet.agent.daemon import build_app
+from wallet.agent.settings import AgentSettings
+from wallet.cashier import Cashier
+from wallet.purse import FILE_NAME
+from wallet.session import bank_of, open_wallet
+from wallet.settings import load_settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything read and checked, the home unlocked; nothing opened yet. Its repr shows no key."""
+
+    settings: AgentSettings
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Prepared({self.settings.home})"
+
+    def open(self) -> AbstractAsyncContextManager[Cashier]:
+        """The wallet, for a step."""
+        return open_wallet(self.settings.home, key=self.key)
+
+
+def prepare(config: Path) -> Prepared:
+    """Read settings and home. Raises UserError, one line, for whatever is missing or doesn't fit together."""
+    settings = load(config, AgentSettings)
+    home = settings.home
+    if not (home / FILE_NAME).exists():
+        raise UserError(f"{home} has no wallet; make one: mixmint wallet init, or mend `home` in {config}")
+    member = load(home / "member.toml", MemberSettings)
+    key = unlock(home, asking(member.passphrase_file))
+    bank_of(member_with(home, key))
+    load_settings(home)
+    return Prepared(settings, key)
+
+
+def describe_run(prepared: Prepared) -> str:
+    """What ``--check`` prints."""
+    settings = prepared.settings
+    units = sum(count << exponent for exponent, count in enumerate(settings.stock))
+    return "\n".join(
+        (
+            describe(settings),
+            f"# a full stock is {units} units in {sum(settings.stock)} coins",
+            f"# at most {86400 / settings.exchange_gap_s:,.0f} exchanges a day for it, on average",
+        )
+    )
+
+
+def run(prepared: Prepared) -> None:
+    """Work until SIGTERM or SIGINT."""
+    settings = prepared.settings
+    app = build_app(settings, prepared.open)
+    listener = web.Listener(app, settings.operations_host, settings.operations_port)
+    web.run(lambda: web.serve([listener], name="wallet.agent"))

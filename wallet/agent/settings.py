@@ -1,0 +1,69 @@
+"""The agent's settings: one TOML file (configs/example/agent.toml)."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from bank.formats.coin import MOST_EXPONENT
+from mixmint.settings import Settings
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=0, le=100)]
+MOST_HOLD_S = 4.0
+"""Commands wait 5 s for the home's lock."""
+
+
+class AgentSettings(Settings, frozen=True, kw_only=True):
+    """
+    ``agent.toml``. Paths count from its folder. A home that has a passphrase names the file with it in its
+    own ``member.toml`` (``passphrase_file``).
+    """
+
+    home: Annotated[Path, Meta(description="the member's folder, with the wallet")]
+    operations_host: Annotated[str, Meta(description="address of /healthz, /metrics; keep it loopback")] = (
+        "127.0.0.1"
+    )
+    operations_port: Annotated[Port, Meta(description="port of /healthz and /metrics")]
+    poll_s: Annotated[
+        float,
+        Meta(
+            ge=0.2,
+            le=3600,
+            description="s; from the end of a step to the next one. It is the same whether or not anything "
+            "is under way, so gateway and board see nothing in it. Longer: payments in are seen later",
+        ),
+    ] = 10.0
+    hold_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=MOST_HOLD_S,
+            description="s; a step holds the home's lock for at most so long, and commands wait for it. What "
+            "isn't done by then goes on in a later step",
+        ),
+    ] = 3.0
+    exchange_gap_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30 * 86400,
+            description="s; mean time between two exchanges for the stock or for churning. Longer: the stock "
+            "is back later; shorter: exchanges of one member come close together, and show it",
+        ),
+    ] = 900.0
+    stock: Annotated[
+        tuple[Count, ...],
+        Meta(
+            max_length=MOST_EXPONENT + 1,
+            description="how many coins of 1, 2, 4, 8, ... units there should be, as far as the money goes. "
+            "With two of each value an ordinary payment needs no change; empty: no stock is kept",
+        ),
+    ] = (2, 2, 2, 2, 2, 2, 1)
+    churn_to: Annotated[
+        Count,
+        Meta(
+            description="each coin is exchanged until you exchanged it so often yourself; 0: only coins that "
+            "somebody could recognise are"
+        ),
+    ] = 2
