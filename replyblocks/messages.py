@@ -2,6 +2,7 @@
 Messages between people: an inbox, an outbox, and the answers that take from one and go into the other.
 """
 
+from contextlib import AbstractContextManager
 from random import Random
 
 from mixmint.errors import UserError
@@ -20,6 +21,10 @@ class Messages:
         self._store = store
         self.outbox = Outbox(member, store, rng)
         self.inbox = Inbox(member, store, self.outbox)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """For what must be stored together. Raises UserError when the disk is full."""
+        return self._store.transaction()
 
     def answer(self, number: int, text: str, now_s: float) -> int:
         """

@@ -86,6 +86,28 @@ class Outbox:
         """
         return self._queue("", answer_key, text, blocks, answers, own_blocks, now_s)
 
+    def expect(self, about: str, blocks: int, now_s: float) -> tuple[int, bytes, tuple[ReplyBlock, ...]]:
+        """
+        Make reply blocks that are given away otherwise than by a message: number, the key (32 bytes) that
+        what comes by them is sealed to, the blocks. What comes is an answer to this number.
+
+        ``about``: what the member sees in his outbox. Raises UserError when the disk is full.
+        """
+        outbox_id, key = os.urandom(16), BoxKey.generate()
+        name = self._store.name(Kind.OUTBOX, outbox_id)
+        with self._store.transaction():
+            given = tuple(self._make_block(outbox_id, now_s) for _ in range(blocks))
+            row = OutboxRow(outbox_id, "sent", to_hour(now_s), "", 0, about, key.secret, b"", ())
+            found = self._store.connection.execute(
+                "INSERT INTO outbox (name, waiting, sealed) VALUES (?, 0, ?) RETURNING number",
+                (name, self._store.seal(row, name)),
+            ).fetchone()
+        return int(found[0]), key.public, given
+
+    def key(self, number: int) -> BoxKey:
+        """What opens answers to this message. Raises UserError when there is none of this number."""
+        return BoxKey(self._row(number)[1].answer_secret)
+
     def _queue(
         self,
         to: str,
@@ -178,6 +200,8 @@ class Outbox:
             name, row = self._row(number)
             if row.blocks:
                 raise UserError("an answer can't be sent again: its reply blocks are used; write a new one")
+            if not row.to:
+                raise UserError(f"message {number} was never sent: its reply blocks went with something else")
             self._put(name, replace(row, state="queued"), waiting=True)
 
     def find(self, outbox_id: bytes) -> tuple[int, BoxKey]:

@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 
 from bank.formats.account import Operation
 from bank.formats.coin import Coin, CoinKey
-from bank.formats.order import NOTHING, Order, Output, sign_order
+from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from mixmint.keys import SigningKey
 from wallet.books import Books
 from wallet.derivation import Purpose
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState
 from wallet.machines.order import OrderState
+from wallet.machines.promised import PromisedState
+from wallet.machines.steps import Phase
+from wallet.marks.mark import Mark
 from wallet.plans import Exchange, Held
-from wallet.purse import CoinState
+from wallet.purse import CoinRecord, CoinState
 
 
 class Counter:
@@ -39,10 +43,35 @@ class Counter:
         change: tuple[int, ...],
         last_round: int,
         parent: int,
-        note: bytes,
+        mark: Mark,
     ) -> int:
         """The order that pays somebody's ids; its row."""
-        return self._order(inputs, paid, change, last_round, parent, "payment", note)
+        return self._order(inputs, paid, change, last_round, parent, "payment", mark)
+
+    def hold(
+        self,
+        inputs: Sequence[Held],
+        paid: tuple[Output, ...],
+        change: tuple[int, ...],
+        last_round: int,
+        parent: int,
+        mark: Mark,
+        tau: bytes,
+    ) -> int:
+        """The order that pays somebody's ids once he shows his h; its row."""
+        return self._order(inputs, paid, change, last_round, parent, "hold", mark, tau, promised=True)
+
+    def sealed(
+        self,
+        inputs: Sequence[Held],
+        paid: tuple[Output, ...],
+        change: tuple[int, ...],
+        last_round: int,
+        parent: int,
+        mark: Mark,
+    ) -> int:
+        """The order that pays somebody's ids, for him to submit; its row."""
+        return self._order(inputs, paid, change, last_round, parent, "sealed", mark, promised=True)
 
     def _order(
         self,
@@ -52,7 +81,10 @@ class Counter:
         last_round: int,
         parent: int,
         purpose: str,
-        note: bytes = NOTHING,
+        mark: Mark | None = None,
+        tau: bytes = NOTHING,
+        *,
+        promised: bool = False,
     ) -> int:
         row = self._purse.next_operation()
         keys, exchanges = self._reserve(inputs, row)
@@ -60,14 +92,43 @@ class Counter:
         made = 0 if foreign else exchanges + 1
         mine = self._purse.expect(Purpose.EXCHANGE, own, row, exchanges=made)
         outputs = tuple(sorted((*foreign, *mine), key=lambda output: output.coin))
-        state = self._signed(keys, outputs, mine, last_round, purpose, parent, note)
+        state = self._signed(keys, outputs, mine, last_round, purpose, parent, mark, tau)
+        if promised:
+            state = _promised(state)
+        return self._purse.add_operation(state, self._now_s())
+
+    def take_back(self, coin: Held, kept: CoinRecord, last_round: int, parent: int) -> int:
+        """v -> v for a coin that an order of ours kept, and that lapsed; its row."""
+        # One transaction with the new order: the coin is never free in between.
+        self._purse.change_coin(coin.row, kept, state=CoinState.FREE)
+        return self.exchange(Exchange((coin,), (coin.exponent,)), last_round, parent)
+
+    def foreign(
+        self,
+        order: SignedOrder,
+        mine: tuple[bytes, ...],
+        purpose: str,
+        parent: int,
+        h: bytes = b"",
+        hold: bytes = b"",
+    ) -> int:
+        """An order that its payer signed, for us to carry out; its row. ``parent``: the request it pays."""
+        state = ForeignState(
+            signed=order.encode(),
+            mine=mine,
+            purpose=purpose,
+            conversation=os.urandom(16),
+            parent=parent,
+            h=h,
+            hold=hold,
+        )
         return self._purse.add_operation(state, self._now_s())
 
     def bearer_exchange(self, coin: Coin, last_round: int, parent: int) -> int:
         """v -> v for a coin that somebody handed over; its row."""
         row = self._purse.next_operation()
         mine = self._purse.expect(Purpose.EXCHANGE, (coin.exponent,), row, exchanges=1)
-        state = self._signed([coin.key()], mine, mine, last_round, "receive", parent, NOTHING)
+        state = self._signed([coin.key()], mine, mine, last_round, "receive", parent)
         return self._purse.add_operation(state, self._now_s())
 
     def _signed(
@@ -78,17 +139,20 @@ class Counter:
         last_round: int,
         purpose: str,
         parent: int,
-        note: bytes,
+        mark: Mark | None = None,
+        tau: bytes = NOTHING,
     ) -> OrderState:
-        # A note that binds nothing looks like one that does, else the bank could tell exchanges from payments.
-        note = os.urandom(32) if note == NOTHING else note
-        order = Order(self._bank.id, os.urandom(16), last_round, _sorted_keys(keys), outputs, note=note)
+        # A note that binds nothing looks like one that does, or the bank could tell exchanges apart.
+        note = os.urandom(32) if mark is None else mark.commitment()
+        keys_in = _sorted_keys(keys)
+        order = Order(self._bank.id, os.urandom(16), last_round, keys_in, outputs, tau=tau, note=note)
         return OrderState(
             signed=sign_order(order, keys).encode(),
             mine=tuple(output.coin for output in mine),
             purpose=purpose,
             conversation=os.urandom(16),
             parent=parent,
+            mark=b"" if mark is None else mark.encode(),
         )
 
     def _reserve(self, inputs: Sequence[Held], row: int) -> tuple[list[SigningKey], int]:
@@ -127,6 +191,14 @@ class Counter:
             parent=parent,
         )
         return self._purse.add_operation(state, self._now_s())
+
+
+def _promised(order: OrderState) -> PromisedState:
+    """The same order, for somebody else to carry out; a sealed one is out of our hands from the beginning."""
+    fields = {name: getattr(order, name) for name in order.__struct_fields__}
+    if order.order.tau == NOTHING:
+        fields |= {"phase": Phase.KEPT, "round": order.order.last_round}
+    return PromisedState(**fields)
 
 
 def _sorted_keys(keys: Sequence[SigningKey]) -> tuple[CoinKey, ...]:

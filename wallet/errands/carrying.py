@@ -8,9 +8,11 @@ from wallet.counter import Counter
 from wallet.errands.desk import Desk
 from wallet.errands.exchanging import deposit, exchange
 from wallet.errands.handing import hand_over, receive
-from wallet.errands.paying import pay
+from wallet.errands.paying import pay, take_back
 from wallet.machines.order import OrderState
-from wallet.machines.steps import FINAL
+from wallet.machines.promised import PromisedState
+from wallet.machines.steps import FINAL, Phase
+from wallet.notices.letters import Letters
 from wallet.operations import PlanState, Want
 from wallet.plans import Held
 from wallet.settings import WalletSettings
@@ -20,12 +22,21 @@ Step = Callable[[Desk, int, PlanState], list[int]]
 
 
 class Errands:
-    """Carries plans on. ``stock_wait_s``: over how long one plan's standard exchanges are spread."""
+    """
+    Carries plans on. ``stock_wait_s``: over how long one plan's standard exchanges are spread. ``letters``:
+    the way back to payees.
+    """
 
     def __init__(
-        self, teller: Teller, counter: Counter, settings: WalletSettings, stock_wait_s: float, rng: Random
+        self,
+        teller: Teller,
+        counter: Counter,
+        settings: WalletSettings,
+        stock_wait_s: float,
+        rng: Random,
+        letters: Letters | None = None,
     ) -> None:
-        self._desk = Desk(teller, counter, settings)
+        self._desk = Desk(teller, counter, settings, letters)
         self._teller = teller
         self._wait_s = stock_wait_s
         self._rng = rng
@@ -35,6 +46,7 @@ class Errands:
             Want.RECEIVE: receive,
             Want.EXCHANGE: exchange,
             Want.DEPOSIT: deposit,
+            Want.TAKE_BACK: take_back,
         }
 
     async def carry_on(self, row: int) -> PlanState:
@@ -68,6 +80,18 @@ class Errands:
             return False
         states = [self._desk.purse.operation(row) for row in rows]
         return all(isinstance(state, OrderState) and state.purpose == "exchange" for state in states)
+
+    def lapsed(self) -> list[int]:
+        """Orders for somebody else to carry out that lapsed, and whose coins no plan takes back."""
+        operations = self._desk.purse.open_operations()
+        states = {row: stored.state for row, stored in operations.items()}
+        plans = [state for state in states.values() if isinstance(state, PlanState)]
+        taken = {plan.last for plan in plans if plan.want is Want.TAKE_BACK}
+        return [
+            row
+            for row, state in states.items()
+            if isinstance(state, PromisedState) and state.phase is Phase.LAPSED and row not in taken
+        ]
 
     # What the cashier asks before it writes a plan
 

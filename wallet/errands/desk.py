@@ -10,7 +10,9 @@ from mixmint.errors import FatalError
 from wallet.counter import Counter
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import Phase
+from wallet.machines.promised import PromisedState
+from wallet.machines.steps import RESTING, Phase
+from wallet.notices.letters import Letters
 from wallet.operations import Machine, PlanState
 from wallet.plans import Exchange, Held
 from wallet.purse import CoinState
@@ -23,9 +25,12 @@ MENDABLE = frozenset(("too-late", "spent", "unknown-certificate", "expired-coin"
 
 
 class Desk:
-    """Where plans are worked on."""
+    """Where plans are worked on. ``letters``: the way back to a payee; None where there is no post."""
 
-    def __init__(self, teller: Teller, counter: Counter, settings: WalletSettings) -> None:
+    def __init__(
+        self, teller: Teller, counter: Counter, settings: WalletSettings, letters: Letters | None = None
+    ) -> None:
+        self.letters = letters
         self.teller = teller
         self.books = teller.books
         self.purse = teller.purse
@@ -39,9 +44,11 @@ class Desk:
         return plan
 
     def unfinished(self, row: int) -> list[int]:
-        """The plan's orders that are not over."""
+        """The plan's orders that are not over, and not another's turn."""
         return [
-            child for child, stored in self.purse.open_operations().items() if is_child(stored.state, row)
+            child
+            for child, stored in self.purse.open_operations().items()
+            if is_child(stored.state, row) and stored.state.phase not in RESTING
         ]
 
     def children(self, row: int) -> list[OrderState]:
@@ -113,11 +120,19 @@ def after_last(desk: Desk, row: int, plan: PlanState) -> list[int]:
     return desk.settle(row, plan, plan.amount)
 
 
+def kept_by(desk: Desk, row: int) -> PromisedState | None:
+    """The order in this row, if it is one that somebody else may carry out now."""
+    state = desk.purse.operation(row) if row else None
+    if isinstance(state, PromisedState) and state.phase in (Phase.KEPT, Phase.LAPSED):
+        return state
+    return None
+
+
 def _paid(desk: Desk, row: int) -> int:
     """An earlier order of a payment, refused by the bank, that the board shows all the same; else 0."""
     for child, stored in desk.purse.operations().items():
         state = stored.state
-        is_payment = isinstance(state, OrderState) and state.purpose == "payment"
+        is_payment = isinstance(state, OrderState) and state.purpose in ("payment", "hold")
         if is_payment and is_child(state, row) and state.phase is Phase.SETTLED:
             return child
     return 0

@@ -1,0 +1,78 @@
+"""
+The way back from payer to payee: a request's reply blocks. Neither learns who the other is.
+
+On the payee's side a request's blocks belong to a message that is never sent; what comes by them is an answer
+to it, in the inbox. On the payer's side a notice is an answer that goes through them. So everything that
+messages do (fragments, blocks used once, nothing delivered twice) holds here too.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mix.packet.build import ReplyBlock
+from mixmint.errors import UserError
+from mixmint.keys import BoxKey
+from replyblocks.blocks import first_mix_keys, is_usable
+from replyblocks.envelope import parts_for
+from replyblocks.post import Post
+from wallet.payment_request import ReplyTo
+
+
+class Letters(Protocol):
+    """Between a payer and his payee. What is queued is on disk, and goes with the next ``carry``."""
+
+    def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
+        """A way back for a request of ours; the number under which ``arrived`` finds what came by it."""
+
+    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+        """
+        Send this back, through the first blocks or (``last``) the last ones. Doing it again is harmless: of
+        what goes through one block only one packet arrives.
+
+        Raises UserError: too long for the blocks, or they have expired.
+        """
+
+    async def carry(self) -> None:
+        """Send what is queued, and fetch what waits. Raises Unavailable."""
+
+    def arrived(self, number: int) -> list[str]:
+        """What has come so far, the oldest first."""
+
+    def key(self, number: int) -> BoxKey:
+        """What opens that which was sealed to the request's key."""
+
+
+class LettersByPost:
+    """Over a member's post."""
+
+    def __init__(self, post: Post, now_s: Callable[[], float]) -> None:
+        self._post = post
+        self._now_s = now_s
+
+    def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
+        number, key, given = self._post.messages.outbox.expect(about, blocks, self._now_s())
+        return number, ReplyTo(key, given)
+
+    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+        now_s = self._now_s()
+        first = first_mix_keys(self._post.member.directory, now_s)
+        blocks = [ReplyBlock(block) for block in reply.blocks]
+        parts = parts_for(len(text.encode()), 0)
+        if parts > len(blocks):
+            raise UserError("this is too long for the request's reply blocks; use --out FILE instead")
+        through = blocks[-parts:] if last else blocks[:parts]
+        # Our gateway would refuse the packet of a false one, and with it everything beside it.
+        if not all(is_usable(block, first, now_s) for block in through):
+            raise UserError("the request's reply blocks have expired; use --out FILE instead")
+        with self._post.messages.transaction():
+            self._post.messages.outbox.queue_through(through, reply.key, text, 0, 0, now_s)
+
+    async def carry(self) -> None:
+        await self._post.send_queued()
+        await self._post.poll(0)
+
+    def arrived(self, number: int) -> list[str]:
+        return [row.text for _, row in self._post.messages.inbox.all() if row.answer_to == number]
+
+    def key(self, number: int) -> BoxKey:
+        return self._post.messages.outbox.key(number)
