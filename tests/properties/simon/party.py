@@ -1,0 +1,149 @@
+"""
+An honest party A_i: the wallet's real cores, given the transaction inputs of definition 3.
+
+It carries an input out, and when it doesn't know the outcome it resumes, as the agent beside a wallet does.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from bank.board.log.policy import NO_POLICY
+from mixmint.errors import PendingError, UserError
+from tests.properties.simon.network import Asked, Network, Wire
+from tests.properties.simon.tapes import TapeRandom, Tapes
+from tests.unit.wallet.town import NOW_S, Town, Wallet
+from wallet.bearer import parse_bearer
+from wallet.cashier import Cashier
+from wallet.machines.steps import Phase
+from wallet.payment_request import parse_uri
+from wallet.purse import CoinState
+
+WITHDRAW = "W"
+DEPOSIT = "B"
+STOCK_WAIT_S = 3.0
+MOST_RESUMES = 8
+SETTINGS: dict[str, object] = {"poll_s": 1.0, "settle_wait_s": 8.0}
+"""A look at the board each tick; so many ticks of patience."""
+
+ASKS = b"please ask me for "
+"""What a payer sends to get a payment request."""
+
+
+class How(Enum):
+    """The ways to pay."""
+
+    HAND_OVER = "hand over"
+    """The coins themselves, x and mu', as in definition 9."""
+    INVOICE = "invoice"
+    """Into the payee's own f(y), from stock."""
+    NOW = "now"
+    """Into the payee's own f(y), with change, without preparing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A transaction input to ``party``: WITHDRAW, DEPOSIT or the name of the payee."""
+
+    party: str
+    what: str
+    units: int = 1
+    how: How = How.HAND_OVER
+
+
+class Party:
+    """A wallet's process, and the member in front of it."""
+
+    def __init__(self, name: str, town: Town, network: Network, tapes: Tapes, credited: int) -> None:
+        self.name = name
+        self.credited = credited
+        self.refusals: list[str] = []
+        """What the member was told when something couldn't be done."""
+        self._network = network
+        self._tapes = tapes
+        wire: Any = Wire(network)
+        self.wallet = Wallet(town, town.folder / name, wire, lambda _: None, NO_POLICY, SETTINGS)
+        self.wallet.teller.sleep = asyncio.sleep
+        self.cashier = self.wallet.cashier = Cashier(
+            self.wallet.teller,
+            self.wallet.settings,
+            stock_wait_s=STOCK_WAIT_S,
+            now_s=lambda: NOW_S,
+            rng=TapeRandom(),
+        )
+
+    # Outputs
+
+    def wal(self) -> int:
+        """The wallet balance: units that can be spent."""
+        return self.wallet.units()
+
+    def led(self) -> int:
+        """The ledger balance: deposited less withdrawn, as the party's own chain of statements says."""
+        head = self.wallet.books.head()
+        return 0 if head is None else head.balance - self.credited
+
+    async def listen(self) -> None:
+        """Read the board."""
+        await self.wallet.teller.sync()
+
+    # Inputs
+
+    async def carry_out(self, given: Input, cycle: int) -> None:
+        """A transaction input."""
+        if given.what == WITHDRAW:
+            await self._insist(self.cashier.withdraw(given.units))
+        elif given.what == DEPOSIT:
+            await self._insist(self.cashier.deposit(given.units))
+        elif given.how is How.HAND_OVER:
+            await self._hand_over(given, cycle)
+        else:
+            question = self._network.send(given.what, ASKS + str(given.units).encode(), sender=self.name)
+            request = parse_uri((await question.answer).decode())
+            await self._insist(self.cashier.pay(request, now=given.how is How.NOW))
+
+    async def _hand_over(self, given: Input, cycle: int) -> None:
+        path = self.wallet.home / f"coins {cycle}"
+        await self._insist(self.cashier.hand_over(given.units, path, now=False))
+        if path.exists():
+            self._network.send(given.what, path.read_bytes())
+
+    async def _insist(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Resume until the outcome is known."""
+        try:
+            await work
+        except PendingError:
+            for _ in range(MOST_RESUMES):
+                try:
+                    await self.cashier.resume()
+                except PendingError:
+                    continue
+                return
+            self.refusals.append("pending")
+        except UserError as error:
+            self.refusals.append(str(error))
+
+    async def takes(self, message: Asked, cycle: int) -> None:
+        """A message: coins, or somebody who wants to pay."""
+        with self._tapes.use(f"payee of {cycle}"):
+            if message.data.startswith(ASKS):
+                _, request = await self.cashier.request(int(message.data[len(ASKS) :]), "")
+                self._network.reply(message, request.uri().encode())
+                return
+            try:
+                bearer = parse_bearer(message.data.decode("ascii", "replace"))
+            except UserError as error:
+                self.refusals.append(str(error))
+                return
+            await self._insist(self.cashier.receive(bearer))
+
+    def unsettled(self) -> int:
+        """Units whose fate isn't known yet."""
+        return self.wallet.units(CoinState.RESERVED, CoinState.PENDING)
+
+    def open_operations(self) -> list[Phase]:
+        """Phases of what is under way; requests that wait to be paid are not."""
+        stored = self.wallet.purse.open_operations().values()
+        return [each.state.phase for each in stored if each.state.phase is not Phase.WORKING]
