@@ -145,6 +145,7 @@ class Bank:
         return [prepare(body, self._signer, moment) for body in bodies]
 
     def _settle(self, batch: Sequence[Prepared], book: Books, moment: Moment) -> list[bytes]:
+        book.expect(batch)
         # A round may have closed since the batch was prepared, and what lapsed in it is deleted: judged by
         # the round before, a new hold would begin in the old one's last round. An earlier promise is kept.
         moment = Moment(max(moment.closed, book.state().newest_closed), moment.epoch)

@@ -1,0 +1,69 @@
+"""The books in PostgreSQL for the operator's commands: a transaction at a time, beside a running bank."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import asyncpg
+
+from bank.stores.interface import Books
+from bank.stores.postgres.connection import Again, Gone, Place, connect
+from bank.stores.postgres.opening import check_books
+from bank.stores.postgres.store import MOST_TRIES, transact
+from mixmint.errors import PendingError, Unavailable
+
+T = TypeVar("T")
+
+
+class PostgresCommandStore:
+    """``bank.stores.interface.CommandStore``; not inside a running event loop."""
+
+    def __init__(self, place: Place, bank: bytes) -> None:
+        """Raises Unavailable, UserError, FatalError, as the daemon's store does."""
+        self._runner = asyncio.Runner()
+        try:
+            self._connection: asyncpg.Connection = self._runner.run(_open(place, bank))
+        except BaseException:
+            self._runner.close()
+            raise
+
+    def run(self, operation: Callable[[Books], T]) -> T:
+        """Raises also PendingError: the connection broke at the commit, and what became of it isn't known."""
+        return self._runner.run(_run(self._connection, operation))
+
+    def close(self) -> None:
+        self._runner.run(_close(self._connection))
+        self._runner.close()
+
+
+async def _open(place: Place, bank: bytes) -> asyncpg.Connection:
+    connection = await connect(place)
+    try:
+        await check_books(connection, bank)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _run(connection: asyncpg.Connection, operation: Callable[[Books], T]) -> T:
+    for tries in range(1, MOST_TRIES + 1):
+        try:
+            result, is_sure = await transact(connection, operation, None)
+        except Again as error:
+            if tries == MOST_TRIES:
+                raise error.then from None
+        except Gone as error:
+            raise Unavailable(f"lost the connection to PostgreSQL ({error}); nothing happened") from None
+        else:
+            if not is_sure:
+                raise PendingError(
+                    "lost the connection to PostgreSQL at the commit; see what became of it, then repeat"
+                )
+            return result
+    raise Unavailable("the bank's store is busy; try again")
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    if not connection.is_closed():
+        await connection.close(timeout=5)

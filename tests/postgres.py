@@ -1,0 +1,144 @@
+"""A private PostgreSQL server for tests: its own folder, a Unix socket, no port; gone when the tests are."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+HINT = "PostgreSQL's server is missing; scripts/setup.sh installs it (Debian: apt-get install postgresql)"
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "log_min_messages": "fatal",
+}
+
+
+def program(name: str) -> str:
+    """The path of one of the server's programs. Raises FileNotFoundError: tests never go without."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    found = shutil.which(name) or next((str(place) for place in places), None)
+    if found is None:
+        raise FileNotFoundError(HINT)
+    return found
+
+
+class Server:
+    """
+    ``settings`` on top of those for tests, whose server forgets in a power cut: that is not what they try.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        # A short path: a socket's has at most 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="mixmint-pg-"))
+        self._as = _somebody()
+        self._settings = _SETTINGS | settings
+        self._numbers = count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = ThreadPoolExecutor(1)
+        if "user" in self._as:
+            os.chown(self.folder, self._as["user"], self._as["group"])
+        self._call(
+            *(program("initdb"), "--pgdata", self.folder / "data", "--username", "tester"),
+            *("--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+        )
+
+    def start(self) -> None:
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program("postgres"), "-D", self.folder / "data", "-k", self.folder, *settings],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **self._as,
+            )
+        give_up_s = time.monotonic() + 60
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < give_up_s, (self.folder / "log").read_text()
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: at once, in order; SIGQUIT: as in a crash, to be recovered at the next start."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(60)
+            self._process = None
+
+    def remove(self) -> None:
+        self.stop(signal.SIGQUIT)
+        self._thread.shutdown()
+        shutil.rmtree(self.folder)
+
+    def dsn(self, database: str = "postgres", user: str = "tester") -> str:
+        return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def database(self) -> str:
+        """A new, empty one; its address."""
+        name = f"bank{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return self.dsn(name)
+
+    def sql(self, sql: str, *arguments: object, dsn: str | None = None) -> Sequence[Any]:
+        """Rows; also from within a running event loop, for whose sake it has a thread of its own."""
+
+        async def ask() -> Sequence[Any]:
+            connection = await asyncpg.connect(
+                dsn or self.dsn(), timeout=10, server_settings={"search_path": "mixmint_bank"}
+            )
+            try:
+                return [tuple(row) for row in await connection.fetch(sql, *arguments)]
+            finally:
+                await connection.close()
+
+        return self._thread.submit(asyncio.run, ask()).result()
+
+    def _answers(self) -> bool:
+        try:
+            self.sql("SELECT 1")
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True
+
+    def _call(self, *command: object) -> None:
+        done = subprocess.run(
+            [str(part) for part in command], cwd=self.folder, capture_output=True, check=False, **self._as
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[Server]:
+    """A server for as long as the context lasts."""
+    server = Server(**settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def _somebody() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root; then as its own user, or as nobody."""
+    if os.getuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise FileNotFoundError("neither a user postgres nor nobody, and PostgreSQL doesn't run as root")
