@@ -147,14 +147,18 @@ class Town:
         self.key = SigningKey.generate()
         self.signer = Signer(self.key, terms or Terms(hold_rounds=10, promise_rounds=3))
         self.names = BankNames(BankKeys(self.key.public))
-        self.store = SqliteStore(open_books(folder / "bank.db", self.signer.bank))
-        self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
-        self.bank = Bank(self.signer, self.store, self.clock, threads=1)
         self.board = PaperBoard(folder / "log")
-        entry = make_key_entry(self.key, self.signer.bank).encode()
-        self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)
+        self.open_bank()
         self._wires: dict[str, Wire] = {}
         self.open_wallets: list[Wallet] = []
+
+    def open_bank(self) -> None:
+        """The bank's process begins, or (after its end) begins again, from what is on disk."""
+        self.store = SqliteStore(open_books(self.folder / "bank.db", self.signer.bank))
+        self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
+        self.bank = Bank(self.signer, self.store, self.clock, threads=1)
+        entry = make_key_entry(self.key, self.signer.bank).encode()
+        self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)
 
     async def __aenter__(self) -> "Town":
         await self.tick()
