@@ -50,6 +50,7 @@ from wallet.machines.steps import (
 )
 from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
+from wallet.restoring.copies import Copies
 from wallet.terms import newest_terms
 
 Outward = list[Ask | Forget]
@@ -68,6 +69,7 @@ class Books:
         self.purse = purse
         self.bank = bank
         self._evidence = evidence
+        self.copies = Copies(purse)
 
     # The account's chain and the place on the board
 
@@ -120,7 +122,7 @@ class Books:
         if not isinstance(state, AccountState):
             return Known(self.head(), closed, seals=seals)
         units = sum(self.worth(state.inputs()).values())
-        return Known(self.head(), closed, units, seals, self._bookings())
+        return Known(self.head(), closed, units, seals, self._bookings(), shared=self.copies.exist)
 
     def _bookings(self) -> dict[bytes, Booking]:
         """What the bank may book on the account: every request that was ever signed, by its digest."""
@@ -236,7 +238,7 @@ class Books:
         if row:
             self.purse.change_coin(*found, state=CoinState.SPENT, operation=row)
         else:
-            self.purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+            self.copies.spent(*found, proof)
 
     def _signed_by_us(self, seal: bytes) -> int:
         """The row of the order of ours with this seal; 0 when there is none."""
@@ -252,6 +254,7 @@ class Books:
             raise FatalError("an operation's own coin isn't in the purse")
         self._void(state.mine)
         record = old[1]
+        self.copies.jump(Purpose(record.purpose))
         outputs = self.purse.expect(
             Purpose(record.purpose),
             exponents,
@@ -307,7 +310,7 @@ class Books:
                 changed.setdefault(row, []).extend(outward)
 
         with self.purse.transaction():
-            lookout = Lookout(self.purse, self.bank)
+            lookout = Lookout(self.purse, self.bank, self.copies)
             for round_ in rounds:
                 for row, seen in lookout.match(round_).items():
                     feed(row, seen)

@@ -18,6 +18,7 @@ from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase, Seen
 from wallet.operations import Machine, PlanState
 from wallet.purse import CoinState, Purse
+from wallet.restoring.copies import Copies
 
 OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
 
@@ -25,10 +26,11 @@ OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
 class Lookout:
     """What to look for in a page of rounds, collected once; used inside the purse's transaction."""
 
-    def __init__(self, purse: Purse, bank: Bank) -> None:
+    def __init__(self, purse: Purse, bank: Bank, copies: Copies) -> None:
         self._purse = purse
         self._bank = bank
-        self._marks = purse.marks()
+        self._copies = copies
+        self._marks = purse.marks() | copies.marks()
         self._seals: dict[bytes, int] = {}
         self._targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
         self._all_seals: dict[bytes, int] | None = None
@@ -94,6 +96,9 @@ class Lookout:
 
     def _arrived(self, entry: CertifiedEntry, round_: VerifiedRound) -> int:
         """A coin of ours is on the board; the row of the operation that asked for it so, or 0."""
+        if self._copies.meet(entry.coin):
+            # Behind a coin of another copy's its next ones are looked for.
+            self._marks |= self._purse.marks() | self._copies.marks()
         found = self._purse.coin(entry.coin)
         if found is None or found[1].state not in OURS_TO_COME:
             return 0
@@ -108,6 +113,7 @@ class Lookout:
             round=round_.number,
             beside=beside(round_, entry.exponent, entry.epoch),
         )
+        self._purse.note_shown(record)
         return record.operation if record.exponent == entry.exponent else 0
 
     def _spent(self, entry: SpentEntry) -> int:
@@ -131,7 +137,7 @@ class Lookout:
             # Handed over and exchanged by the payee: as it should be.
             self._purse.change_coin(*found, state=CoinState.SPENT, operation=row, proof=b"" if row else proof)
         else:
-            self._purse.change_coin(*found, state=CoinState.LOST, proof=proof)
+            self._copies.spent(*found, proof)
 
     def _closed_seals(self) -> dict[bytes, int]:
         """The seals of all operations, also those that are over: read only when a coin of ours was spent."""

@@ -94,6 +94,7 @@ class Teller:
                     if not rounds:
                         return cursor.round
                     changed = self.books.read(rounds)
+                    self._tell_of_copies()
                     self.at("board-booked")
                     cursor = rounds[-1].after
                     for row, outward in changed.items():
@@ -127,6 +128,10 @@ class Teller:
                 self._tell(f"the board hasn't taken it ({error}); the next command tries again")
             else:
                 self.books.note_posted(row)
+
+    def _tell_of_copies(self) -> None:
+        for line in self.books.copies.news():
+            self._tell(line)
 
     def _hand_out(self, row: int, outward: Outward) -> None:
         if row in self._queues:
@@ -264,6 +269,7 @@ class Teller:
         self.at("answered")
         event = await self._check(row, ask.body, data)
         outward = self.books.feed(row, event)
+        self._tell_of_copies()
         self.at("answer-booked")
         if isinstance(event, Wrong):
             self._forget(row, outward)
@@ -274,8 +280,9 @@ class Teller:
 
     async def _check(self, row: int, request: bytes, data: bytes) -> Answered | Wrong:
         event = check(self.books.bank, request, data, self.books.known(self._machine(row)))
-        if isinstance(event, Wrong) and event.reason == "too-late-too-early":
-            # The bank knows the board's clock first; look again before it is called a liar.
+        if isinstance(event, Wrong) and event.reason in ("too-late-too-early", "invented-booking"):
+            # The bank knows the board's clock first, and what another copy of this wallet did; look again
+            # before it is called a liar.
             await self.sync()
             event = check(self.books.bank, request, data, self.books.known(self._machine(row)))
         return event

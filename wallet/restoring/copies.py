@@ -12,7 +12,7 @@ What no copy can know is what another one did without the board: coins written t
 from collections.abc import Mapping
 
 from wallet.derivation import MOST_DEVICE, Purpose
-from wallet.purse import Purse
+from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.restoring.deriving import COIN_PURPOSES, id_of
 
 WINDOW = 128
@@ -30,6 +30,7 @@ class Copies:
         self._seed = purse.reveal_seed()
         self._places: dict[bytes, tuple[int, Purpose, int]] = {}
         self._reach: dict[tuple[int, Purpose], int] = {}
+        self._news: list[str] = []
 
     @property
     def exist(self) -> bool:
@@ -40,6 +41,11 @@ class Copies:
         """Another copy exists."""
         if not self.exist:
             self._purse.set_fact(_FACT, b"1")
+
+    def news(self) -> list[str]:
+        """What the member should know of other copies, since it was asked last."""
+        news, self._news = self._news, []
+        return list(dict.fromkeys(news))
 
     def marks(self) -> frozenset[bytes]:
         """``mark_of`` of the coins that copies make next."""
@@ -57,6 +63,7 @@ class Copies:
         device, purpose, counter = place
         self._skip(device, purpose, counter + 1)
         self.note()
+        self._news.append("another copy of this wallet is at work; what it gets is yours here too")
         return True
 
     def jump(self, purpose: Purpose) -> None:
@@ -64,6 +71,21 @@ class Copies:
         following = self._purse.counters().get((self._purse.device, purpose), 0)
         self._skip(self._purse.device, purpose, following + JUMP)
         self.note()
+        self._news.append("another copy of this wallet asked for the same coins first; asking for others")
+
+    def spent(self, row: int, record: CoinRecord, proof: bytes) -> None:
+        """
+        An order that this purse doesn't know spent a coin of ours. Where other copies exist, it is taken to
+        be theirs; else the coin is lost. ``proof``: coin key, seal, signature.
+        """
+        if not self.exist:
+            self._purse.change_coin(row, record, state=CoinState.LOST, proof=proof)
+            return
+        self._purse.change_coin(row, record, state=CoinState.SPENT, elsewhere=True, proof=proof)
+        self._news.append(
+            f"another copy of this wallet spent a coin of {record.units} units; if you have no other copy, "
+            "somebody has your words or an old file of yours: move your coins to a new wallet"
+        )
 
     def _skip(self, device: int, purpose: Purpose, stop: int) -> None:
         """
