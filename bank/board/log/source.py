@@ -15,6 +15,9 @@ from bank.board.log.tree import HASH_BYTES
 from mixmint.errors import MalformedMessage, PeerError, Unavailable
 
 CHECKPOINT = "checkpoint"
+BANK = "api/v1/bank"
+"""What a board answers there isn't a file of the log; folders and mirrors have none."""
+MOST_BANK_BYTES = 1 << 18
 MOST_BUNDLE_BYTES = WIDTH * (2 + 32_768)
 """No entry of a board is longer than 32 KiB, so a hostile one can't make a reader hold more than this."""
 
@@ -35,6 +38,8 @@ class TileSource(Protocol):
 
 def most_bytes(path: str) -> int:
     """How long a file of a log may be."""
+    if path == BANK:
+        return MOST_BANK_BYTES
     tile = Tile.parse(path)
     if tile is None:
         return MOST_NOTE_BYTES

@@ -1,7 +1,7 @@
 """A coin's page: its state by its entries, and what is wrong with them. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from bank.formats.entry import CertifiedEntry, Kind, ReplacedEntry, SpentEntry, decode_entry
 
@@ -21,6 +21,7 @@ class CoinLine:
     round: int
     kind: str
     title: str
+    void: bool = False
     units: int = 0
     epoch: int = 0
     seal: str = ""
@@ -37,14 +38,18 @@ class CoinView:
     entries: list[CoinLine]
 
 
-def coin_view(coin: bytes, found: Sequence[tuple[int, int, bytes]]) -> CoinView:
-    """A coin (id, 32 bytes) and all its entries as (index, round, bytes), ascending."""
-    lines = [_line(*each) for each in found]
-    kinds = {line.kind for line in lines}
+def coin_view(coin: bytes, found: Sequence[tuple[int, int, bytes]], void: Collection[int] = ()) -> CoinView:
+    """
+    A coin (id, 32 bytes) and all its entries as (index, round, bytes), ascending; ``void``: the indexes of
+    those that a replaced key of the bank's signed. They are shown, and say nothing.
+    """
+    lines = [replace(_line(*each), void=each[0] in void) for each in found]
+    counting = [line for line in lines if not line.void]
+    kinds = {line.kind for line in counting}
     # States only grow, as in the map.
     state = next((each for each in ("replaced", "spent") if each in kinds), "")
     state = state or ("certified" if kinds else "unknown")
-    return CoinView(coin.hex(), state, _alarm(lines), lines)
+    return CoinView(coin.hex(), state, _alarm(counting), lines)
 
 
 def _alarm(lines: Sequence[CoinLine]) -> str:
@@ -83,4 +88,4 @@ def _line(index: int, round_: int, data: bytes) -> CoinLine:
     else:
         raise TypeError(entry)
     fields = [("Coin epoch", str(entry.epoch)), signed]
-    return CoinLine(*line, 1 << entry.exponent, entry.epoch, fields=fields)
+    return CoinLine(*line, units=1 << entry.exponent, epoch=entry.epoch, fields=fields)

@@ -8,6 +8,7 @@ from bank.formats.entry import (
     CertifiedEntry,
     ClaimEntry,
     Entry,
+    KeyChangeEntry,
     KeyEntry,
     Kind,
     MapEntry,
@@ -57,6 +58,13 @@ def _in_words(index: int, entry: Entry, size: int) -> tuple[str, str]:
         return f"terms {entry.terms.number:,} of the bank", ""
     if isinstance(entry, MapEntry):
         return f"the map of {entry.coins:,} coins, as of round {entry.round:,}", ""
+    if isinstance(entry, KeyChangeEntry):
+        change = entry.change
+        return (
+            f"the authorities replaced the bank's key: from entry {change.cut.size:,} on only "
+            f"{change.new.hex()[:16]}… counts",
+            "",
+        )
     if isinstance(entry, RoundEntry):
         return f"the end of round {entry.number:,}", ""
     if isinstance(entry, AccusationEntry):

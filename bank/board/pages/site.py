@@ -28,14 +28,13 @@ from bank.board.pages.rounds import rows_of, tile_paths
 from bank.board.pages.statements import StatementView, statement_view
 from bank.board.pages.static import static_files
 from bank.board.pages.terms import TermsView, terms_view
-from bank.board.web.api import NEVER_CHANGES, answer_cached
+from bank.board.web.api import NEVER_CHANGES, answer_cached, parted
 from bank.board.web.endpoints import Endpoint, Parameter
 from bank.board.web.views import totals_view
 from bank.board.writing import notable
 from bank.board.writing.coins import MOST_REPEATS
 from bank.board.writing.journal import ClosedRound, read_round
 from bank.board.writing.store import Placed
-from bank.formats.coin import bank_id
 from bank.formats.entry import Kind, StatementEntry, TermsEntry, decode_entry
 from mixmint.errors import MalformedMessage
 
@@ -182,14 +181,16 @@ class Pages:
         if found is None or not isinstance(entry, StatementEntry):
             return None
         rows = await self._board.store.read(notable.standing)
-        return statement_view(entry.statement, found.round, rows, self._identity.bank_key)
+        keys = self._board.keys
+        signed = entry.statement.holds(keys.key_at(found.index), keys.id)
+        return statement_view(entry.statement, found.round, rows, signed=signed)
 
     async def _terms(self) -> TermsView | None:
         found = await self._newest(Kind.TERMS)
         entry = found and decode_entry(found.entry)
         if found is None or not isinstance(entry, TermsEntry):
             return None
-        return terms_view(entry.terms, found.round, self._identity.bank_key)
+        return terms_view(entry.terms, found.round, self._board.keys.key_at(found.index))
 
     async def _newest(self, kind: Kind) -> Placed | None:
         """The newest published entry of a rare kind."""
@@ -236,12 +237,17 @@ class Pages:
             error = f"That isn't a coin id: it has 64 hexadecimal digits, this has {len(typed)} characters."
             return self._render.answer(request, "coin.html", 400, coin=None, asked=typed[:80], error=error)
         found = await self._board.store.coin(coin)
+        _, void = parted(found, self._board.keys)
         return self._render.answer(
             request,
             "coin.html",
-            coin=coin_view(coin, [(placed.index, placed.round, placed.entry) for placed in found]),
+            coin=coin_view(
+                coin,
+                [(placed.index, placed.round, placed.entry) for placed in found],
+                {placed.index for placed in void},
+            ),
             identity=self._identity,
-            bank=bank_id(self._identity.bank_key),
+            keys=self._board.keys,
             most_repeats=MOST_REPEATS,
             asked="",
             error="",

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bank.formats.coin import bank_id
 from bank.formats.statement import BankStatement, Row, Tally
 
 
@@ -43,11 +42,11 @@ class StatementView:
 
 
 def statement_view(
-    statement: BankStatement, round_: int, standing: Iterable[Row], bank_key: bytes
+    statement: BankStatement, round_: int, standing: Iterable[Row], *, signed: bool
 ) -> StatementView:
     """
-    ``standing``: the newest row of each value and epoch, this statement's own among them; ``bank_key``: who
-    should have signed it (32 bytes).
+    ``standing``: the newest row of each value and epoch, this statement's own among them; ``signed``: whether
+    the key that counts at its place signed it.
     """
     values: dict[int, Tally] = {}
     for row in standing:
@@ -56,7 +55,7 @@ def statement_view(
         statement.sequence,
         round_,
         statement.size,
-        statement.holds(bank_key, bank_id(bank_key)),
+        signed,
         statement.balances(),
         [_sums(1 << exponent, tally) for exponent, tally in sorted(values.items())],
         _sums(0, statement.totals),

@@ -23,7 +23,8 @@ from bank.board.log.checkpoint import Checkpoint, open_checkpoint, origin_of
 from bank.board.log.note import Note, VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy
 from bank.board.log.reader import LogReader, Published
-from bank.board.log.source import HttpSource
+from bank.board.log.source import BANK, HttpSource
+from bank.board.log.tiles import unpack
 from bank.board.log.tree import (
     EMPTY_ROOT,
     Frontier,
@@ -37,12 +38,14 @@ from bank.board.log.tree import (
 from bank.board.reading.cursor import Cursor, Cutter, VerifiedRound
 from bank.board.reading.fork import Fork, ForkedLog
 from bank.board.reading.retry import Patient
-from bank.formats.entry import RoundEntry, decode_entry
+from bank.formats.entry import Entry, Kind, RoundEntry, decode_entry
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
 __all__ = ["BoardReader", "Cursor", "VerifiedRound", "check_growth", "log_key", "newest"]
 
 _LONGEST_PAUSE_S = 30.0
+_OF_THE_BANK = frozenset({Kind.KEY.to_bytes(1), Kind.KEY_CHANGE.to_bytes(1)})
+_TERMS = Kind.TERMS.to_bytes(1)
 
 
 def log_key(url: str, board_key: bytes, policy: Policy = NO_POLICY) -> VerifierKey:
@@ -104,6 +107,26 @@ class BoardReader:
         if not isinstance(mark, RoundEntry) or mark.first >= size:
             raise MalformedMessage("checkpoint", "it isn't the end of a round")
         return Cursor(mark.number, frontier, mark.closed_at_s, published.note)
+
+    async def bank_entries(self) -> list[Entry]:
+        """
+        The bank's key entries, changes of its key and newest terms, in the log's order, for a reader who
+        begins at its head. Each proves itself, so who asks checks signatures, not places; where no board
+        answers, all of the log is looked through.
+
+        Raises Unavailable, PeerError, MalformedMessage.
+        """
+        data = await self._log.source.read(BANK)
+        if data is not None:
+            return [decode_entry(entry) for entry in unpack(data)]
+        published = await newest(self._log)
+        found: list[bytes] = []
+        terms: list[bytes] = []
+        size = published.checkpoint.size
+        async for _, leaves in self._log.bundles(0, size, size):
+            found += [leaf for leaf in leaves if leaf[:1] in _OF_THE_BANK]
+            terms = [leaf for leaf in leaves if leaf[:1] == _TERMS][-1:] or terms
+        return [decode_entry(leaf) for leaf in (*found, *terms)]
 
     async def rounds(self, after: Cursor, most: int = 100) -> list[VerifiedRound]:
         """

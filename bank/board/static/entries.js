@@ -1,6 +1,6 @@
 // The entries that say something of a coin, and the board's word on its map (docs/spec/board.md).
 
-import { concat, number, sha256, signed, toHex, utf8 } from "./bytes.js";
+import { concat, fromHex, number, sha256, signed, toHex, utf8 } from "./bytes.js";
 
 const KINDS = { 3: "certified", 4: "spent", 6: "replaced", 7: "posted", 8: "map" };
 const LENGTHS = { certified: 102, spent: 129, replaced: 102, posted: 102, map: 53 };
@@ -25,6 +25,16 @@ export const isMap = (bytes) => KINDS[bytes[0]] === "map";
 export const coinOf = async (entry) =>
   toHex(entry.kind === "spent" ? await sha256(utf8("mixmint/coin/v1"), entry.key) : entry.coin);
 
+// The bank's keys, as "first leaf:key" each, ascending; and the key that counts at a leaf: the last that begins
+// at or below it.
+export const readKeys = (text) =>
+  text.split(" ").map((one) => {
+    const [from, key] = one.split(":");
+    return { from: Number(from), key: fromHex(key) };
+  });
+
+export const keyAt = (keys, index) => keys.filter(({ from }) => from <= index).at(-1).key;
+
 // Whether the bank (or for a spent coin its own key) signed it: true, false, or null: the browser can't tell.
 export function entrySigned(entry, bankKey, bank) {
   if (entry.kind === "spent") {
@@ -35,6 +45,15 @@ export function entrySigned(entry, bankKey, bank) {
       ? concat(utf8("mixmint/replaced/v1"), bank, entry.coin, entry.value, entry.epoch)
       : concat(utf8("mixmint/certificate/v1"), bank, entry.value, entry.epoch, entry.coin);
   return signed(bankKey, entry.signature, message);
+}
+
+// Whether a key signed it that another had replaced at this leaf.
+export async function isVoid(entry, keys, index, bank) {
+  const counting = keyAt(keys, index);
+  for (const { key } of keys.slice(0, keys.findIndex(({ key }) => key === counting))) {
+    if (await entrySigned(entry, key, bank)) return true;
+  }
+  return false;
 }
 
 const STATES = { 1: "certified", 2: "spent", 3: "replaced" };

@@ -3,7 +3,7 @@
 // runs `mixmint board check-proof` instead.
 
 import { equal, fromBase64, fromHex, toHex } from "./bytes.js";
-import { coinOf, entrySigned, isMap, readEntry, stateBy } from "./entries.js";
+import { coinOf, entrySigned, isMap, isVoid, keyAt, readEntry, readKeys, stateBy } from "./entries.js";
 import { climbMap, readProof, stateIn } from "./map.js";
 import { check, readCheckpoint, readKey, readNote } from "./note.js";
 import { Steps } from "./steps.js";
@@ -60,16 +60,18 @@ async function leadsToRoot(step, log, bytes, index, root) {
   return equal(hash, root);
 }
 
-async function entry(step, log, root, index, { coin, bank, bankKey }) {
+async function entry(step, log, root, index, { coin, bank, bankKeys }) {
   const bytes = await log.entry(index);
   const found = readEntry(bytes);
   step.fact("Entry", toHex(bytes));
   const about = await coinOf(found);
-  const good = await entrySigned(found, bankKey, bank);
+  const good = await entrySigned(found, keyAt(bankKeys, index), bank);
   const inLog = await leadsToRoot(step, log, bytes, index, root);
   const signer = found.kind === "spent" ? "the coin's own key" : "the bank";
   if (about !== coin) step.end("bad", "The entry is about another coin.");
   else if (!inLog) step.end("bad", "It leads to another root than the checkpoint's.");
+  else if (good === false && (await isVoid(found, bankKeys, index, bank)))
+    step.end("open", "Void: it is signed by a key of the bank's that was replaced. The map has it all the same.");
   else if (good === false) step.end("bad", `It isn't signed by ${signer}.`);
   else if (good === null) step.end("open", `It leads to the checkpoint's root. ${NO_ED25519}`);
   else step.end("good", `Signed by ${signer}, and it leads to the checkpoint's root.`);
@@ -175,7 +177,7 @@ async function start(view) {
   button.disabled = true;
   verdict.textContent = "Checking…";
   verdict.className = "verdict";
-  const { coin, key, witnesses, entries, bank, bankKey } = view.dataset;
+  const { coin, key, witnesses, entries, bank, bankKeys } = view.dataset;
   const steps = new Steps(list);
   const words = (text) => text.split(" ").filter(Boolean);
   await verify(steps, {
@@ -184,7 +186,7 @@ async function start(view) {
     witnesses: words(witnesses),
     entries: words(entries).map(Number),
     bank: fromHex(bank),
-    bankKey: fromHex(bankKey),
+    bankKeys: readKeys(bankKeys),
   });
   const [outcome, sentence] = verdictOf(steps);
   verdict.className = `verdict ${outcome}`;

@@ -1,6 +1,7 @@
 """The board for programs: JSON, paged by cursor, open to every web page (CORS), and the bank's feed."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from bank.board.board import Board
 from bank.board.feed import FEED_PATH, MOST_FEED_BYTES
+from bank.board.log.tiles import pack
 from bank.board.web.endpoints import Endpoint, Parameter
 from bank.board.web.views import (
     CertifiedView,
@@ -26,10 +28,15 @@ from bank.board.web.views import (
     round_view,
     totals_view,
 )
+from bank.board.writing import notable
 from bank.board.writing.store import Placed
+from bank.formats.entry import CertifiedEntry, Kind, ReplacedEntry, decode_entry
+from bank.formats.succession import BankKeys
 from mix.links.front import read_body
 from mixmint.wire import encode
 
+MOST_KEYS = 64
+"""Key entries and changes of the bank's key that are shown: more keys than any bank will have."""
 MOST_PAGE = 1000
 MOST_PAGE_BYTES = 1 << 19
 """Four times a page of coins. A thousand entries of 32 KB would make 43 MB, for anyone who asks."""
@@ -93,6 +100,13 @@ class Api:
                 CoinPage,
                 parameters=(COIN,),
             ),
+            Endpoint(
+                "/api/v1/bank",
+                "The bank's key, all changes of it and its newest terms: entries of the log, each behind its "
+                "length (2 bytes)",
+                self.bank,
+                media_type="application/octet-stream",
+            ),
             Endpoint("/api/v1/log", "The log's verifier key, for first sight", self.log, LogPage),
             Endpoint(
                 FEED_PATH,
@@ -114,6 +128,22 @@ class Api:
     async def log(self, request: web.Request) -> web.Response:
         return answer_json(request, LogPage(self._board.publisher.log.text()))
 
+    async def bank(self, request: web.Request) -> web.Response:
+        size = self._board.store.newest.size
+
+        def places(connection: sqlite3.Connection) -> list[int]:
+            keys = [
+                index
+                for kind in (Kind.KEY, Kind.KEY_CHANGE)
+                for index, _ in notable.newest(connection, kind, size, MOST_KEYS)
+            ]
+            terms = notable.newest(connection, Kind.TERMS, size, 1)
+            return sorted([*keys, *(index for index, _ in terms)])
+
+        found = await self._board.store.read(places)
+        entries = [placed.entry for at in found for placed in await self._board.store.entries(at, 1)]
+        return answer_cached(request, pack(entries), "application/octet-stream", ASK_AGAIN)
+
     async def rounds(self, request: web.Request) -> web.Response:
         limit = LIMIT.number(request)
         rounds = await self._board.store.rounds(AFTER.number(request), limit)
@@ -134,7 +164,9 @@ class Api:
 
     async def coin(self, request: web.Request) -> web.Response:
         coin = COIN.data(request)
-        return answer_json(request, coin_page(coin, await self._board.store.coin(coin)))
+        found = await self._board.store.coin(coin)
+        counting, void = parted(found, self._board.keys)
+        return answer_json(request, coin_page(coin, counting, void))
 
     async def feed(self, request: web.Request) -> web.Response:
         if len(self._coming) >= MOST_FEEDS:
@@ -185,16 +217,33 @@ def _view(placed: Placed) -> Any:
     return entry_view(placed.index, placed.round, placed.entry)
 
 
-def coin_page(coin: bytes, found: list[Placed]) -> CoinPage:
+def parted(found: Sequence[Placed], keys: BankKeys) -> tuple[list[Placed], list[Placed]]:
+    """
+    Entries about one coin, those that count and those that are void: signed by a key that another had
+    replaced. Nobody's signature is looked at where the bank has had one key only.
+    """
+    void = [placed for placed in found if is_void(placed, keys)]
+    return [placed for placed in found if placed not in void], void
+
+
+def is_void(placed: Placed, keys: BankKeys) -> bool:
+    """Whether an earlier key of the bank's signed this entry, at a place where that counts no more."""
+    entry, counting = decode_entry(placed.entry), keys.key_at(placed.index)
+    if counting == keys.founding or not isinstance(entry, CertifiedEntry | ReplacedEntry):
+        return False
+    earlier = keys.all[: keys.all.index(counting)]
+    return any(entry.holds(key, keys.id) for key in earlier)
+
+
+def coin_page(coin: bytes, found: list[Placed], void: Sequence[Placed] = ()) -> CoinPage:
     """A coin's state by its entries."""
     views = [_view(placed) for placed in found]
     certified = [view for view in views if isinstance(view, CertifiedView)]
     spent = [view for view in views if isinstance(view, SpentView)]
     posted = [view for view in views if isinstance(view, PostedView)]
     replaced = [view for view in views if isinstance(view, ReplacedView)]
-    return CoinPage(
-        coin.hex(), _state(certified or posted, spent, replaced), certified, spent, posted, replaced
-    )
+    state = _state(certified or posted, spent, replaced)
+    return CoinPage(coin.hex(), state, certified, spent, posted, replaced, [placed.index for placed in void])
 
 
 def _state(

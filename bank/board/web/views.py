@@ -22,6 +22,7 @@ from bank.formats.entry import (
     AnswerEntry,
     CertifiedEntry,
     ClaimEntry,
+    KeyChangeEntry,
     KeyEntry,
     MapEntry,
     PostedEntry,
@@ -33,6 +34,7 @@ from bank.formats.entry import (
     decode_entry,
 )
 from bank.formats.statement import Tally
+from bank.formats.succession import KeyChange
 from bank.formats.terms import PublishedTerms
 
 Number32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -244,6 +246,22 @@ class AccusationView(View, frozen=True, tag="accusation", tag_field="kind"):
     bytes: EntryBytes
 
 
+class KeyChangeView(View, frozen=True, tag="key_change", tag_field="kind"):
+    """The network's authorities replaced the bank's key: from leaf ``size`` on only the new one counts."""
+
+    index: Index
+    round: InRound
+    bank: Hex32
+    number: Number32
+    old: Hex32
+    new: Hex32
+    size: Number64
+    root: Hex32
+    answer_rounds: Number32
+    authorities: Annotated[list[str], Meta(description="who signed: public keys, hexadecimal")]
+    bytes: EntryBytes
+
+
 class MarkView(View, frozen=True, tag="round", tag_field="kind"):
     """The end of a round."""
 
@@ -257,6 +275,7 @@ class MarkView(View, frozen=True, tag="round", tag_field="kind"):
 EntryView = (
     KeyView
     | TermsView
+    | KeyChangeView
     | AccountView
     | CertifiedView
     | SpentView
@@ -306,6 +325,12 @@ class CoinPage(View, frozen=True):
     spent: list[SpentView]
     posted: list[PostedView]
     replaced: list[ReplacedView]
+    void: Annotated[
+        list[int],
+        Meta(
+            description="indexes of entries that a replaced key of the bank's signed: they are worth nothing"
+        ),
+    ] = []
 
 
 class ErrorView(View, frozen=True):
@@ -362,6 +387,22 @@ def _statement(index: int, round_: int, entry: StatementEntry, data: bytes) -> S
     )
 
 
+def _key_change(index: int, round_: int, change: KeyChange, data: bytes) -> KeyChangeView:
+    return KeyChangeView(
+        index,
+        round_,
+        change.bank.hex(),
+        change.number,
+        change.old.hex(),
+        change.new.hex(),
+        change.cut.size,
+        change.cut.root.hex(),
+        change.answer_rounds,
+        [authority.hex() for authority, _ in change.signatures],
+        data,
+    )
+
+
 def _terms(index: int, round_: int, terms: PublishedTerms, data: bytes) -> TermsView:
     return TermsView(
         index,
@@ -405,6 +446,8 @@ def entry_view(index: int, round_: int, data: bytes) -> EntryView:
             return AccountView(index, round_, account.hex(), data)
         case KeyEntry(bank, public, signature):
             return KeyView(index, round_, bank.hex(), public.hex(), signature.hex(), data)
+        case KeyChangeEntry(change):
+            return _key_change(index, round_, change, data)
         case TermsEntry(terms):
             return _terms(index, round_, terms, data)
         case StatementEntry() as entry:

@@ -37,7 +37,10 @@ CREATE TABLE stated (
 
 _COUNTS = Struct(">5Q")
 
-NOTABLE = (Kind.STATEMENT, Kind.MAP, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION, Kind.TERMS)
+NOTABLE = (
+    *(Kind.STATEMENT, Kind.MAP, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION),
+    *(Kind.KEY, Kind.KEY_CHANGE, Kind.TERMS),
+)
 
 
 def add_round(connection: sqlite3.Connection, number: int, first: int, leaves: Sequence[bytes]) -> None:
@@ -51,6 +54,9 @@ def add_round(connection: sqlite3.Connection, number: int, first: int, leaves: S
         connection.executemany(
             "INSERT INTO notable VALUES (?, ?, ?)", [(kind, first + at, number) for at in range(start, stop)]
         )
+        if kind is Kind.KEY_CHANGE and start < stop:
+            # The successor states everything anew, and what the old key stated above the cut is void.
+            connection.execute("DELETE FROM stated")
         if kind is Kind.STATEMENT:
             for leaf in leaves[start:stop]:
                 _note_rows(connection, leaf)

@@ -42,6 +42,11 @@ class Site:
         async with self.running.session.post(self.running.url + CLAIMS_PATH, data=data) as response:
             return Reply(response.status, await response.read(), response.headers)
 
+    async def get(self, path: str) -> str:
+        """A page, or an answer for programs."""
+        async with self.running.session.get(self.running.url + path) as response:
+            return (await response.read()).decode()
+
     async def feed(self, *entries: bytes) -> None:
         """The bank publishes entries, each for itself; a round closes."""
         taken = await self.running.feed.feed(Batch(self.fed, [[entry] for entry in entries]))

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from bank.board.feed import Batch, FeedClient
+from bank.board.log.reader import LogReader
+from bank.board.log.source import FolderSource
+from bank.board.reading.client import BoardReader
 from bank.board.writing.recovery import recover
-from bank.formats.entry import KeyChangeEntry
+from bank.formats.entry import KeyChangeEntry, make_key_entry
 from bank.formats.succession import Cut, KeyChange
 from mixmint.errors import PeerError, Unavailable
 from mixmint.keys import SigningKey
@@ -169,3 +172,39 @@ async def test_two_changes(site: Site, mint: Mint) -> None:
     assert (await feeder(site, OTHER).feed(Batch(1, [[Mint(OTHER, BANK_ID).certified(1)]]))).next_group == 2
     back = change_at(site, BANK, 3, OTHER)
     assert (await site.post(entry(back))).status == 403
+
+
+async def test_people_and_programs_are_shown_what_is_void(site: Site, mint: Mint) -> None:
+    """The round says in words what changed; the coin's page and the JSON say what is worth nothing."""
+    await site.feed(mint.certified(1))
+    change = change_at(site)
+    await site.feed(mint.certified(2, 3))
+    await site.post(entry(change))
+    await site.running.close_round()
+    coin = mint.coin(2).hex()
+    page = await site.get(f"/coins?id={coin}")
+    assert "This coin is unknown." in page
+    assert "Void: a key signed it" in page
+    assert f"{change.cut.size}:{NEW.public.hex()}" in page
+    assert '"state":"unknown"' in await site.get(f"/api/v1/coins/{coin}")
+    assert f'"void":[{change.cut.size}]' in await site.get(f"/api/v1/coins/{coin}")
+    assert "the authorities replaced the bank" in await site.get("/rounds/3")
+    assert NEW.public.hex() in await site.get("/api/v1/entries")
+    good = await site.get(f"/coins?id={mint.coin(1).hex()}")
+    assert "This coin is certified." in good
+    assert "Void" not in good
+
+
+async def test_who_begins_at_the_head_learns_the_keys(site: Site, mint: Mint) -> None:
+    """From the board, or where only its files are, from all of the log."""
+    key, fresh = make_key_entry(BANK, BANK_ID), make_key_entry(NEW, BANK_ID)
+    await site.feed(key.encode(), mint.certified(1))
+    change = change_at(site)
+    await site.post(entry(change))
+    await site.running.close_round()
+    await feeder(site, NEW).feed(Batch(1, [[fresh.encode()]]))
+    await site.running.close_round()
+    wanted = [key, KeyChangeEntry(change), fresh]
+    assert await site.running.reader.bank_entries() == wanted
+    source = FolderSource(site.running.board.publisher._folder.path)
+    assert await BoardReader(LogReader(source, LOG)).bank_entries() == wanted

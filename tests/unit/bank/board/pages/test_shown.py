@@ -208,16 +208,16 @@ def test_a_false_cosignature_counts_as_none() -> None:
 def test_a_statement_adds_its_epochs_up() -> None:
     """A line for each value, and units of all of them."""
     rows = [Row(0, 1, Tally(5, 1, 2, 1, 0)), Row(3, 1, Tally(1, 2, 1, 0, 1)), Row(3, 2, Tally(2, 0, 0, 0, 0))]
-    view = statement_view(STATEMENT, 12, rows, BANK.public)
+    view = statement_view(STATEMENT, 12, rows, signed=True)
     assert (view.sequence, view.round, view.size, view.balances) == (7, 12, 900, True)
     assert [(row.units, row.withdrawn, row.exchanged, row.circulating) for row in view.rows] == [
         (1, 5, 1, 4),
         (8, 3, 2, 3),
     ]
     assert (view.totals.withdrawn, view.totals.circulating, view.replaced) == (10, 8, True)
-    assert not statement_view(STATEMENT, 12, rows[:1], BANK.public).replaced
+    assert not statement_view(STATEMENT, 12, rows[:1], signed=True).replaced
     assert view.signed
-    assert not statement_view(STATEMENT, 12, rows, KEY.public).signed
+    assert not statement_view(STATEMENT, 12, rows, signed=False).signed
 
 
 def _samples() -> list[Sample]:
