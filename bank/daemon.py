@@ -3,6 +3,7 @@ The bank's daemon: settings and keys in, tasks and listeners up, everything down
 
     feeder        the outbox to the board, the board's clock back; statements when they are due
     confirmer     the board's log, read back and compared
+    retirer       coin epochs that are over for good
     service host  requests over the mixes
     HTTP          requests directly, into the same batches
 """
@@ -29,6 +30,7 @@ from bank.formats.coin import bank_id
 from bank.formats.entry import make_key_entry
 from bank.ledger import Signer
 from bank.outbox import BoardClock
+from bank.retiring import Retirer
 from bank.service import Bank
 from bank.settings import BankSettings
 from bank.statements import Statements
@@ -164,7 +166,14 @@ class BankDaemon:
                     self._bank,
                     registry=self.registry,
                 )
-                works = (feeder.run(), confirmer.run(), self._bank.failed(), host.run())
+                retirer = Retirer(self._store, settings.terms, self._clock, registry=self.registry)
+                works = (
+                    feeder.run(),
+                    confirmer.run(),
+                    self._bank.failed(),
+                    host.run(),
+                    retirer.run(),
+                )
                 tasks = [self._start(work) for work in works]
                 yield
                 # The feeder outlives the requests in hand, so what they made is fed if the board is quick.

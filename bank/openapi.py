@@ -7,6 +7,7 @@ _SUMMARIES = {
     "order": "Exchange or hold coins, or execute a held order",
     "withdraw": "Certify coins and debit an account",
     "deposit": "Spend coins and credit an account",
+    "replace": "Credit an account with expired coins that it withdrew and never spent",
     "statements": "Read an account's statements",
 }
 _ERROR = {

@@ -23,6 +23,7 @@ PATHS = {
     "/api/v1/order": (Kind.ORDER, Kind.EXECUTE),
     "/api/v1/withdraw": (Kind.WITHDRAW,),
     "/api/v1/deposit": (Kind.DEPOSIT,),
+    "/api/v1/replace": (Kind.REPLACE,),
     "/api/v1/statements": (Kind.STATEMENTS,),
 }
 _BYTES = "application/octet-stream"

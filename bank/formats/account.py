@@ -20,6 +20,8 @@ HEAD_LABEL = Label("mixmint/statement-head/v1")
 
 VERSION = 1
 NO_HEAD = NOTHING
+MOST_REPLACED = 8
+"""Coins in one request for replacement: with its receipt it must fit into a packet."""
 STATEMENT_BYTES = 1 + 32 + 32 + 8 + 1 + 8 + 8 + 32 + 32 + 4
 
 
@@ -32,7 +34,9 @@ class Operation(IntEnum):
     WITHDRAW = 3
     DEPOSIT = 4
     RECOVERED = 5
-    """The first statement of a bank's successor: the balance as he took it over, no amount, and no request's."""
+    """A successor's first statement: the balance as he took it over, no amount, and no request's."""
+    REPLACE = 6
+    """Withdrawn coins that were never spent, back after they expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +144,9 @@ class AccountRequest:
     What an account's holder signs. Encoded, numbers big-endian:
 
     version 1, bank id 32, account key 32, sequence 8 (of the statement it asks for), head 32 (of the
-    statement before it), operation 1 (WITHDRAW or DEPOSIT), request id 16, last round 4, seal 32 (DEPOSIT:
-    of the order whose sum is credited; else zeros), count of outputs 1 (WITHDRAW: 1..16; else 0), outputs 33
-    each, sorted.
+    statement before it), operation 1 (WITHDRAW, DEPOSIT or REPLACE), request id 16, last round 4, seal 32
+    (DEPOSIT: of the order whose sum is credited; REPLACE: the digest of the withdrawal; else zeros), count of
+    outputs 1 (WITHDRAW: 1..16; REPLACE: 1..8 of the withdrawal's; else 0), outputs 33 each, sorted.
     """
 
     bank: bytes
@@ -188,6 +192,9 @@ class AccountRequest:
         if kind == Operation.WITHDRAW:
             # Everything that has no meaning here is zero: one request, one encoding.
             if not 1 <= count <= MOST_OUTPUTS or seal != NOTHING:
+                raise MalformedMessage("counts")
+        elif kind == Operation.REPLACE:
+            if not 1 <= count <= MOST_REPLACED or seal == NOTHING:
                 raise MalformedMessage("counts")
         elif kind != Operation.DEPOSIT or count or seal == NOTHING:
             raise MalformedMessage("operation")

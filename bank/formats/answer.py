@@ -54,6 +54,10 @@ class Refusal(IntEnum):
     BALANCE = 10
     NO_HOLD = 11
     WRONG_H = 12
+    NOT_YET = 13
+    """A coin can't be replaced yet: its epoch isn't retired and swept, or a hold on it is live."""
+    ENDED_COIN = 14
+    """A coin was spent or replaced: the board shows it."""
 
 
 @dataclass(frozen=True, slots=True)

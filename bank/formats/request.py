@@ -7,7 +7,7 @@ A request is one kind byte and a body. An answer is in ``bank.formats.answer``.
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bank.formats.account import Operation, SignedAccountRequest
+from bank.formats.account import Operation, SignedAccountRequest, SignedStatement
 from bank.formats.fields import Reader
 from bank.formats.order import NOTHING, SignedOrder
 from mixmint.errors import MalformedMessage
@@ -31,6 +31,8 @@ class Kind(IntEnum):
     """A SignedAccountRequest with operation DEPOSIT, then the SignedOrder whose seal it names."""
     STATEMENTS = 5
     """A ReadAccount: the account's statements from a sequence on."""
+    REPLACE = 6
+    """A SignedAccountRequest with operation REPLACE, then the receipt of the withdrawal that it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,34 @@ class Deposit:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """
+    Coins of a withdrawal that were never spent, back to their account: the holder's request, and the receipt:
+    the withdrawal's own request as he signed it, and the statement that the bank signed for it (222 bytes).
+    """
+
+    signed: SignedAccountRequest
+    withdrawal: SignedAccountRequest
+    statement: SignedStatement
+
+    def encode(self) -> bytes:
+        return self.signed.encode() + self.withdrawal.encode() + self.statement.encode()
+
+    def fits(self) -> bool:
+        """Whether request and receipt speak of one withdrawal of one account, and of coins that it made."""
+        asked, withdrawn, booked = self.signed.request, self.withdrawal.request, self.statement.statement
+        digest = withdrawn.digest()
+        return (
+            asked.operation is Operation.REPLACE
+            and withdrawn.operation is booked.operation is Operation.WITHDRAW
+            and asked.seal == digest == booked.digest
+            and asked.account == withdrawn.account == booked.account
+            and asked.bank == withdrawn.bank == booked.bank
+            and set(asked.outputs) <= set(withdrawn.outputs)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ReadAccount:
     """bank 32, account 32, sequence 8 (the first wanted), signature 64 by the account's key."""
 
@@ -90,13 +120,14 @@ def sign_read(key: SigningKey, bank: bytes, sequence: int) -> ReadAccount:
     return ReadAccount(bank, key.public, sequence, signature)
 
 
-BankRequest = SignedOrder | Execute | Withdraw | Deposit | ReadAccount
+BankRequest = SignedOrder | Execute | Withdraw | Deposit | Replace | ReadAccount
 
 _KINDS: dict[type, Kind] = {
     SignedOrder: Kind.ORDER,
     Execute: Kind.EXECUTE,
     Withdraw: Kind.WITHDRAW,
     Deposit: Kind.DEPOSIT,
+    Replace: Kind.REPLACE,
     ReadAccount: Kind.STATEMENTS,
 }
 
@@ -110,12 +141,12 @@ def subject_of(request: BankRequest) -> bytes:
     """
     What the answer to a request names (32 bytes), so that no answer can pass for another request's.
 
-    An order: its seal. EXECUTE: the seal it names. A withdrawal or a deposit: the digest of the account
+    An order: its seal. EXECUTE: the seal it names. What changes an account: the digest of the account
     request. A reading of statements: the hash of the whole request.
     """
     if isinstance(request, SignedOrder | Execute):
         return request.seal
-    if isinstance(request, Withdraw | Deposit):
+    if isinstance(request, Withdraw | Deposit | Replace):
         return request.signed.request.digest()
     return unread_subject(encode_request(request))
 
@@ -165,6 +196,14 @@ def decode_request(data: bytes) -> BankRequest:
         ):
             raise MalformedMessage("operation")
         return Deposit(signed, order)
+    if kind == Kind.REPLACE:
+        replace = Replace(
+            SignedAccountRequest.read(reader), SignedAccountRequest.read(reader), SignedStatement.read(reader)
+        )
+        reader.end()
+        if not replace.fits():
+            raise MalformedMessage("operation")
+        return replace
     if kind == Kind.STATEMENTS:
         read = ReadAccount(reader.take(32), reader.take(32), reader.number(8), reader.take(64))
         reader.end()

@@ -6,6 +6,7 @@ The ledger's rules: what the bank answers, given what is on its books. Pure.
     prepare.py    everything that needs no book: reading, signatures, the answers of the good case
     orders.py     exchange, hold, execute (Simon's "coin exchange", in one step and in two)
     accounts.py   withdraw, deposit, statements, and the operator's open and credit
+    replacing.py  withdrawn coins that were never spent, back to their account
     successor.py  what a bank's successor answers to what its predecessor left behind
 
 A request is *prepared* outside any transaction (that is where the time goes) and *settled* inside one. The

@@ -38,7 +38,7 @@ NO_ROUND = 0
 def withdraw(request: Withdraw, digest: bytes, signer: Signer, book: Book, moment: Moment) -> Body:
     """Certify coins and debit the account (Simon's "withdrawal by i")."""
     asked = request.signed.request
-    account = _account_for(asked, digest, signer, book, moment)
+    account = account_for(asked, digest, signer, book, moment)
     if not isinstance(account, Account):
         return account
     units = total_units(output.exponent for output in asked.outputs)
@@ -48,8 +48,8 @@ def withdraw(request: Withdraw, digest: bytes, signer: Signer, book: Book, momen
     if taken is not None:
         return taken
     round_ = signer.promised_round(moment)
-    statement = _next(asked, digest, account, -units, round_)
-    _append(book, statement, moment.epoch)
+    statement = next_statement(asked, digest, account, -units, round_)
+    append(book, statement, moment.epoch)
     certificates = signer.certificates(asked.outputs, moment.epoch, round_)
     book.publish(certified_entries(asked.outputs, certificates))
     return Withdrawn(sign_statement(signer.key, statement), certificates)
@@ -58,7 +58,7 @@ def withdraw(request: Withdraw, digest: bytes, signer: Signer, book: Book, momen
 def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment: Moment) -> Body:
     """Spend coins and credit the account (Simon's "deposit by i")."""
     asked, order = request.signed.request, request.order
-    account = _account_for(asked, digest, signer, book, moment)
+    account = account_for(asked, digest, signer, book, moment)
     if not isinstance(account, Account):
         return account
     if moment.closed < signer.answers_until and owes_credit(order, book):
@@ -74,8 +74,8 @@ def deposit(request: Deposit, digest: bytes, signer: Signer, book: Book, moment:
     obstacle = enter(order, coins, values, round_, signer, book, moment)
     if obstacle is not None:
         return obstacle
-    statement = _next(asked, digest, account, worth, round_)
-    _append(book, statement, moment.epoch)
+    statement = next_statement(asked, digest, account, worth, round_)
+    append(book, statement, moment.epoch)
     book.publish(
         [
             SpentEntry(key, order.seal, signature).encode()
@@ -107,8 +107,8 @@ def _credit_inherited(
         return Refused(Refusal.BALANCE)
     round_ = signer.promised_round(moment)
     enter_answered(order, round_, book)
-    statement = _next(asked, digest, account, worth, round_)
-    _append(book, statement, moment.epoch)
+    statement = next_statement(asked, digest, account, worth, round_)
+    append(book, statement, moment.epoch)
     book.publish(())
     return Credited(sign_statement(signer.key, statement))
 
@@ -160,12 +160,12 @@ def credit(bank: bytes, key: bytes, units: int, book: Book) -> Statement:
         account.head,
         NO_ROUND,
     )
-    _append(book, statement, 0)
+    append(book, statement, 0)
     book.publish_later()
     return statement
 
 
-def _account_for(
+def account_for(
     asked: AccountRequest, digest: bytes, signer: Signer, book: Book, moment: Moment
 ) -> Account | Body:
     """The account, when the request is its next; else the first answer again, or why it is refused."""
@@ -190,7 +190,7 @@ def _answered_before(
         return None
     statement, epoch = found
     signed = sign_statement(signer.key, statement)
-    if asked.operation is Operation.DEPOSIT:
+    if asked.operation is not Operation.WITHDRAW:
         return Credited(signed)
     if epoch == FROM_THE_BOARD:
         return _withdrawn_before(asked, digest, statement, signer, book, moment)
@@ -228,7 +228,10 @@ def _withdrawn_before(
     return Withdrawn(sign_statement(signer.key, statement), certificates)
 
 
-def _next(asked: AccountRequest, digest: bytes, account: Account, change: int, round_: int) -> Statement:
+def next_statement(
+    asked: AccountRequest, digest: bytes, account: Account, change: int, round_: int
+) -> Statement:
+    """The statement that books a request: ``change`` in units, the board shows its entries by ``round_``."""
     return Statement(
         asked.bank,
         asked.account,
@@ -242,7 +245,11 @@ def _next(asked: AccountRequest, digest: bytes, account: Account, change: int, r
     )
 
 
-def _append(book: Book, statement: Statement, epoch: int) -> None:
+def append(book: Book, statement: Statement, epoch: int) -> None:
+    """
+    Put a statement at the end of its account's chain; ``epoch``: of what was certified with it. Raises
+    FatalError when the account goes on already.
+    """
     # The sequence was read in this transaction, so only a damaged store has it already.
     if not book.add_statement(statement, epoch):
         raise FatalError("an account has a statement beyond its newest; restore or recover the store")

@@ -99,6 +99,9 @@ class Book(Protocol):
     def swept(self) -> int:
         """Of coins of epochs before this one the books know for sure whether they ended."""
 
+    def has_ended(self, coin: bytes) -> bool:
+        """Whether a certified coin of a swept epoch was spent or replaced."""
+
     def end(self, coin: bytes) -> bool:
         """
         Enter a certified coin of a swept epoch as ended. False, and nothing entered, when it ended before.

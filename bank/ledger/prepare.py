@@ -7,7 +7,6 @@ advance (certificates, the answer) leaves the bank only after the transaction th
 
 from dataclasses import dataclass
 
-from bank.formats.account import Operation
 from bank.formats.answer import Certificates, Refusal, Refused
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
@@ -17,6 +16,7 @@ from bank.formats.request import (
     Deposit,
     Execute,
     ReadAccount,
+    Replace,
     Withdraw,
     decode_request,
     subject_of,
@@ -50,7 +50,7 @@ class Refusing:
 class Asking:
     """Any other request whose signatures hold; ``subject`` (32 bytes) is what its answer names."""
 
-    request: SignedOrder | Execute | Withdraw | Deposit | ReadAccount
+    request: SignedOrder | Execute | Withdraw | Deposit | Replace | ReadAccount
     subject: bytes
 
 
@@ -121,8 +121,12 @@ def _objection(request: BankRequest, signer: Signer) -> Refused | None:
         return Refused(Refusal.WRONG_BANK)
     if not request.signed.holds():
         return Refused(Refusal.SIGNATURE)
-    if asked.operation is Operation.DEPOSIT and isinstance(request, Deposit):
+    if isinstance(request, Deposit):
         return _order_objection(request.order, signer)
+    if isinstance(request, Replace) and not (
+        request.withdrawal.holds() and request.statement.holds(signer.key.public)
+    ):
+        return Refused(Refusal.SIGNATURE)
     return None
 
 

@@ -2,11 +2,12 @@
 
 from bank.formats.answer import Body
 from bank.formats.order import SignedOrder
-from bank.formats.request import Deposit, Execute, Withdraw
+from bank.formats.request import Deposit, Execute, Replace, Withdraw
 from bank.ledger.accounts import deposit, read_statements, withdraw
 from bank.ledger.book import Book
 from bank.ledger.orders import exchange, execute, hold
 from bank.ledger.prepare import Asking, Exchange, Prepared
+from bank.ledger.replacing import replace
 from bank.ledger.terms import Moment, Signer
 
 
@@ -35,4 +36,6 @@ def _body(asking: Asking, signer: Signer, book: Book, moment: Moment) -> Body:
         return withdraw(request, subject, signer, book, moment)
     if isinstance(request, Deposit):
         return deposit(request, subject, signer, book, moment)
+    if isinstance(request, Replace):
+        return replace(request, subject, signer, book, moment)
     return read_statements(request, signer, book)

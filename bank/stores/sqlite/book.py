@@ -63,6 +63,10 @@ class SqliteBook(SqliteView):
     def swept(self) -> int:
         return self.retirement().swept
 
+    def has_ended(self, coin: bytes) -> bool:
+        found = self._execute("SELECT 1 FROM certified WHERE coin = ? AND ended", (coin,)).fetchone()
+        return found is not None
+
     def end(self, coin: bytes) -> bool:
         return (
             self._execute("UPDATE certified SET ended = 1 WHERE coin = ? AND ended = 0", (coin,)).rowcount

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from bank.board.feed import Batch
 from bank.formats.account import AccountRequest, Operation, Statement, sign_request
-from bank.formats.answer import Answer
+from bank.formats.answer import Answer, Withdrawn
 from bank.formats.coin import Coin, CoinId, CoinKey, Secret, coin_id
 from bank.formats.entry import Entry, decode_entry
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
-from bank.formats.request import BankRequest, Deposit, Withdraw, encode_request, subject_of
+from bank.formats.request import BankRequest, Deposit, Replace, Withdraw, encode_request, subject_of
 from bank.formats.statement import Tally
 from bank.ledger import Moment, Signer, Terms, prepare, settle
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.book import Value
+from bank.stores.interface import Books
 from bank.stores.sqlite import open_books, run_once
 from mixmint.keys import SigningKey
 
@@ -122,6 +123,34 @@ class Desk:
             outputs=tuple(sorted(outputs, key=lambda output: output.coin)),
         )
         return Withdraw(sign_request(account, request))
+
+    def replace(
+        self, account: SigningKey, withdrawal: Withdraw, receipt: Withdrawn, outputs: Sequence[Output]
+    ) -> Replace:
+        newest = self.newest(account)
+        request = AccountRequest(
+            self.bank,
+            account.public,
+            newest.sequence + 1,
+            newest.head(),
+            Operation.REPLACE,
+            os.urandom(16),
+            LATE,
+            withdrawal.signed.request.digest(),
+            tuple(sorted(outputs, key=lambda output: output.coin)),
+        )
+        return Replace(sign_request(account, request), withdrawal.signed, receipt.statement)
+
+    def retire(self, before: int, *, sweep: bool = True) -> None:
+        """Coins of epochs before this one are over; ``sweep``: and how they were spent is forgotten."""
+
+        def operation(book: Books) -> None:
+            book.note_due(before, self.closed)
+            book.retire(before)
+            while sweep and not book.sweep(2):
+                pass
+
+        run_once(self.connection, operation)
 
     def deposit(self, account: SigningKey, keys: Sequence[SigningKey], last_round: int = LATE) -> Deposit:
         newest = self.newest(account)
