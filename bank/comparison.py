@@ -3,13 +3,13 @@ Whether the board shows what the bank gave it: rounds that were read against gro
 
 Inside a round entries are sorted, so they are compared as multisets; over rounds their order is the outbox's,
 because no group is split and none overtakes another. So each round must show exactly the next groups, whole.
-Only what nobody but the bank can give is compared: certificates that holders posted, claims and answers come
-by other ways too.
+Only what the bank gave is compared: certificates that holders posted, claims and some answers come by other
+ways. An answer to a claim must be there when its group's turn has come, whoever put it there.
 
 Source: docs/spec/statement.md, section 2.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,30 +79,77 @@ def compare(
     ``owed``: by the board's receipts the groups before it are in these rounds or earlier ones.
     """
     cursor, group, news = position.cursor, position.group, False
+    waiting = _Groups(groups)
     for round_ in rounds:
-        shown = sorted([encoded for entry in round_.entries if (encoded := entry.encode())[0] in OURS])
+        encoded = [entry.encode() for entry in round_.entries]
+        shown = sorted([entry for entry in encoded if entry[0] in OURS])
+        answers = Counter(entry for entry in encoded if entry[0] == Kind.ANSWER)
         given: list[bytes] = []
         taken = 0
         while len(given) < len(shown):
-            following = next(groups, None)
+            following = waiting.take()
             if following is None:
                 break
             given += _ours(following)
             taken += 1
+            if _is_answer(following) and not _contains(answers, following):
+                # Not in the round of what was given behind it.
+                return Compared(cursor, group, news, Difference(round_.number, missing=tuple(following)))
         if sorted(given) != shown:
             return Compared(cursor, group, news, _difference(round_.number, shown, given))
+        taken += waiting.take_answers(answers)
         cursor, group = round_.after, group + taken
         news = news or any(_is_news(entry) for entry in round_.entries)
-    # Groups without such entries show nothing: the board's receipt is all that can be had for them.
+    # Groups without entries show nothing: the board's receipt is all that can be had for them.
     late: list[bytes] = []
-    for following in groups:
-        late = _ours(following)
+    while (following := waiting.take()) is not None:
+        late = list(following)
         if late or group >= position.fed:
             break
         group += 1
     if group < owed:
         return Compared(cursor, group, news, Difference(cursor.round, missing=tuple(late)))
     return Compared(cursor, group, news, None)
+
+
+class _Groups:
+    """The outbox's groups, with a look at those that come next."""
+
+    def __init__(self, groups: Iterator[Sequence[bytes]]) -> None:
+        self._groups = groups
+        self._seen: deque[Sequence[bytes]] = deque()
+
+    def take(self) -> Sequence[bytes] | None:
+        return self._seen.popleft() if self._seen else next(self._groups, None)
+
+    def take_answers(self, shown: Counter[bytes]) -> int:
+        """
+        Take the groups that come next as far as they are answers to claims that this round shows, and what
+        shows nothing between them; how many.
+        """
+        looked: list[Sequence[bytes]] = []
+        taken = 0
+        while (following := self.take()) is not None:
+            looked.append(following)
+            if _is_answer(following) and _contains(shown, following):
+                taken = len(looked)
+            elif following:
+                break
+        self._seen.extendleft(reversed(looked[taken:]))
+        return taken
+
+
+def _is_answer(group: Sequence[bytes]) -> bool:
+    """An answer is a group of its own. Others may put it on the board too, but not before the bank."""
+    return bool(group) and all(entry[0] == Kind.ANSWER for entry in group)
+
+
+def _contains(shown: Counter[bytes], group: Sequence[bytes]) -> bool:
+    """Whether the round shows the group; then its entries are used up."""
+    if any(shown[entry] < count for entry, count in Counter(group).items()):
+        return False
+    shown.subtract(group)
+    return True
 
 
 def _ours(group: Iterable[bytes]) -> list[bytes]:

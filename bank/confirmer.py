@@ -25,6 +25,7 @@ from bank.board.log.checkpoint import Checkpoint
 from bank.board.reading.client import Cursor, VerifiedRound
 from bank.board.reading.conviction import accusation_of
 from bank.board.reading.fork import ForkedLog
+from bank.claims.reading import NOTHING_NOTICED, Look, Noticed, note
 from bank.comparison import Compared, Position, compare
 from bank.outbox import cursor_of, groups_from
 from bank.stores.interface import Books, Store, View
@@ -62,9 +63,13 @@ def compare_page(view: View, position: Position, rounds: Sequence[VerifiedRound]
         return compare(position, rounds, groups, owed)
 
 
-def confirm(book: Books, compared: Compared) -> None:
-    """The board shows the groups up to here: forget them, and erase what ties inputs to outputs."""
+def confirm(book: Books, compared: Compared, claims: Noticed = NOTHING_NOTICED) -> None:
+    """
+    The board shows the groups up to here: forget them, and erase what ties inputs to outputs. The claims that
+    stand there are on the books by the same transaction, so a crash forgets none.
+    """
     book.confirm(compared.group, compared.cursor.encode(), news=compared.news)
+    note(book, claims)
 
 
 class Confirmer:
@@ -80,9 +85,12 @@ class Confirmer:
         evidence: Path,
         *,
         pause_s: float,
+        look: Look | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
+        """``look``: finds the claims that the bank must answer; without it none are looked for."""
         self._store = store
+        self._look = look
         self._evidence = evidence
         self._board = log
         self._pause_s = pause_s
@@ -144,7 +152,10 @@ class Confirmer:
             return False
         compared = await self._store.read(lambda view: compare_page(view, position, rounds))
         if compared.cursor != position.cursor:
-            await self._store.run(lambda book: confirm(book, compared))
+            read = [each for each in rounds if each.number <= compared.cursor.round]
+            look = self._look
+            claims = NOTHING_NOTICED if look is None else await asyncio.to_thread(look, read)
+            await self._store.run(lambda book: confirm(book, compared, claims))
         self.confirmed.set(compared.cursor.index)
         note = rounds[-1].after.note
         self.shown.set(Checkpoint.parse(note.text).size if note else rounds[-1].after.index)

@@ -3,6 +3,7 @@ The bank's daemon: settings and keys in, tasks and listeners up, everything down
 
     feeder        the outbox to the board, the board's clock back; statements when they are due
     confirmer     the board's log, read back and compared
+    clerk         answers to the claims that stand there
     retirer       coin epochs that are over for good
     service host  requests over the mixes
     HTTP          requests directly, into the same batches
@@ -24,12 +25,14 @@ from prometheus_client import CollectorRegistry
 
 from bank.board.feed import FeedClient
 from bank.board.reading.client import BoardReader
+from bank.claims.clerk import Clerk
+from bank.claims.reading import look_for
 from bank.confirmer import Confirmer
 from bank.feeder import Feeder
-from bank.formats.coin import bank_id
 from bank.formats.entry import make_key_entry
 from bank.ledger import Signer
 from bank.outbox import BoardClock
+from bank.recovery.record import Whose, whose
 from bank.retiring import Retirer
 from bank.service import Bank
 from bank.settings import BankSettings
@@ -54,8 +57,13 @@ class Parts:
 
     settings: BankSettings
     directory: Directory
-    key: SigningKey
+    whose: Whose
     endpoint_key: BoxKey
+
+    @property
+    def key(self) -> SigningKey:
+        """The bank's signing key, the one in force now."""
+        return self.whose.key
 
 
 def read_parts(config: Path, now_s: float) -> Parts:
@@ -66,30 +74,30 @@ def read_parts(config: Path, now_s: float) -> Parts:
     """
     settings = load(config, BankSettings)
     directory = load_network(settings.network, now_s)
-    key = SigningKey(read_secret(settings.key_path, SEED_BYTES))
+    mine = whose(settings)
     endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
     service = directory.service(settings.name)
-    if service.kind != "bank" or service.identity != key.public:
+    if service.kind != "bank" or service.identity != mine.founding:
         raise UserError(
             f"the directory lists another key for bank {settings.name}; hand in this bank's descriptor, or "
             "use the folder that belongs to it"
         )
     if directory.service(settings.board).kind != "board":
         raise UserError(f"{settings.board} is no board in the directory; mend the setting `board`")
-    return Parts(settings, directory, key, endpoint_key)
+    return Parts(settings, directory, mine, endpoint_key)
 
 
 def check(config: Path, now_s: float) -> str:
     """What ``--check`` prints; it opens everything but listens nowhere."""
     parts = read_parts(config, now_s)
     _tls(parts.settings)
-    check_store(parts.settings, bank_id(parts.key.public))
+    check_store(parts.settings, parts.whose.bank)
     gateway = parts.directory.service(parts.settings.name).gateway
     board = parts.directory.service(parts.settings.board)
     return "\n".join(
         (
             describe(parts.settings),
-            f"bank id {bank_id(parts.key.public).hex()}, signing key {parts.key.public.hex()}",
+            f"bank id {parts.whose.bank.hex()}, signing key {parts.key.public.hex()}",
             f"board {board.name} at {board.url}, gateway {gateway}",
             "ok",
         )
@@ -103,7 +111,7 @@ class BankDaemon:
         self._parts = parts
         self.registry = registry or CollectorRegistry()
         settings = parts.settings
-        self._signer = Signer(parts.key, settings.terms)
+        self._signer = Signer(parts.key, settings.terms, parts.whose.bank, parts.whose.answers_until)
         self._clock = BoardClock(settings.terms, settings.board_silence_s)
         # Opened before anything listens, so that a damaged or foreign file is one line and exit code 1.
         check_store(settings, self._signer.bank)
@@ -145,6 +153,14 @@ class BankDaemon:
                     BoardReader.at(board.url, board.identity, session),
                     settings.database_path.with_name("evidence"),
                     pause_s=settings.confirm_pause_ms / 1000,
+                    look=look_for(self._signer),
+                    registry=self.registry,
+                )
+                clerk = Clerk(
+                    self._store,
+                    self._signer,
+                    self._clock,
+                    pause_s=settings.confirm_pause_ms / 1000,
                     registry=self.registry,
                 )
                 feeder = Feeder(
@@ -170,6 +186,7 @@ class BankDaemon:
                 works = (
                     feeder.run(),
                     confirmer.run(),
+                    clerk.run(),
                     self._bank.failed(),
                     host.run(),
                     retirer.run(),

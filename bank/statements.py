@@ -44,12 +44,16 @@ class Statements:
             return None
         if not is_over and len(rows) < EARLY_ROWS:
             return None
+        frontier, read = cursor_of(state).frontier, cursor_of(state).round
+        if book.owes_by(read):
+            # What a statement confirms has every answer that was due in it: so a board that keeps answers
+            # back can't have the bank confirm its silence (docs/spec/accusation.md, section 5).
+            return None
         if len(rows) > MOST_ROWS:
             # The settings' limit on a coin's life rules it out; the board would take no such entry.
             raise FatalError(
                 f"{len(rows)} values changed since statement {state.stated}; one holds {MOST_ROWS}"
             )
-        frontier = cursor_of(state).frontier
         statement = sign_statement(
             self.signer.key,
             self.signer.bank,

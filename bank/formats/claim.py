@@ -5,6 +5,7 @@ An opened order (or an account request), with the certificates of the coins that
 check that the bank owes an answer, without asking anyone.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -125,12 +126,14 @@ class Claim:
             raise MalformedMessage("counts")
         return claim
 
-    def objection(self, bank_key: bytes, bank: bytes) -> str | None:
+    def objection(self, bank_key: bytes | Collection[bytes], bank: bytes) -> str | None:
         """
-        Why the bank (its key and id, 32 bytes each) owes no answer; None when it does.
+        Why the bank (its key and id, 32 bytes each) owes no answer; None when it does. Where the bank had
+        several keys, a certificate by any of these will do.
 
-        At most 17 verifications. Whether the account exists is for the board to say.
+        At most 17 verifications for one key. Whether the account exists is for the board to say.
         """
+        keys = (bank_key,) if isinstance(bank_key, bytes) else bank_key
         if self.account is not None:
             if self.account.request.bank != bank:
                 return "it is for another bank"
@@ -143,9 +146,9 @@ class Claim:
             return "it is for another bank"
         if self.order.false_signature() is not None:
             return "it is not signed by its coins"
-        for key, shown in zip(order.inputs, self.certificates, strict=True):
-            signed = shown.signature, bank, shown.exponent, shown.epoch, coin_id(key)
-            if not certificate_holds(bank_key, *signed):
+        for public, shown in zip(order.inputs, self.certificates, strict=True):
+            signed = shown.signature, bank, shown.exponent, shown.epoch, coin_id(public)
+            if not any(certificate_holds(key, *signed) for key in keys):
                 return "a coin that goes in is not certified by the bank"
         return None
 

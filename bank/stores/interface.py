@@ -85,6 +85,15 @@ class Retirement:
     swept: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeptClaim:
+    """A claim on the board, its round, and how its answer names it (``Claim.answer_subject``, 32 bytes)."""
+
+    subject: bytes
+    round: int
+    claim: bytes
+
+
 class View(Protocol):
     """The books as they were at one moment; in a transaction: as it found them, unless a method says more."""
 
@@ -96,6 +105,18 @@ class View(Protocol):
 
     def retirement(self) -> Retirement:
         """As it is, with what this transaction changed."""
+
+    def claim_rounds(self) -> int:
+        """The shortest time for a claim's answer that the board has of this bank's terms; 0 before any."""
+
+    def open_claims(self, closed: int, most: int) -> list[KeptClaim]:
+        """At most ``most`` claims of rounds up to ``closed`` without an answer yet; the most urgent first."""
+
+    def count_open_claims(self) -> tuple[int, int]:
+        """How many claims have no answer yet, and the round of the oldest; 0, 0 for none."""
+
+    def owes_by(self, round_: int) -> bool:
+        """Whether a claim whose answer was due by this round hasn't been read as answered on the board."""
 
     def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
         """
@@ -175,6 +196,15 @@ class Books(View, Book, Protocol):
         that they ended, and forget their held orders. True when all are swept.
         """
 
+    def note_claim_rounds(self, rounds: int) -> None:
+        """``claim_rounds`` is this from now on."""
+
+    def note_claim(self, kept: KeptClaim, due: int) -> None:
+        """A claim was read on the board, to be answered by round ``due``. Once: the same again is nothing."""
+
+    def answer_claim(self, subject: bytes) -> None:
+        """The group published last answers this claim; it is forgotten when that was read on the board."""
+
     def keep_receipt(self, kept: KeptReceipt) -> None:
         """Put a receipt on file; no other has its ``next_group``."""
 
@@ -192,8 +222,8 @@ class Books(View, Book, Protocol):
         The groups before this one were read on the board, which was read up to ``cursor``; ``news``: with
         entries that are no statements.
 
-        Drops them, the receipts for them but the newest, and erases what ties inputs to outputs: the rows of
-        the outbox and the bytes of held orders.
+        Drops them, the receipts for them but the newest, the claims that they answer, and erases what ties
+        inputs to outputs: the rows of the outbox and the bytes of held orders.
         """
 
     def begin_period(self, closed: int) -> None:

@@ -1,5 +1,9 @@
 """The store that the settings name, opened for whoever asks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from bank.announcing import check_terms
 from bank.settings import BankSettings
 from bank.stores.interface import CommandStore, Store
@@ -43,3 +47,39 @@ def _must_exist(settings: BankSettings) -> None:
             f"the books {settings.database_path} are missing; restore their newest copy (a bank that began "
             "anew would accept spent coins again)"
         )
+
+
+@contextmanager
+def fresh_store(settings: BankSettings, bank: bytes) -> Iterator[CommandStore]:
+    """
+    New books in SQLite, for a successor: in place once the caller is done, and not there at all if he raises.
+    What an earlier attempt left behind is removed. `mixmint bank migrate` moves them to another engine.
+
+    Raises UserError: there are books already, or they can't be written.
+    """
+    path = settings.database_path
+    beside = path.with_name(path.name + ".new")
+    if path.exists():
+        raise UserError(f"there are books at {path}; move them away first: nothing is ever overwritten")
+    for suffix in ("-wal", "-journal"):
+        left = path.with_name(path.name + suffix)
+        if left.exists():
+            # SQLite would put those transactions into the new books.
+            raise UserError(f"{left} belongs to the books that were here; move it to where they are")
+    _remove(beside)
+    connection = open_books(beside, bank)
+    try:
+        yield SqliteCommandStore(connection)
+        # One file, and nothing beside it, can be put in place by one rename.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.close()
+        beside.rename(path)
+    finally:
+        connection.close()
+        _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

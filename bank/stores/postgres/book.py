@@ -15,7 +15,7 @@ from bank.formats.coin import coin_id
 from bank.formats.order import SignedOrder
 from bank.ledger.book import Account, Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Prepared
-from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptReceipt, Retirement
+from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptClaim, KeptReceipt, Retirement
 from bank.stores.postgres.known import Known, NotRead, Wants
 from bank.stores.postgres.view import MOST_BIGINT, STATE, PostgresView
 from mixmint.errors import FatalError
@@ -320,6 +320,19 @@ class PostgresBook(PostgresView):
         self._retirement = replace(self.retirement(), swept=self.retired())
         return True
 
+    def note_claim_rounds(self, rounds: int) -> None:
+        self._later("UPDATE state SET claim_rounds = $1", rounds)
+
+    def note_claim(self, kept: KeptClaim, due: int) -> None:
+        self._later(
+            "INSERT INTO claim (subject, round, due, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            *(kept.subject, kept.round, due, kept.claim),
+        )
+
+    def answer_claim(self, subject: bytes) -> None:
+        group = self._following() + len(self._groups) - 1
+        self._later("UPDATE claim SET group_number = $1 WHERE subject = $2", group, subject, must=1)
+
     def keep_receipt(self, kept: KeptReceipt) -> None:
         receipt = kept.receipt
         self._later(
@@ -354,6 +367,7 @@ class PostgresBook(PostgresView):
             " WHERE next_group < (SELECT max(next_group) FROM receipt WHERE next_group <= $1)",
             group,
         )
+        self._later("DELETE FROM claim WHERE group_number < $1", group)
         self._later(
             "UPDATE held_order SET signed = NULL WHERE signed IS NOT NULL AND group_number < $1", group
         )

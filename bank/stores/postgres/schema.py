@@ -61,6 +61,13 @@ SCHEMA = (
         next_group bigint PRIMARY KEY, first bigint NOT NULL, groups bigint NOT NULL, digest bytea NOT NULL,
         round bigint NOT NULL, newest_closed bigint NOT NULL, signature bytea NOT NULL
     );
+    CREATE TABLE claim (
+        subject bytea PRIMARY KEY, round bigint NOT NULL, due bigint NOT NULL, body bytea NOT NULL,
+        group_number bigint
+    );
+    CREATE INDEX claim_due ON claim (due);
+    CREATE INDEX claim_open ON claim (due, round) WHERE group_number IS NULL;
+    CREATE INDEX claim_group ON claim (group_number) WHERE group_number IS NOT NULL;
     -- Its one row is also the writers' lock: see bank/stores/postgres/store.py.
     CREATE TABLE state (
         one smallint PRIMARY KEY CHECK (one = 1), bank bytea NOT NULL, next_group bigint NOT NULL,
@@ -69,7 +76,8 @@ SCHEMA = (
         stated bigint NOT NULL DEFAULT 0, stated_at bigint NOT NULL DEFAULT 0,
         unstated smallint NOT NULL DEFAULT 0, terms bytea NOT NULL DEFAULT '',
         retired bigint NOT NULL DEFAULT 0, due bigint NOT NULL DEFAULT 0, due_since bigint NOT NULL DEFAULT 0,
-        swept bigint NOT NULL DEFAULT 0, sweep_key bytea NOT NULL DEFAULT ''
+        swept bigint NOT NULL DEFAULT 0, sweep_key bytea NOT NULL DEFAULT '',
+        claim_rounds bigint NOT NULL DEFAULT 0
     ) WITH (fillfactor = 20);
     -- Names the daemon's newest commit, so that it can tell what became of one whose answer was lost.
     CREATE TABLE newest_commit (one smallint PRIMARY KEY CHECK (one = 1), name bytea NOT NULL)

@@ -8,7 +8,7 @@ from bank.formats.account import Statement
 from bank.formats.fields import Reader
 from bank.formats.statement import Row, Tally
 from bank.ledger.book import Account
-from bank.stores.interface import KeptReceipt, Retirement, State
+from bank.stores.interface import KeptClaim, KeptReceipt, Retirement, State
 from bank.stores.postgres.known import Known, NotRead, Wants
 
 _FIRST_ROWS = 16
@@ -48,6 +48,27 @@ class PostgresView:
     def retirement(self) -> Retirement:
         ((*_, retired, due, since, swept, _),) = self.rows(STATE)
         return Retirement(retired, due, since, swept)
+
+    def claim_rounds(self) -> int:
+        ((rounds,),) = self.rows("SELECT claim_rounds FROM state")
+        return int(rounds)
+
+    def open_claims(self, closed: int, most: int) -> list[KeptClaim]:
+        rows = self.rows(
+            "SELECT subject, round, body FROM claim WHERE group_number IS NULL AND round <= $1"
+            " ORDER BY due, round, subject LIMIT $2",
+            *(closed, most),
+        )
+        return [KeptClaim(*row) for row in rows]
+
+    def count_open_claims(self) -> tuple[int, int]:
+        ((count, oldest),) = self.rows(
+            "SELECT count(*), coalesce(min(round), 0) FROM claim WHERE group_number IS NULL"
+        )
+        return int(count), int(oldest)
+
+    def owes_by(self, round_: int) -> bool:
+        return bool(self.rows("SELECT 1 FROM claim WHERE due <= $1 LIMIT 1", round_))
 
     def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
         sql = "SELECT first, next, batch FROM outbox WHERE first >= $1 ORDER BY first LIMIT $2"

@@ -16,7 +16,7 @@ from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
 from bank.ledger.book import Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Prepared
-from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptReceipt
+from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptClaim, KeptReceipt
 from bank.stores.sqlite.view import SqliteView
 from mixmint.errors import FatalError
 
@@ -281,6 +281,19 @@ class SqliteBook(SqliteView):
         self._execute("UPDATE state SET swept = retired, sweep_key = x''")
         return True
 
+    def note_claim_rounds(self, rounds: int) -> None:
+        self._execute("UPDATE state SET claim_rounds = ?", (rounds,))
+
+    def note_claim(self, kept: KeptClaim, due: int) -> None:
+        self._execute(
+            "INSERT OR IGNORE INTO claim VALUES (?, ?, ?, ?, NULL)",
+            (kept.subject, kept.round, due, kept.claim),
+        )
+
+    def answer_claim(self, subject: bytes) -> None:
+        group = self._next_group + len(self._groups) - 1
+        self._put("UPDATE claim SET group_number = ? WHERE subject = ?", (group, subject))
+
     def keep_receipt(self, kept: KeptReceipt) -> None:
         receipt = kept.receipt
         self._put(
@@ -313,6 +326,7 @@ class SqliteBook(SqliteView):
             " WHERE next_group < (SELECT max(next_group) FROM receipt WHERE next_group <= ?)",
             (group,),
         )
+        self._execute("DELETE FROM claim WHERE group_number < ?", (group,))
         self._execute(
             "UPDATE held_order SET signed = NULL WHERE signed NOT NULL AND group_number < ?", (group,)
         )

@@ -108,6 +108,18 @@ SCHEMA = (
     -- would convict the bank.
     ALTER TABLE certified ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Claims read on the board, until their answer was read there; group_number: of the group that has it.
+    CREATE TABLE claim (
+        subject BLOB PRIMARY KEY, round INTEGER NOT NULL, due INTEGER NOT NULL, body BLOB NOT NULL,
+        group_number INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX claim_due ON claim (due);
+    CREATE INDEX claim_open ON claim (due, round) WHERE group_number IS NULL;
+    CREATE INDEX claim_group ON claim (group_number) WHERE group_number NOT NULL;
+    -- The shortest time for a claim's answer among the bank's terms that were read on the board; 0: none yet.
+    ALTER TABLE state ADD COLUMN claim_rounds INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 _UNCOUNTED = 1
 """Books of this schema were kept before coins were counted."""

@@ -9,7 +9,7 @@ from bank.formats.account import Statement
 from bank.formats.fields import Reader
 from bank.formats.statement import Row, Tally
 from bank.ledger.book import Account
-from bank.stores.interface import KeptReceipt, Retirement, State
+from bank.stores.interface import KeptClaim, KeptReceipt, Retirement, State
 
 
 class SqliteView:
@@ -36,6 +36,27 @@ class SqliteView:
     def retirement(self) -> Retirement:
         row = self._execute("SELECT retired, due, due_since, swept FROM state").fetchone()
         return Retirement(*row)
+
+    def claim_rounds(self) -> int:
+        (rounds,) = self._execute("SELECT claim_rounds FROM state").fetchone()
+        return int(rounds)
+
+    def open_claims(self, closed: int, most: int) -> list[KeptClaim]:
+        rows = self._execute(
+            "SELECT subject, round, body FROM claim WHERE group_number IS NULL AND round <= ?"
+            " ORDER BY due, round, subject LIMIT ?",
+            (closed, most),
+        )
+        return [KeptClaim(*row) for row in rows]
+
+    def count_open_claims(self) -> tuple[int, int]:
+        row = self._execute(
+            "SELECT count(*), coalesce(min(round), 0) FROM claim WHERE group_number IS NULL"
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def owes_by(self, round_: int) -> bool:
+        return self._execute("SELECT 1 FROM claim WHERE due <= ? LIMIT 1", (round_,)).fetchone() is not None
 
     def outbox(self, group: int) -> Generator[tuple[int, bytes]]:
         # Rows are in order of both columns, and only the first has an index.

@@ -124,7 +124,28 @@ def test_empty_groups_wait_for_the_boards_receipt() -> None:
     assert compared.group == 3
 
 
-def test_groups_of_answers_count_as_empty() -> None:
-    """They can come to the board by other ways too, and often do."""
-    answer = [AnswerEntry(b"a").encode()]
-    assert ask([[certified(1)]], [answer, [certified(1)], answer]).group == 4
+def answer(name: bytes) -> list[bytes]:
+    return [AnswerEntry(name).encode()]
+
+
+def test_answers_to_claims_are_read_like_everything_else() -> None:
+    """Each in its turn, empty groups between them, and others' answers beside them."""
+    rounds = [
+        [certified(1), *answer(b"x"), *answer(b"other")],
+        [*answer(b"y")],
+        [certified(2), *answer(b"z")],
+    ]
+    groups = [answer(b"x"), [certified(1)], [], answer(b"y"), [], [certified(2)], answer(b"z"), []]
+    compared = ask(rounds, groups, owed=9)
+    assert (compared.difference, compared.group) == (None, 9)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_answer_that_the_board_keeps_back_is_missed(first: bool) -> None:
+    """Behind it other entries show that its turn is over; else the board's receipt does."""
+    groups = [answer(b"x"), [certified(1)]] if first else [[certified(1)], answer(b"x")]
+    compared = ask([[certified(1)]], groups, owed=3)
+    assert compared.difference is not None
+    assert compared.difference.missing == tuple(answer(b"x"))
+    assert ask([[certified(1)]], [[certified(1)], answer(b"x")], owed=2).difference is None
+    assert ask([[]], [answer(b"x")]).group == 1

@@ -11,7 +11,6 @@ from bank.formats.coin import coin_id, sign_certificate
 from bank.formats.entry import AnswerEntry, decode_entry
 from bank.formats.order import SignedOrder, tau_of
 from bank.formats.request import Deposit, Withdraw
-from bank.stores.sqlite.once import run_once
 from tests.unit.bank.desk import Desk, fresh
 
 
@@ -30,7 +29,7 @@ def show(desk: Desk, request: SignedOrder | Withdraw | Deposit, *epochs: int) ->
 def answer(desk: Desk, claim: Claim, round_: int | None = None) -> Answer | None:
     """What the bank puts on the board for a claim of this round (the newest closed one, if not said)."""
     asked = desk.closed if round_ is None else round_
-    entry = run_once(desk.connection, lambda book: answer_claim(claim, asked, desk.signer, book, desk.moment))
+    entry = desk.store.run(lambda book: answer_claim(claim, asked, desk.signer, book, desk.moment))
     if entry is None:
         return None
     found = decode_entry(entry)
