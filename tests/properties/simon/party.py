@@ -5,16 +5,15 @@ It carries an input out, and when it doesn't know the outcome it resumes, as the
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bank.board.log.policy import NO_POLICY
 from mixmint.errors import PendingError, UserError
 from tests.properties.simon.network import Asked, Network, Wire
 from tests.properties.simon.tapes import TapeRandom, Tapes
-from tests.unit.wallet.town import NOW_S, Town, Wallet
+from tests.unit.wallet.town import NOW_S, Town
 from wallet.bearer import parse_bearer
 from wallet.cashier import Cashier
 from wallet.machines.steps import Phase
@@ -60,11 +59,14 @@ class Party:
         self.name = name
         self.credited = credited
         self.refusals: list[str] = []
-        """What the member was told when something couldn't be done."""
+        """What the member was told when a transaction couldn't be done."""
+        self.rejected: list[str] = []
+        """The same of what others sent."""
         self._network = network
         self._tapes = tapes
         wire: Any = Wire(network)
-        self.wallet = Wallet(town, town.folder / name, wire, lambda _: None, NO_POLICY, SETTINGS)
+        town._wires[name] = wire
+        self.wallet = town.wallet(name, **SETTINGS)
         self.wallet.teller.sleep = asyncio.sleep
         self.cashier = self.wallet.cashier = Cashier(
             self.wallet.teller,
@@ -94,24 +96,24 @@ class Party:
     async def carry_out(self, given: Input, cycle: int) -> None:
         """A transaction input."""
         if given.what == WITHDRAW:
-            await self._insist(self.cashier.withdraw(given.units))
+            await self._insist(self.cashier.withdraw(given.units), self.refusals)
         elif given.what == DEPOSIT:
-            await self._insist(self.cashier.deposit(given.units))
+            await self._insist(self.cashier.deposit(given.units), self.refusals)
         elif given.how is How.HAND_OVER:
             await self._hand_over(given, cycle)
         else:
             question = self._network.send(given.what, ASKS + str(given.units).encode(), sender=self.name)
             request = parse_uri((await question.answer).decode())
-            await self._insist(self.cashier.pay(request, now=given.how is How.NOW))
+            await self._insist(self.cashier.pay(request, now=given.how is How.NOW), self.refusals)
 
     async def _hand_over(self, given: Input, cycle: int) -> None:
         path = self.wallet.home / f"coins {cycle}"
-        await self._insist(self.cashier.hand_over(given.units, path, now=False))
+        await self._insist(self.cashier.hand_over(given.units, path, now=False), self.refusals)
         if path.exists():
             self._network.send(given.what, path.read_bytes())
 
-    async def _insist(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Resume until the outcome is known."""
+    async def _insist(self, work: Coroutine[Any, Any, Any], told: list[str]) -> None:
+        """Resume until the outcome is known; ``told`` gets why it couldn't be done."""
         try:
             await work
         except PendingError:
@@ -121,9 +123,9 @@ class Party:
                 except PendingError:
                     continue
                 return
-            self.refusals.append("pending")
+            told.append("pending")
         except UserError as error:
-            self.refusals.append(str(error))
+            told.append(str(error))
 
     async def takes(self, message: Asked, cycle: int) -> None:
         """A message: coins, or somebody who wants to pay."""
@@ -135,9 +137,14 @@ class Party:
             try:
                 bearer = parse_bearer(message.data.decode("ascii", "replace"))
             except UserError as error:
-                self.refusals.append(str(error))
+                self.rejected.append(str(error))
                 return
-            await self._insist(self.cashier.receive(bearer))
+            await self._insist(self.cashier.receive(bearer), self.rejected)
+
+    def units_live(self, live: Mapping[bytes, int]) -> int:
+        """Units of the free coins that ``live`` (exponents by id) has with the very value."""
+        free = self.wallet.purse.coins(CoinState.FREE).values()
+        return sum(coin.units for coin in free if live.get(coin.id()) == coin.exponent)
 
     def unsettled(self) -> int:
         """Units whose fate isn't known yet."""

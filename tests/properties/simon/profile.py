@@ -17,7 +17,7 @@ def looked_at(examples: int, steps: int = 0) -> settings:
         deadline=None,
         derandomize=times == 0,
         database=None,
-        # Explaining a failure runs it a hundred times more, and each run is a whole network.
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        # Shrinking a failure runs it some hundred times more, and each run is a whole network.
+        phases=(Phase.explicit, Phase.generate, Phase.shrink) if times else (Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )

@@ -90,9 +90,15 @@ def test_who_is_in_the_middle_of_a_chain_changes_nothing_that_others_see(
 
 
 @looked_at(6)
-@given(pasts(2 * UNITS), st.permutations(MEMBERS), st.integers(1, 63), hows, st.integers(0, 9))
+@given(
+    pasts(2 * UNITS),
+    st.sampled_from([("cid", "bob"), ("cid", "ann"), ("bob", "ann"), ("cid", "dan")]),
+    st.integers(1, UNITS - 1),
+    hows,
+    st.integers(0, 9),
+)
 def test_change_and_splits_tell_no_more_than_their_shapes(
-    past: list[Input], names: list[str], units: int, how: How, seed: int
+    past: list[Input], others: tuple[str, str], units: int, how: How, seed: int
 ) -> None:
     """
     2v -> v + v, v + v -> 2v, payments with change: between members whose purses have no smaller coins, the
@@ -105,12 +111,8 @@ def test_change_and_splits_tell_no_more_than_their_shapes(
         Input("cid", "bob", units, how),
         Input("bob", "dan", UNITS, how),
     ]
-    others = {"bob": names[0], "cid": names[1]}
-    if "ann" in names[:1] or "dan" in names[:1]:
-        # The ends stay; and nobody pays himself.
-        others = {"bob": "cid", "cid": "bob"}
     one = seen(past + segment, seed)
-    other = seen(past + swapped(segment, others | {"ann": "ann", "dan": "dan"}), seed)
+    other = seen(past + swapped(segment, dict(zip(("bob", "cid"), others, strict=True))), seed)
     assert first_difference(one, other) == ""
 
 

@@ -181,10 +181,11 @@ class World:
             act()
             await asyncio.sleep(TICK_S)
 
+    def restart_bank(self) -> None:
+        """The bank's process ends and begins again: only what is on disk stays."""
+        self.aside.run(_reopen(self.town))
+
     def close(self) -> None:
-        for party in self.parties.values():
-            party.wallet.purse.close()
-        self.town.open_wallets.clear()
         self.aside.run(self.town.__aexit__(None, None, None))
         self.aside.close()
         self.loop.close()
@@ -194,6 +195,13 @@ async def _open(folder: Path, terms: Terms) -> Town:
     town = Town(folder, terms)
     await town.__aenter__()
     return town
+
+
+async def _reopen(town: Town) -> None:
+    await town.bank.close()
+    await town.store.close()
+    town.open_bank()
+    await town.feeder.step()
 
 
 @contextmanager

@@ -1,0 +1,139 @@
+"""
+Definitions 3, 4 and 5 as a machine: cycles with one transaction input each, honest parties, and a cheat who
+does what he likes meanwhile.
+
+Definition 4 (correct): an honest party's payment, deposit or withdrawal has exactly its effect within the
+cycle, whatever the others do. Definition 5 (secure): the bank's balance of an honest party is what he knows
+it to be, and no more is ever deposited than was withdrawn. In the paper money comes from balances below zero;
+here from the operator's credits, so what is in balances and in live coins is what was credited.
+"""
+
+from contextlib import ExitStack
+from random import Random
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.properties.simon.cheats import ACTS, Cheat
+from tests.properties.simon.party import DEPOSIT, WITHDRAW, How, Input
+from tests.properties.simon.profile import looked_at
+from tests.properties.simon.world import World, new_world
+
+HONEST = ("ann", "bob", "cid")
+CREDIT = 64
+parties = st.sampled_from(HONEST)
+hows = st.sampled_from(How)
+meddling = st.lists(st.sampled_from(ACTS), max_size=3)
+amounts = st.integers(1, 9)
+
+
+class Economy(RuleBasedStateMachine):
+    """Each rule is a cycle (definition 3); what must hold at its end is checked there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+
+    @initialize(seed=st.integers(0, 2**32))
+    def begin(self, seed: int) -> None:
+        """Definition 5, rules 1 and 2: everything begins at 0."""
+        self.world: World = self.stack.enter_context(
+            new_world(seed, **dict.fromkeys((*HONEST, "eve"), CREDIT))
+        )
+        self.cheat = Cheat(self.world, self.world.parties["eve"], Random(seed))
+        for name in HONEST:
+            assert (self.wal(name), self.led(name), self.bal(name)) == (0, 0, 0)
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    def wal(self, name: str) -> int:
+        return self.world.parties[name].wal()
+
+    def led(self, name: str) -> int:
+        return self.world.parties[name].led()
+
+    def bal(self, name: str) -> int:
+        """As the paper counts: what the operator credited isn't in it."""
+        return self.world.balance(name) - CREDIT
+
+    def cycle(self, given: Input, acts: "list[object]") -> bool:
+        """
+        The rules of definition 4. False when the input asked for more than there was: then nothing changes.
+
+        The paper's party has the coin; here it must also have the right sum.
+        """
+        before = {name: (self.wal(name), self.led(name), self.bal(name)) for name in HONEST}
+        wal, _, bal = before.get(given.party, (0, 0, 0))
+        is_possible = given.units <= (bal + CREDIT if given.what == WITHDRAW else wal)
+        told = len(self.world.parties[given.party].refusals)
+        self.world.cycle(given, [lambda act=act: act(self.cheat) for act in acts])
+        change = {name: [0, 0] for name in HONEST}
+        if is_possible and given.party in HONEST:
+            assert self.world.parties[given.party].refusals[told:] == []
+            gone = -given.units if given.what != WITHDRAW else given.units
+            booked = given.units if given.what == DEPOSIT else -given.units if given.what == WITHDRAW else 0
+            change[given.party] = [gone, booked]
+            if given.what in HONEST:
+                change[given.what][0] += given.units
+        for name in HONEST:
+            wal, led, bal = before[name]
+            moved, booked = change[name]
+            # At least: a cheat may give his coins to anybody.
+            assert self.wal(name) >= wal + moved, (name, given)
+            assert self.led(name) == led + booked, (name, given)
+            assert self.bal(name) == bal + booked, (name, given)
+        return is_possible
+
+    @rule(name=parties, units=st.integers(1, 40), acts=meddling)
+    def withdraw(self, name: str, units: int, acts: list[object]) -> None:
+        """Rule 3."""
+        self.cycle(Input(name, WITHDRAW, units), acts)
+
+    @rule(payer=parties, payee=parties, units=amounts, how=hows, acts=meddling)
+    def pay(self, payer: str, payee: str, units: int, how: How, acts: list[object]) -> None:
+        """Rule 1."""
+        if payer != payee:
+            self.cycle(Input(payer, payee, units, how), acts)
+
+    @rule(name=parties, units=amounts, acts=meddling)
+    def deposit(self, name: str, units: int, acts: list[object]) -> None:
+        """Rule 2."""
+        self.cycle(Input(name, DEPOSIT, units), acts)
+
+    @rule(given=st.sampled_from([WITHDRAW, DEPOSIT, *HONEST]), units=amounts, how=hows, acts=meddling)
+    def cheat_transacts(self, given: str, units: int, how: How, acts: list[object]) -> None:
+        """Rule 4: another's input changes nothing of an honest party's, but for what he is given."""
+        self.cycle(Input("eve", given, units, how), acts)
+
+    @rule(payee=parties, units=amounts, acts=meddling)
+    def pay_the_cheat(self, payee: str, units: int, acts: list[object]) -> None:
+        """Rule 1, the payer's half: who is paid may do what he likes."""
+        self.cycle(Input(payee, "eve", units), acts)
+
+    @rule()
+    def restart_the_bank(self) -> None:
+        """What is committed stays, nothing else was promised."""
+        self.world.restart_bank()
+
+    @invariant()
+    def no_unit_is_lost_or_made(self) -> None:
+        """Definition 5, rule 3: nobody gains, all together."""
+        if hasattr(self, "world"):
+            balances = sum(map(self.world.balance, self.world.parties))
+            assert balances + self.world.live_units() == self.world.credited
+
+    @invariant()
+    def what_is_in_a_wallet_is_live(self) -> None:
+        """Definition 5, rule 2, and the note under it: an honest party can deposit every coin it has."""
+        if hasattr(self, "world"):
+            live = self.world.live()
+            for name in HONEST:
+                party = self.world.parties[name]
+                assert party.unsettled() == 0
+                assert party.open_operations() == []
+                assert party.units_live(live) == party.wal()
+
+
+TestEconomy = Economy.TestCase
+TestEconomy.settings = looked_at(12, 14)
