@@ -17,17 +17,18 @@ from mixmint.errors import PendingError, UserError
 from wallet.bearer import Bearer
 from wallet.books import Books
 from wallet.counter import Counter
-from wallet.derivation import Purpose
 from wallet.errands import Errands
 from wallet.errands.churning import Churning
 from wallet.errands.desk import Desk
 from wallet.machines.account import AccountState
-from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import FINAL, Phase
+from wallet.machines.steps import FINAL, RESTING
+from wallet.notices.letters import Letters
 from wallet.operations import STOCK, Machine, PlanState, Want, is_wish
-from wallet.payment_request import PaymentRequest, check_note
-from wallet.plans import Exchange, check_enough, covering, request_exponents
+from wallet.payee import Payee
+from wallet.payer import Payer
+from wallet.payment_request import PaymentRequest
+from wallet.plans import Exchange, check_enough, covering
 from wallet.purse import CoinState
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
@@ -44,7 +45,10 @@ class Outcome:
 
 
 class Cashier:
-    """The wallet over an open purse. ``rng`` draws the times of standard exchanges."""
+    """
+    The wallet over an open purse. ``rng`` draws the times of standard exchanges; ``letters``: what goes by
+    requests' reply blocks.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Cashier:
         stock_wait_s: float,
         now_s: Callable[[], float],
         rng: Random,
+        letters: Letters | None = None,
     ) -> None:
         self.teller = teller
         self.books: Books = teller.books
@@ -61,7 +66,9 @@ class Cashier:
         self._settings = settings
         self._now_s = now_s
         self._counter = Counter(self.books, now_s)
-        self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng)
+        self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng, letters)
+        self.payer = Payer(self.books)
+        self.payee = Payee(teller, self._counter, settings, letters, now_s)
         self.churning = Churning(Desk(teller, self._counter, settings), now_s, rng)
 
     async def resume(self) -> list[Outcome]:
@@ -73,16 +80,19 @@ class Cashier:
         before = self.purse.open_operations()
         if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
             await self.teller.sync()
+        await self.payee.collect()
+        self.payee.sealed()
         pending: list[UserError] = []
         machines = [
             row
             for row, stored in self.purse.open_operations().items()
-            if isinstance(stored.state, OrderState | AccountState)
+            if isinstance(stored.state, OrderState | AccountState) and stored.state.phase not in RESTING
         ]
         try:
             await self.teller.finish(machines)
         except UserError as error:
             pending.append(error)
+        self._take_back()
         for row, stored in self.purse.open_operations().items():
             # What its orders still wait for has been waited for just now; a churn waits for its own times.
             if _is_errand(stored.state) and not (pending and self._errands.unfinished(row)):
@@ -91,17 +101,30 @@ class Cashier:
                 except UserError as error:
                     # One that can't go on (a file is in its way) holds up no other.
                     pending.append(error)
+        await self.payee.send()
         wished = [row for row, stored in before.items() if is_wish(stored.state)]
         over = [self._outcome(row) for row in wished if self.purse.operation(row).phase in FINAL]
         if pending:
             raise Unfinished(str(pending[0]), over)
         return over
 
+    def _take_back(self) -> None:
+        """Plans for the coins of what lapsed meanwhile."""
+        for row in self._errands.lapsed():
+            plan = self.payer.taking_back(row)
+            if plan is not None:
+                with self.purse.transaction():
+                    self.purse.add_operation(plan, self._now_s())
+
     def undecided(self) -> bool:
-        """Whether an open operation's outcome isn't known. A request or a churn that waits isn't that."""
+        """
+        Whether an open operation's outcome isn't known. A request or a churn that waits isn't that, nor is an
+        order that its payee may carry out.
+        """
+        states = [stored.state for stored in self.purse.open_operations().values()]
         return any(
-            isinstance(stored.state, OrderState | AccountState) or _is_errand(stored.state)
-            for stored in self.purse.open_operations().values()
+            (isinstance(state, OrderState | AccountState) and state.phase not in RESTING) or _is_errand(state)
+            for state in states
         )
 
     async def withdraw(self, amount: int) -> Outcome:
@@ -132,43 +155,86 @@ class Cashier:
         units = sum(coin.units for coin in held)
         return await self._carry(PlanState(want=Want.EXCHANGE, amount=units, coins=ids))
 
-    async def request(self, amount: int, note: str, rounds: int | None = None) -> tuple[int, PaymentRequest]:
-        """A payment request with fresh ids, on file before it is shown; its row."""
-        exponents = request_exponents(amount)
-        check_note(note)
-        closed = await self.teller.sync()
-        with self.purse.transaction():
-            row = self.purse.next_operation()
-            outputs = self.purse.expect(Purpose.INVOICE, exponents, row, recognisable=True)
-            last_round = closed + (rounds or self._settings.request_rounds)
-            request = PaymentRequest(self.books.bank.id, last_round, outputs, note)
-            state = InvoiceState(request=request.encode(), grace_rounds=self._settings.grace_rounds)
-            self.purse.add_operation(state, self._now_s())
-        return row, request
+    async def request(
+        self, amount: int, note: str, rounds: int | None = None, *, hold: bool = False, reply: bool = False
+    ) -> tuple[int, PaymentRequest]:
+        """
+        A payment request with fresh ids, on file before it is shown; its row. ``hold``: the coins are only
+        kept, until we capture them. ``reply``: with reply blocks, so that its payer can tell us something.
+        """
+        return await self.payee.request(amount, note, rounds, hold=hold, reply=reply)
 
     async def look_for(self, row: int) -> Outcome | None:
         """Read the board; what became of a payment request, None while it waits. Raises Unavailable."""
         await self.teller.sync()
         return self._outcome(row) if self.purse.operation(row).phase in FINAL else None
 
-    async def pay(self, request: PaymentRequest, *, now: bool) -> Outcome:
-        """Pay a request: from stock, or at once with change."""
-        if request.bank != self.books.bank.id:
-            raise UserError("this request is for another bank than this wallet's; pay it from another wallet")
-        if any(self.purse.coin(output.coin) for output in request.outputs):
-            # Whoever knows ids of ours can put them into a request of his own: we would pay what he owes.
-            raise UserError("this request names coins of this wallet; it would pay itself")
-        encoded = request.encode()
-        for row, stored in self.purse.operations().items():
-            state = stored.state
-            if isinstance(state, PlanState) and state.request == encoded and state.phase is not Phase.REFUSED:
-                how = "is being paid" if state.phase is Phase.WORKING else "has been paid"
-                raise UserError(f"this request {how} already (operation {row}); see `mixmint wallet history`")
+    async def pay(
+        self,
+        request: PaymentRequest,
+        *,
+        now: bool,
+        note: str = "",
+        statement: str = "",
+        is_sealed: bool = False,
+        path: Path | None = None,
+    ) -> Outcome:
+        """
+        Pay a request: from stock, or at once with change. Where its payee carries the order out (a hold, a
+        sealed payment), it is done when he has been told; see ``Payer.plan``.
+        """
+        place = None if path is None else new_file(path)
+        plan = self.payer.plan(
+            request, now=now, note=note, statement=statement, is_sealed=is_sealed, path=place
+        )
+        return await self._pay(plan, request)
+
+    async def _pay(self, plan: PlanState, request: PaymentRequest) -> Outcome:
         await self._prepare()
         if self._errands.closed >= request.last_round:
             raise UserError(meaning("expired"))
         check_enough(self._errands.held(), request.units)
-        return await self._carry(PlanState(want=Want.PAY, amount=request.units, now=now, request=encoded))
+        outcome = await self._carry(plan)
+        await self.payee.send()
+        return outcome
+
+    async def capture(self, row: int, text: str | None = None) -> Outcome:
+        """
+        Take the money of a hold on our request ``row``; ``text``: the payer's notice, if he gave us a file.
+        """
+        order = await self.payee.capture(row, text)
+        await _on_file(self.teller.finish([order]))
+        return self._outcome(order)
+
+    async def take(self, text: str) -> Outcome:
+        """Take a sealed payment from its text."""
+        order = await self.payee.take(text)
+        await _on_file(self.teller.finish([order]))
+        return self._outcome(order)
+
+    async def refund(self, row: int, to: PaymentRequest | None, *, now: bool) -> Outcome:
+        """Pay back what came of our request ``row``: to this request, or the one that its payer sent."""
+        await self._prepare()
+        await self.payee.collect()
+        wanted = to or self.payee.refund_to(row)
+        if wanted is None:
+            raise UserError("its payer hasn't said where; ask him for a payment request: --file FILE")
+        return await self._pay(self.payer.refund(row, wanted, now=now), wanted)
+
+    async def ask_refund(self, row: int) -> PaymentRequest:
+        """Ask for a payment of ours back: a request of our own, sent by the paid request's reply blocks."""
+        return await self.payee.ask_refund(self.payer.paid_by_us(row))
+
+    async def cancel(self, row: int) -> Outcome:
+        """Cancel a request of ours, or take back a sealed payment of ours."""
+        state = self.purse.operations().get(row)
+        if state is not None and isinstance(state.state, PlanState):
+            plan = self.payer.take_back(row)
+            await self._prepare()
+            return self._outcome(row) if plan is None else await self._carry(plan)
+        await self.teller.sync()
+        self.payee.cancel(row)
+        return self._outcome(row)
 
     async def hand_over(self, amount: int, path: Path, *, now: bool) -> Outcome:
         """Write coins of exactly this amount into a bearer file."""

@@ -14,6 +14,7 @@ from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from mixmint.keys import SigningKey
 from wallet.books import Books
 from wallet.derivation import Purpose
+from wallet.machines import foreign
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
 from wallet.machines.order import OrderState
@@ -111,8 +112,12 @@ class Counter:
         parent: int,
         h: bytes = b"",
         hold: bytes = b"",
+        closed: int = 0,
     ) -> int:
-        """An order that its payer signed, for us to carry out; its row. ``parent``: the request it pays."""
+        """
+        An order that its payer signed, for us to carry out; its row. ``parent``: the request that it pays;
+        ``closed``: the board's newest round.
+        """
         state = ForeignState(
             signed=order.encode(),
             mine=mine,
@@ -122,6 +127,7 @@ class Counter:
             h=h,
             hold=hold,
         )
+        state = foreign.at(state, closed)
         return self._purse.add_operation(state, self._now_s())
 
     def bearer_exchange(self, coin: Coin, last_round: int, parent: int) -> int:

@@ -24,6 +24,7 @@ from wallet.answers import Bank
 from wallet.books import Books
 from wallet.cashier import Cashier
 from wallet.lines import ClaimsOverTheMixes, OverTheMixes
+from wallet.notices.letters import LettersByPost
 from wallet.purse import FILE_NAME, Purse
 from wallet.settings import FILE_NAME as SETTINGS_NAME
 from wallet.settings import load_settings, settings_text
@@ -114,4 +115,5 @@ async def open_wallet(
             stock_wait_s=settings.stock_wait(member.directory),
             now_s=time.time,
             rng=SystemRandom(),
+            letters=LettersByPost(post, time.time),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from random import Random
 
+from bank.formats.order import input_ids
 from mixmint.errors import FatalError
 from wallet.counter import Counter
 from wallet.errands.desk import Desk
@@ -15,6 +16,7 @@ from wallet.machines.steps import FINAL, Phase
 from wallet.notices.letters import Letters
 from wallet.operations import PlanState, Want
 from wallet.plans import Held
+from wallet.purse import CoinState
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
 
@@ -90,8 +92,17 @@ class Errands:
         return [
             row
             for row, state in states.items()
-            if isinstance(state, PromisedState) and state.phase is Phase.LAPSED and row not in taken
+            if isinstance(state, PromisedState)
+            and state.phase is Phase.LAPSED
+            and row not in taken
+            and not self._is_executed(row, state)
         ]
+
+    def _is_executed(self, row: int, state: PromisedState) -> bool:
+        """Whether the bank has shown that the order itself spent its coins: the board will show the rest."""
+        found = [self._desk.purse.coin(coin) for coin in input_ids(state.order)]
+        records = [each[1] for each in found if each is not None]
+        return any(record.state is CoinState.SPENT and record.operation == row for record in records)
 
     # What the cashier asks before it writes a plan
 

@@ -62,13 +62,20 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
 
 def advance(state: ForeignState, event: Event) -> tuple[OrderState, list[Effect]]:
     """One step of the table above."""
-    if isinstance(event, Clock) and _is_live(state) and event.round + MARGIN_ROUNDS >= state.until():
-        state = msgspec.structs.replace(state, is_near=True)
+    if isinstance(event, Clock):
+        state = at(state, event.round)
     if state.phase is Phase.ASKED and isinstance(event, Answered):
         ours = _answered(state, event.answer)
         if ours is not None:
             return ours
     return order.advance(state, event)
+
+
+def at(state: ForeignState, closed: int) -> ForeignState:
+    """The state, knowing that this is the board's newest round."""
+    if not _is_live(state) or closed + MARGIN_ROUNDS < state.until():
+        return state
+    return msgspec.structs.replace(state, is_near=True)
 
 
 def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Effect]] | None:

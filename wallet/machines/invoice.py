@@ -5,26 +5,35 @@ A payment request that waits: its ids are watched on the board, and the bank is 
     --------  ----------------------------------  --------  -------
     working   Seen, the last missing coin         settled   -
     working   Clock past last round and grace     expired   -
+    working   Revoke: the payee cancels it        expired   -
     expired   Seen, the last missing coin         settled   -
 
 A coin of another value than asked for arrives all the same (it is the payee's), but does not pay the request.
+What comes after the end is the payee's too, and is shown (wallet/arrivals.py says what came).
 """
 
 import msgspec
 
 from bank.formats.coin import total_units
-from wallet.machines.steps import Clock, Effect, Event, Phase, Seen
+from wallet.machines.steps import Clock, Effect, Event, Phase, Revoke, Seen
 from wallet.payment_request import PaymentRequest
 
 
 class InvoiceState(msgspec.Struct, frozen=True, kw_only=True, tag="invoice"):
-    """``request``: the payment request's bytes. ``arrived``: its ids that the board has shown so far."""
+    """
+    ``request``: the payment request's bytes. ``arrived``: its ids that the board has shown so far.
+    ``replies``: the number under which what comes by its reply blocks is found, 0 without any. ``notices``:
+    what came and is about this request, in bytes.
+    """
 
     request: bytes
     grace_rounds: int
     phase: Phase = Phase.WORKING
     arrived: tuple[bytes, ...] = ()
     round: int = 0
+    cancelled: bool = False
+    replies: int = 0
+    notices: tuple[bytes, ...] = ()
 
     def opened(self) -> PaymentRequest:
         return PaymentRequest.decode(self.request)
@@ -54,6 +63,8 @@ def advance(state: InvoiceState, event: Event) -> tuple[InvoiceState, list[Effec
         return msgspec.structs.replace(
             state, arrived=tuple(sorted(arrived)), phase=phase, round=event.round
         ), []
+    if isinstance(event, Revoke) and state.phase is Phase.WORKING:
+        return msgspec.structs.replace(state, phase=Phase.EXPIRED, cancelled=True), []
     # An order executed in the last round is on the board some rounds later: the bank's promise.
     over = isinstance(event, Clock) and event.round > state.opened().last_round + state.grace_rounds
     if over and state.phase is Phase.WORKING:

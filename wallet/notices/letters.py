@@ -21,6 +21,10 @@ from wallet.payment_request import ReplyTo
 class Letters(Protocol):
     """Between a payer and his payee. What is queued is on disk, and goes with the next ``carry``."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether something is queued."""
+
     def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
         """A way back for a request of ours; the number under which ``arrived`` finds what came by it."""
 
@@ -48,6 +52,10 @@ class LettersByPost:
     def __init__(self, post: Post, now_s: Callable[[], float]) -> None:
         self._post = post
         self._now_s = now_s
+
+    @property
+    def is_loaded(self) -> bool:
+        return bool(self._post.messages.outbox.queued())
 
     def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
         number, key, given = self._post.messages.outbox.expect(about, blocks, self._now_s())

@@ -5,6 +5,7 @@ things.
 No sockets, no clock: whenever a wallet waits, the board closes a round.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -22,13 +23,14 @@ from bank.outbox import BoardClock
 from bank.service import Bank
 from bank.stores.sqlite import SqliteStore, open_books
 from mixmint.errors import PendingError, Unavailable
-from mixmint.keys import SigningKey
+from mixmint.keys import BoxKey, SigningKey
 from mixmint.sealing import Sealer
 from replyblocks.service import Request
 from tests.unit.bank.board.logs import LogMaker
 from wallet.answers import Bank as BankNames
 from wallet.books import Books
 from wallet.cashier import Cashier
+from wallet.payment_request import ReplyTo
 from wallet.purse import CoinState, Purse
 from wallet.settings import WalletSettings
 from wallet.teller import Teller, nothing
@@ -139,6 +141,48 @@ class Wire:
         self.bodies.pop(conversation, None)
 
 
+class Slips:
+    """
+    A wallet's way back to its payees: reply blocks that work once (``ways``: where each unused one leads), in
+    boxes that outlive a process. ``is_down`` keeps what is queued.
+    """
+
+    def __init__(self, ways: dict[bytes, list[str]]) -> None:
+        self.ways = ways
+        self.boxes: dict[int, list[str]] = {}
+        self.keys: dict[int, BoxKey] = {}
+        self.queued: list[tuple[bytes, str]] = []
+        self.is_down = False
+
+    is_loaded = property(lambda self: bool(self.queued))
+
+    def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
+        assert about
+        number = len(self.keys) + 1
+        self.keys[number], self.boxes[number] = BoxKey.generate(), []
+        made = tuple(os.urandom(258) for _ in range(blocks))
+        self.ways.update(dict.fromkeys(made, self.boxes[number]))
+        return number, ReplyTo(self.keys[number].public, made)
+
+    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+        self.queued.append((reply.blocks[-1 if last else 0], text))
+
+    async def carry(self) -> None:
+        if self.is_down:
+            raise Unavailable("the gateway can't be reached")
+        for block, text in self.queued:
+            box = self.ways.pop(block, None)
+            if box is not None:
+                box.append(text)
+        self.queued.clear()
+
+    def arrived(self, number: int) -> list[str]:
+        return list(self.boxes[number])
+
+    def key(self, number: int) -> BoxKey:
+        return self.keys[number]
+
+
 class Town:
     """Make it inside a running loop; close it when done."""
 
@@ -150,6 +194,8 @@ class Town:
         self.board = PaperBoard(folder / "log")
         self.open_bank()
         self._wires: dict[str, Wire] = {}
+        self._slips: dict[str, Slips] = {}
+        self._ways: dict[bytes, list[str]] = {}
         self.open_wallets: list[Wallet] = []
 
     def open_bank(self) -> None:
@@ -189,7 +235,8 @@ class Town:
     ) -> "Wallet":
         """A wallet, made or (as after a crash) opened again."""
         wire = self._wires.setdefault(name, Wire(self))
-        made = Wallet(self, self.folder / name, wire, at, policy, settings)
+        slips = self._slips.setdefault(name, Slips(self._ways))
+        made = Wallet(self, self.folder / name, wire, slips, at, policy, settings)
         self.open_wallets.append(made)
         return made
 
@@ -232,6 +279,7 @@ class Wallet:
         town: Town,
         home: Path,
         wire: Wire,
+        slips: Slips,
         at: Callable[[str], None],
         policy: Policy,
         settings: dict[str, object],
@@ -240,6 +288,7 @@ class Wallet:
         self.town = town
         self.home = home
         self.wire = wire
+        self.slips = slips
         sealer = Sealer(bytes(32))
         path = home / "wallet.db"
         make = Purse if path.exists() else Purse.create
@@ -259,7 +308,14 @@ class Wallet:
             sleep=town.tick,
             at=at,
         )
-        self.cashier = Cashier(self.teller, self.settings, stock_wait_s=0, now_s=lambda: NOW_S, rng=self.rng)
+        self.cashier = Cashier(
+            self.teller,
+            self.settings,
+            stock_wait_s=0,
+            now_s=lambda: NOW_S,
+            rng=self.rng,
+            letters=slips,
+        )
 
     def units(self, *states: CoinState) -> int:
         """What this wallet has in these states (free, unless named)."""

@@ -1,0 +1,288 @@
+"""
+What a member does as a payee: ask, look, capture or release a hold, take a sealed payment, cancel.
+
+Everything waits on disk and on the board: a payee may be away for days. Only what comes by a request's reply
+blocks needs his post, and a file does instead.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+import msgspec
+
+from bank.formats.order import tau_of
+from mixmint.errors import FatalError, MalformedMessage, UserError
+from mixmint.keys import BoxKey
+from wallet.arrivals import Arrivals, arrivals
+from wallet.counter import Counter
+from wallet.derivation import Purpose
+from wallet.machines.foreign import ForeignState
+from wallet.machines.invoice import InvoiceState
+from wallet.machines.steps import FINAL, Phase, Revoke
+from wallet.notices.checks import check_hold, check_sealed, h_of
+from wallet.notices.letters import Letters
+from wallet.notices.notice import (
+    HoldNotice,
+    Notice,
+    RefundTo,
+    SealedNotice,
+    decode_notice,
+    notice_text,
+    parse_notice,
+)
+from wallet.notices.sealed import open_notice
+from wallet.operations import PlanState
+from wallet.payment_request import MOST_BLOCKS, PaymentRequest, check_note
+from wallet.plans import request_exponents
+from wallet.settings import WalletSettings
+from wallet.teller import Teller
+
+
+class Payee:
+    """The payee's side of a wallet. ``letters``: what comes by reply blocks; None where there is no post."""
+
+    def __init__(
+        self,
+        teller: Teller,
+        counter: Counter,
+        settings: WalletSettings,
+        letters: Letters | None,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._teller = teller
+        self._books = teller.books
+        self._purse = teller.purse
+        self._counter = counter
+        self._settings = settings
+        self._letters = letters
+        self._now_s = now_s
+
+    async def request(
+        self, amount: int, note: str, rounds: int | None, *, hold: bool = False, reply: bool = False
+    ) -> tuple[int, PaymentRequest]:
+        """A payment request with fresh ids, on file before it is shown; its row."""
+        exponents = request_exponents(amount)
+        check_note(note)
+        closed = await self._teller.sync()
+        number, way = 0, None
+        if reply:
+            if self._letters is None:
+                raise UserError("this wallet has no post, so nothing can come back to it")
+            number, way = self._letters.expect(f"payment request over {amount} units", MOST_BLOCKS)
+        with self._purse.transaction():
+            row = self._purse.next_operation()
+            outputs = self._purse.expect(Purpose.INVOICE, exponents, row, recognisable=True)
+            last_round = closed + (rounds or self._settings.request_rounds)
+            request = PaymentRequest(self._books.bank.id, last_round, outputs, note, reply=way)
+            if hold:
+                request = replace(request, tau=tau_of(self._h(request)))
+            state = InvoiceState(
+                request=request.encode(), grace_rounds=self._settings.grace_rounds, replies=number
+            )
+            self._purse.add_operation(state, self._now_s())
+        return row, request
+
+    def _h(self, request: PaymentRequest) -> bytes:
+        found = self._purse.coin(request.outputs[0].coin)
+        if found is None:
+            raise FatalError("a payment request's own coin isn't in the purse")
+        return h_of(found[1].secret)
+
+    def invoice(self, row: int) -> InvoiceState:
+        """Raises UserError when ``row`` is no payment request of ours."""
+        stored = self._purse.operations().get(row)
+        if stored is None or not isinstance(stored.state, InvoiceState):
+            raise UserError(f"operation {row} is no payment request of yours; see `mixmint wallet history`")
+        return stored.state
+
+    def arrivals(self, row: int) -> Arrivals:
+        """What came of a request so far."""
+        return arrivals(self.invoice(row), self._purse.coin)
+
+    # What comes back
+
+    async def collect(self) -> None:
+        """
+        Fetch what came by reply blocks, if anything is waited for, and keep what is about an open request of
+        ours with it. Without the network, later.
+        """
+        waiting = {row: state for row, state in self._open().items() if state.replies}
+        if self._letters is None or not waiting:
+            return
+        with suppress(UserError):
+            await self._letters.carry()
+        for row, state in waiting.items():
+            for text in self._letters.arrived(state.replies):
+                # Whoever has the request can write anything; what isn't about it means nothing.
+                with suppress(UserError):
+                    self._note(row, parse_notice(text))
+
+    async def send(self) -> None:
+        """Send what is queued for payees of ours. Without the network, later."""
+        if self._letters is not None and self._letters.is_loaded:
+            with suppress(UserError):
+                await self._letters.carry()
+
+    def _open(self) -> dict[int, InvoiceState]:
+        stored = self._purse.open_operations().items()
+        return {row: each.state for row, each in stored if isinstance(each.state, InvoiceState)}
+
+    def _note(self, row: int, notice: Notice) -> None:
+        """Keep a notice with the request that it is about. Raises UserError when it isn't about this one."""
+        state = self.invoice(row)
+        request, encoded = state.opened(), notice.encode()
+        if encoded in state.notices:
+            return
+        if isinstance(notice, HoldNotice):
+            check_hold(notice, request, self._h(request), self._books.bank)
+        elif isinstance(notice, SealedNotice):
+            check_sealed(notice, request)
+        elif notice.paid != request.digest():
+            raise UserError("this is about another request")
+        with self._purse.transaction():
+            changed = msgspec.structs.replace(state, notices=(*state.notices, encoded))
+            self._purse.set_operation(row, changed)
+        self._teller.at("notice-kept")
+
+    def notices(self, row: int) -> list[Notice]:
+        """What came for a request, the oldest first."""
+        kept = []
+        for data in self.invoice(row).notices:
+            try:
+                kept.append(decode_notice(data))
+            except MalformedMessage:
+                raise FatalError("a kept notice can't be read") from None
+        return kept
+
+    def refund_to(self, row: int) -> PaymentRequest | None:
+        """Where the payer wants his money back, if he said so."""
+        wishes = [notice.request for notice in self.notices(row) if isinstance(notice, RefundTo)]
+        return wishes[-1] if wishes else None
+
+    async def ask_refund(self, plan: PlanState) -> PaymentRequest:
+        """
+        Ask the payee of this payment of ours for the money back: a request of our own, sent by the reply
+        blocks of the one that we paid. Raises UserError: there are none, or they have expired.
+        """
+        paid = PaymentRequest.decode(plan.request)
+        if paid.reply is None or self._letters is None:
+            raise UserError(
+                "the paid request has no way back to its payee; give him a request of yours otherwise: "
+                "mixmint wallet request AMOUNT --out FILE"
+            )
+        _, request = await self.request(plan.amount, "", None)
+        self._letters.queue(paid.reply, notice_text(RefundTo(paid.digest(), request)), last=True)
+        await self._letters.carry()
+        return request
+
+    # Holds and sealed payments
+
+    async def capture(self, row: int, text: str | None) -> int:
+        """
+        Take the money of a hold: from the notice in ``text``, or the one that came by the reply blocks. The
+        row of the order that does it; ask again and it goes on.
+
+        Raises UserError before anything happened, PendingError.
+        """
+        state = self.invoice(row)
+        if not state.opened().is_hold:
+            raise UserError(f"request {row} doesn't ask for a hold: its payer pays it outright")
+        if text is not None:
+            self._note(row, open_notice(text, self._keys([state])))
+        before = self._carried_out(row)
+        if before is not None:
+            return before
+        if state.cancelled:
+            raise UserError(f"request {row} was released or cancelled; its payer gets his coins back")
+        closed = await self._teller.sync()
+        if self.invoice(row).phase is Phase.SETTLED:
+            raise UserError(f"request {row} is paid already")
+        await self.collect()
+        holds = [notice for notice in self.notices(row) if isinstance(notice, HoldNotice)]
+        if not holds:
+            raise UserError(
+                f"no hold has come for request {row} yet; if its payer gave you a file, name it with --file"
+            )
+        await self._teller.reach()
+        notice, request = holds[-1], state.opened()
+        mine = tuple(output.coin for output in request.outputs)
+        with self._purse.transaction():
+            h, answer = self._h(request), notice.answer.encode()
+            order = self._counter.foreign(notice.order, mine, "capture", row, h, answer, closed)
+        self._teller.at("order-written")
+        return order
+
+    async def take(self, text: str) -> int:
+        """
+        Take a sealed payment: the row of the order that does it. Whoever takes its statement away, or changes
+        it, has nothing that the bank would take.
+
+        Raises UserError before anything happened.
+        """
+        requests = {row: each.state for row, each in self._purse.operations().items()}
+        invoices = {row: state for row, state in requests.items() if isinstance(state, InvoiceState)}
+        notice = open_notice(text, self._keys(invoices.values()))
+        if not isinstance(notice, SealedNotice):
+            raise UserError("this is no payment; a hold is captured: mixmint wallet capture REQUEST --file")
+        paid = {output.coin for output in notice.order.order.outputs}
+        for row, state in invoices.items():
+            if state.wanted() <= paid:
+                self._note(row, notice)
+                await self._teller.sync()
+                await self._teller.reach()
+                return self._submit(row, notice)
+        raise UserError("this payment isn't for a request of this wallet")
+
+    def sealed(self) -> list[int]:
+        """Sealed payments that came by reply blocks and wait to be submitted: put on file; their rows."""
+        return [
+            self._submit(row, notice)
+            for row in self._open()
+            for notice in self.notices(row)
+            if isinstance(notice, SealedNotice) and not self._orders(row)
+        ]
+
+    def _submit(self, row: int, notice: SealedNotice) -> int:
+        before = self._carried_out(row)
+        if before is not None:
+            return before
+        mine = tuple(output.coin for output in self.invoice(row).opened().outputs)
+        with self._purse.transaction():
+            order = self._counter.foreign(notice.order, mine, "relay", row)
+        self._teller.at("order-written")
+        return order
+
+    def _orders(self, row: int) -> dict[int, ForeignState]:
+        stored = self._purse.operations().items()
+        return {
+            number: each.state
+            for number, each in stored
+            if isinstance(each.state, ForeignState) and each.state.parent == row
+        }
+
+    def _carried_out(self, row: int) -> int | None:
+        """The order that pays a request and is under way or done: there is never a second one."""
+        orders = self._orders(row).items()
+        return next((number for number, state in orders if state.phase is not Phase.REFUSED), None)
+
+    def _keys(self, states: Iterable[InvoiceState]) -> list[BoxKey]:
+        if self._letters is None:
+            return []
+        return [self._letters.key(state.replies) for state in states if state.replies]
+
+    def cancel(self, row: int) -> None:
+        """
+        Ask no longer for it. Its ids stay watched: what comes all the same is ours, and shown.
+
+        Raises UserError: it is over already.
+        """
+        state = self.invoice(row)
+        if state.cancelled:
+            return
+        if state.phase in FINAL:
+            word = "paid" if state.phase is Phase.SETTLED else "over"
+            raise UserError(f"request {row} is {word} already")
+        if self._carried_out(row) is not None:
+            raise UserError(f"the payment of request {row} is under way; it can be paid back when it is done")
+        self._books.feed(row, Revoke())
