@@ -9,13 +9,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
+
+T = TypeVar("T")
 
 HINT = "PostgreSQL's server is missing; scripts/setup.sh installs it (Debian: apt-get install postgresql)"
 _SETTINGS = {
@@ -48,6 +50,8 @@ class Server:
         self._as = _somebody()
         self._settings = _SETTINGS | settings
         self._numbers = count(1)
+        self.spare: list[str] = []
+        """Addresses of databases that a test is done with."""
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = ThreadPoolExecutor(1)
         if "user" in self._as:
@@ -106,7 +110,11 @@ class Server:
             finally:
                 await connection.close()
 
-        return self._thread.submit(asyncio.run, ask()).result()
+        return self.run(ask())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it in that thread, and wait for it."""
+        return self._thread.submit(asyncio.run, work).result()
 
     def _answers(self) -> bool:
         try:

@@ -2,8 +2,9 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from bank.board.feed import Batch
 from bank.formats.account import AccountRequest, Operation, Statement, sign_request
@@ -17,8 +18,11 @@ from bank.ledger import Moment, Signer, Terms, prepare, settle
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.book import Value
 from bank.stores.interface import Books
-from bank.stores.sqlite import open_books, run_once
+from bank.stores.sqlite import SqliteCommandStore
 from mixmint.keys import SigningKey
+from tests.unit.bank.engines import Engine, Sqlite
+
+T = TypeVar("T")
 
 LATE = 10_000
 """A last round that no test reaches by chance."""
@@ -27,13 +31,19 @@ LATE = 10_000
 class Desk:
     """Asks the ledger as a customer would; every answer's signature and subject are checked."""
 
-    def __init__(self, folder: Path, terms: Terms | None = None, seed: bytes = bytes(32)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        terms: Terms | None = None,
+        seed: bytes = bytes(32),
+        engine: Engine | None = None,
+    ) -> None:
         self.key = SigningKey(seed)
         self.terms = terms or Terms(epoch_s=1000, hold_rounds=10, promise_rounds=5)
         self.signer = Signer(self.key, self.terms)
         self.bank = self.signer.bank
-        self.path = folder / "bank.db"
-        self.connection: sqlite3.Connection = open_books(self.path, self.bank)
+        self.engine = engine or Sqlite(folder / "bank.db")
+        self.store = self.engine.command_store(self.bank)
         self.closed = 7
         self.epoch = 3
 
@@ -43,8 +53,27 @@ class Desk:
 
     def reopen(self) -> None:
         """What a crash leaves: whatever was committed."""
-        self.connection.close()
-        self.connection = open_books(self.path, self.bank)
+        self.store.close()
+        self.store = self.engine.command_store(self.bank)
+
+    def close(self) -> None:
+        self.store.close()
+
+    @property
+    def path(self) -> Path:
+        """Of books in SQLite."""
+        assert isinstance(self.engine, Sqlite)
+        return self.engine.path
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """To books in SQLite."""
+        assert isinstance(self.store, SqliteCommandStore)
+        return self.store.connection
+
+    def run(self, operation: Callable[[Books], T]) -> T:
+        """One transaction."""
+        return self.store.run(operation)
 
     def ask_bytes(self, data: bytes) -> bytes:
         return self.ask_all([data])[0]
@@ -52,8 +81,7 @@ class Desk:
     def ask_all(self, batch: Sequence[bytes]) -> list[bytes]:
         """One transaction for all."""
         prepared = [prepare(data, self.signer, self.moment) for data in batch]
-        return run_once(
-            self.connection,
+        return self.run(
             lambda book: [settle(one, self.signer, book, self.moment) for one in prepared],
         )
 
@@ -71,21 +99,19 @@ class Desk:
         """A fresh certified coin's key pair."""
         key = SigningKey.generate()
         value = Value(exponent, self.epoch if epoch is None else epoch)
-        assert run_once(
-            self.connection, lambda book: book.certify(coin_id(key.public), value, NOTHING, self.closed)
-        )
+        assert self.run(lambda book: book.certify(coin_id(key.public), value, NOTHING, self.closed))
         return key
 
     def account(self, units: int) -> SigningKey:
         """A fresh account with a balance."""
         key = SigningKey.generate()
-        run_once(self.connection, lambda book: open_account(self.bank, key.public, book))
+        self.run(lambda book: open_account(self.bank, key.public, book))
         if units:
-            run_once(self.connection, lambda book: credit(self.bank, key.public, units, book))
+            self.run(lambda book: credit(self.bank, key.public, units, book))
         return key
 
     def newest(self, account: SigningKey) -> Statement:
-        return run_once(self.connection, lambda book: book.statements(account.public, 0, 10**6))[-1]
+        return self.run(lambda book: book.statements(account.public, 0, 10**6))[-1]
 
     def order(
         self,
@@ -150,7 +176,7 @@ class Desk:
             while sweep and not book.sweep(2):
                 pass
 
-        run_once(self.connection, operation)
+        self.run(operation)
 
     def deposit(self, account: SigningKey, keys: Sequence[SigningKey], last_round: int = LATE) -> Deposit:
         newest = self.newest(account)
@@ -169,28 +195,28 @@ class Desk:
 
     def groups(self) -> list[list[Entry]]:
         """All groups that wait in the outbox, decoded."""
-        rows = self.connection.execute("SELECT batch FROM outbox ORDER BY first").fetchall()
+        rows = self.engine.sql("SELECT batch FROM outbox ORDER BY first")
         return [
             [decode_entry(entry) for entry in group] for (row,) in rows for group in Batch.decode(row).groups
         ]
 
     def tallies(self) -> dict[Value, Tally]:
-        rows = run_once(self.connection, lambda book: book.tallies())
+        rows = self.run(lambda book: book.tallies())
         return {Value(row.exponent, row.epoch): row.tally for row in rows}
 
     def count(self, table: str) -> int:
-        (number,) = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
+        ((number,),) = self.engine.sql(f"SELECT count(*) FROM {table}")  # noqa: S608 - ours
         return int(number)
 
     def values(self) -> dict[bytes, Value]:
         """Of every coin certified, by its id."""
-        rows = self.connection.execute("SELECT coin, exponent, epoch FROM certified")
+        rows = self.engine.sql("SELECT coin, exponent, epoch FROM certified")
         return {coin: Value(exponent, epoch) for coin, exponent, epoch in rows}
 
     def units(self, what: str) -> int:
         """The sum of all coins ``certified``, or of those ``spent``."""
-        rows = self.connection.execute("SELECT coin, exponent FROM certified").fetchall()
-        spent = {coin_id(key) for (key,) in self.connection.execute("SELECT key FROM spent")}
+        rows = self.engine.sql("SELECT coin, exponent FROM certified")
+        spent = {coin_id(key) for (key,) in self.engine.sql("SELECT key FROM spent")}
         return sum(1 << exponent for coin, exponent in rows if what == "certified" or coin in spent)
 
 

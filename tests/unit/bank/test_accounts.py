@@ -21,7 +21,6 @@ from bank.formats.order import Output
 from bank.formats.request import Withdraw, encode_request, sign_read
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.terms import MOST_BALANCE
-from bank.stores.sqlite import run_once
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
@@ -214,13 +213,11 @@ def test_the_operators_amounts_are_bounded(desk: Desk) -> None:
     account = desk.account(5)
     for units in (0, -1, MOST_BALANCE - 4, 2**70):
         with pytest.raises(UserError, match="between 1 and"):
-            run_once(
-                desk.connection, lambda book, units=units: credit(desk.bank, account.public, units, book)
-            )
+            desk.run(lambda book, units=units: credit(desk.bank, account.public, units, book))
     with pytest.raises(UserError, match="open already"):
-        run_once(desk.connection, lambda book: open_account(desk.bank, account.public, book))
+        desk.run(lambda book: open_account(desk.bank, account.public, book))
     with pytest.raises(UserError, match="no account"):
-        run_once(desk.connection, lambda book: credit(desk.bank, bytes(32), 1, book))
+        desk.run(lambda book: credit(desk.bank, bytes(32), 1, book))
     assert desk.newest(account).balance == 5
 
 

@@ -4,13 +4,15 @@ import dataclasses
 
 import pytest
 
+from bank.board.reading.client import Cursor
+from bank.comparison import Compared
+from bank.confirmer import confirm
 from bank.formats.answer import Certificates, CertifiedBefore, Refusal, Refused, Spent, Taken
 from bank.formats.coin import certificate_holds, coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import SEAL_LABEL, Output, SignedOrder
 from bank.formats.request import encode_request
 from bank.ledger import prepare, settle
-from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
 
@@ -196,12 +198,13 @@ def test_the_largest_order_is_executed(desk: Desk) -> None:
     assert desk.units("certified") - desk.units("spent") == 256
 
 
-def test_nothing_in_the_books_ties_inputs_to_outputs_once_the_outbox_is_empty(desk: Desk) -> None:
-    """No column of the coin tables is shared by an order's input and its output."""
+def test_nothing_in_the_file_ties_inputs_to_outputs_once_the_outbox_is_empty(sqlite_desk: Desk) -> None:
+    """No column of the coin tables is shared by input and output; freed space is overwritten."""
+    desk = sqlite_desk
     signed = desk.order([desk.coin(3)], [fresh(3)[1]])
     desk.ask(signed)
-    desk.connection.execute("DELETE FROM outbox")
-    desk.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    desk.run(lambda book: confirm(book, Compared(Cursor(1), 2, True, None)))
+    desk.engine.sql("PRAGMA wal_checkpoint(TRUNCATE)")
     file = desk.path.read_bytes()
     output, key = signed.order.outputs[0].coin, signed.order.inputs[0]
     # Each once, in its own table (the key's row names the seal; the output's row nothing).
@@ -212,12 +215,35 @@ def test_nothing_in_the_books_ties_inputs_to_outputs_once_the_outbox_is_empty(de
     assert str(SEAL_LABEL).encode() not in file
 
 
+def test_no_row_ties_inputs_to_outputs_once_the_board_shows_them(desk: Desk) -> None:
+    """On either engine: a look at every row of every table."""
+    signed = desk.order([desk.coin(3)], [fresh(3)[1]])
+    output, key = signed.order.outputs[0].coin, signed.order.inputs[0]
+    desk.ask(signed)
+    assert rows_with(desk, output) == ["certified", "outbox"]
+    assert rows_with(desk, key) == ["outbox", "spent"]
+    desk.run(lambda book: confirm(book, Compared(Cursor(1), 2, True, None)))
+    assert rows_with(desk, output) == ["certified"]
+    assert rows_with(desk, key) == ["spent"]
+    assert rows_with(desk, signed.seal) == ["spent"]
+
+
+def rows_with(desk: Desk, what: bytes) -> list[str]:
+    """The tables of the rows that hold these bytes, once for each row."""
+    return sorted(
+        table
+        for table, rows in desk.engine.tables().items()
+        for row in rows
+        if any(isinstance(value, bytes) and what in value for value in row)
+    )
+
+
 def test_a_promise_is_always_of_a_round_that_is_still_open(desk: Desk) -> None:
     """Rounds that close while an order is checked don't make the bank promise the past."""
     signed = desk.order([desk.coin(3)], [fresh(3)[1]])
     prepared = prepare(encode_request(signed), desk.signer, desk.moment)
     desk.closed += desk.terms.promise_rounds
-    data = run_once(desk.connection, lambda book: settle(prepared, desk.signer, book, desk.moment))
+    data = desk.run(lambda book: settle(prepared, desk.signer, book, desk.moment))
     body = desk.read(signed, data).body
     assert isinstance(body, Certificates)
     assert body.round == desk.closed + desk.terms.promise_rounds

@@ -10,9 +10,9 @@ from bank.formats.answer import Certificates, Held, Hold, Promise, Refusal, Refu
 from bank.formats.order import SignedOrder, tau_of
 from bank.formats.request import Execute, encode_request
 from bank.outbox import KEEP_ROUNDS, record
-from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import LATE, Desk, fresh
+from tests.unit.bank.engines import Sqlite
 
 
 def two_step(
@@ -26,12 +26,12 @@ def hear(desk: Desk, closed: int) -> None:
     """A receipt of the board's."""
     desk.closed = closed
     receipt = FeedReceipt(1, closed + 1, closed, bytes(64))
-    run_once(desk.connection, lambda book: record(book, Batch(1, ()), receipt))
+    desk.run(lambda book: record(book, Batch(1, ()), receipt))
 
 
 def settle(desk: Desk, group: int) -> None:
     """The bank has read the groups before this one on the board."""
-    run_once(desk.connection, lambda book: confirm(book, Compared(Cursor(1), group, True, None)))
+    desk.run(lambda book: confirm(book, Compared(Cursor(1), group, True, None)))
 
 
 def test_a_hold_then_h_executes(desk: Desk) -> None:
@@ -180,8 +180,17 @@ def test_an_executed_order_is_forgotten_once_it_is_settled(desk: Desk) -> None:
     assert type(body) is Spent
     assert (body.seal, body.coin_key) == (signed.seal, coin.public)
     assert body.proves()
-    desk.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert desk.path.read_bytes().count(signed.order.outputs[0].coin) == 1
+    output = signed.order.outputs[0].coin
+    holding = [
+        table
+        for table, rows in desk.engine.tables().items()
+        for row in rows
+        if any(isinstance(value, bytes) and output in value for value in row)
+    ]
+    assert holding == ["certified"]
+    if isinstance(desk.engine, Sqlite):
+        desk.engine.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert desk.path.read_bytes().count(output) == 1
 
 
 def test_a_lapsed_order_is_forgotten_after_its_last_round(desk: Desk) -> None:

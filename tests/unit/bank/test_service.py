@@ -12,7 +12,8 @@ from bank.formats.order import tau_of
 from bank.formats.request import MOST_REQUEST_BYTES, encode_request
 from bank.outbox import BoardClock, record
 from bank.service import BATCH_REQUESTS, MOST_WAITING, Bank
-from bank.stores.sqlite import SqliteBook, SqliteStore, open_books, run_once
+from bank.stores.postgres.book import PostgresBook
+from bank.stores.sqlite import SqliteBook, SqliteStore
 from mixmint.errors import FatalError, Unavailable, UserError
 from replyblocks.formats import ANSWER_BODY_BYTES, REQUEST_BODY_BYTES
 from replyblocks.service import Request
@@ -24,7 +25,7 @@ async def bank(desk: Desk) -> AsyncIterator[Bank]:
     """A bank on a second connection to the desk's books."""
     clock = BoardClock(desk.terms, silence_s=60, now_s=lambda: 3500.0)
     clock.heard(desk.closed)
-    store = SqliteStore(open_books(desk.path, desk.bank))
+    store = desk.engine.store(desk.bank)
     made = Bank(desk.signer, store, clock)
     made.clock, made.store = clock, store  # type: ignore[attr-defined]
     yield made
@@ -84,6 +85,7 @@ async def test_without_a_board_nothing_is_answered_and_nothing_happens(desk: Des
     assert bank.unanswered._value.get() == 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_a_full_disk_stops_answers_and_leaves_nothing_half_done(desk: Desk, bank: Bank) -> None:
     """With space again the same requests are answered."""
     data = [encode_request(desk.order([desk.coin(3)], [fresh(3)[1]])) for _ in range(64)]
@@ -111,16 +113,16 @@ async def test_a_flood_is_turned_away(desk: Desk, bank: Bank) -> None:
 
 
 async def test_the_operator_books_while_the_bank_is_busy(desk: Desk, bank: Bank) -> None:
-    """A second writer on the same file, without lock errors on either side."""
+    """A second writer on the same books, without lock errors on either side."""
     account = desk.account(0)
     orders = [encode_request(desk.order([desk.coin(3)], [fresh(3)[1]])) for _ in range(640)]
 
     def credit_often() -> None:
         from bank.ledger.accounts import credit
 
-        other = open_books(desk.path, desk.bank)
+        other = desk.engine.command_store(desk.bank)
         for _ in range(20):
-            run_once(other, lambda book: credit(desk.bank, account.public, 5, book))
+            other.run(lambda book: credit(desk.bank, account.public, 5, book))
         other.close()
 
     booking = asyncio.create_task(asyncio.to_thread(credit_often))
@@ -135,6 +137,7 @@ def size_of(path: Path) -> int:
     return path.stat().st_size
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_checkpoints_keep_the_log_short(
     desk: Desk, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,7 +173,8 @@ async def test_books_in_doubt_stop_the_bank(desk: Desk, bank: Bank, monkeypatch:
     """A store that contradicts itself: nothing more is answered, and whoever runs the bank learns why."""
     data = encode_request(desk.order([desk.coin(3)], [fresh(3)[1]]))
     with monkeypatch.context() as broken:
-        broken.setattr(SqliteBook, "spend", lambda *_: False)
+        for book in (SqliteBook, PostgresBook):
+            broken.setattr(book, "spend", lambda *_: False)
         with pytest.raises(FatalError, match="in doubt"):
             await bank.ask(data)
     with pytest.raises(FatalError, match="stopped"):
