@@ -163,13 +163,18 @@ class Purse:
             raise UserError("this wallet belongs to another bank than the directory's; use another --home")
 
     @classmethod
-    def create(cls, path: Path, sealer: Sealer, bank: bytes, seed: bytes | None = None) -> "Purse":
-        """Make a purse with a fresh seed (32 bytes). Raises UserError if one is there."""
+    def create(
+        cls, path: Path, sealer: Sealer, bank: bytes, seed: bytes | None = None, **more: bytes
+    ) -> "Purse":
+        """
+        Make a purse with a fresh seed (32 bytes), or this one. ``more``: facts that are there from the first
+        moment. Raises UserError if one is there.
+        """
         if path.exists():
             raise UserError(f"{path} exists already; one home holds one wallet")
         connection = open_database(path, SCHEMA)
         connection.execute("BEGIN IMMEDIATE")
-        facts = {"seed": seed or os.urandom(SEED_BYTES), "device": bytes(2), "bank": bank}
+        facts = {"seed": seed or os.urandom(SEED_BYTES), "device": bytes(2), "bank": bank} | more
         for name, value in facts.items():
             sealed = sealer.seal(value, _context("fact", name))
             connection.execute("INSERT INTO fact VALUES (?, ?)", (name, sealed))
@@ -335,19 +340,22 @@ class Purse:
         """
         record = CoinRecord(
             secret=derive(self._seed, self.bank, device, purpose, counter),
+            exponent=0,
+            state=CoinState.VOID,
             purpose=purpose,
             counter=counter,
             device=device,
             recognisable=purpose is Purpose.INVOICE,
             elsewhere=True,
-            **({"exponent": 0, "state": CoinState.VOID} | known),
         )
         coin = record.id()
         found = self.coin(coin)
         if found is None:
-            self._add_coin(record, coin)
+            self._add_coin(msgspec.structs.replace(record, **known), coin)
         elif known:
-            self.change_coin(*found, **known)
+            # Spent is for good, in whatever order it is learnt.
+            state = {"state": CoinState.SPENT} if found[1].state is CoinState.SPENT else {}
+            self.change_coin(*found, **known | state)
 
     def note_shown(self, record: CoinRecord) -> None:
         """The board shows this coin: from here on the wallet may count further."""

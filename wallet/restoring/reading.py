@@ -45,10 +45,11 @@ class Page:
 
 
 class BareReader:
-    """Reads one log from a cursor to its newest checkpoint."""
+    """Reads one log from a cursor to its newest checkpoint, about ``page_leaves`` at a time."""
 
-    def __init__(self, log: LogReader) -> None:
+    def __init__(self, log: LogReader, page_leaves: int = PAGE_LEAVES) -> None:
         self._log = log
+        self._page_leaves = page_leaves
         self._published: Published | None = None
 
     async def pages(self, after: Cursor, stop: int | None = None) -> AsyncIterator[Page]:
@@ -64,24 +65,17 @@ class BareReader:
         end = size if stop is None else stop
         at, leaves = after.index, list[bytes]()
         while at < end:
-            while at < end and len(leaves) < PAGE_LEAVES:
-                part = await self._leaves(at, end, size)
-                at += len(part)
-                leaves += part
-            page, left = self._cut(leaves, after, published)
-            leaves = leaves[left:]
-            if not page.rounds:
-                if at == end:
-                    raise MalformedMessage("checkpoint", "it isn't the end of a round")
-                if len(leaves) > MOST_ROUND_ENTRIES or sum(map(len, leaves)) > MOST_ROUND_BYTES:
-                    raise MalformedMessage("count", f"round {after.round + 1} has no end")
-                part = await self._leaves(at, end, size)
-                at += len(part)
-                leaves += part
-                continue
-            await self._prove(after, page.after, published)
-            after = page.after
-            yield page
+            part = await self._leaves(at, min(end, at + self._page_leaves), size)
+            at += len(part)
+            leaves += part
+            page, taken = self._cut(leaves, after, published)
+            leaves = leaves[taken:]
+            if len(leaves) > MOST_ROUND_ENTRIES or sum(map(len, leaves)) > MOST_ROUND_BYTES:
+                raise MalformedMessage("count", f"round {page.after.round + 1} has no end")
+            if page.rounds:
+                await self._prove(after, page.after, published)
+                after = page.after
+                yield page
         if leaves:
             raise MalformedMessage("checkpoint", "it isn't the end of a round")
 
@@ -97,12 +91,16 @@ class BareReader:
         return self._published
 
     async def _leaves(self, first: int, stop: int, size: int) -> list[bytes]:
-        parts: list[Coroutine[None, None, list[bytes]]] = []
-        while first < stop and len(parts) < _AT_ONCE:
-            until = min(stop, (first // WIDTH + 1) * WIDTH)
-            parts.append(self._bundle(first, until, size))
-            first = until
-        return [leaf for part in await asyncio.gather(*parts) for leaf in part]
+        found: list[bytes] = []
+        while first < stop:
+            parts: list[Coroutine[None, None, list[bytes]]] = []
+            while first < stop and len(parts) < _AT_ONCE:
+                until = min(stop, (first // WIDTH + 1) * WIDTH)
+                parts.append(self._bundle(first, until, size))
+                first = until
+            for part in await asyncio.gather(*parts):
+                found += part
+        return found
 
     async def _bundle(self, first: int, stop: int, size: int) -> list[bytes]:
         return [leaf async for _, part in self._log.bundles(first, stop, size) for leaf in part]

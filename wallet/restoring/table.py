@@ -8,6 +8,7 @@ hit are always among them, so devices are found one after the other.
 Memory grows with our own coins, not with the board: about 130 bytes for each id.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from bank.formats.coin import CoinId
@@ -18,7 +19,7 @@ NEAR = 4096
 """How far past the last hit the log is read with. What lies further is the deep search's (scan.py)."""
 FIRST = 256
 """How many counters of a device without a hit: the first coin of a device is among them."""
-MORE_DEVICES = 3
+MORE_DEVICES = 7
 """How many devices above the highest with a hit are looked for."""
 
 
@@ -43,6 +44,11 @@ class Table:
         """The highest counter that was found, by device and purpose."""
         for device in range(min(devices + MORE_DEVICES, MOST_DEVICE)):
             self._open(device)
+
+    @property
+    def beginnings(self) -> Container[bytes]:
+        """The first 8 bytes of every id in the table; it grows with the table."""
+        return self._places.keys()
 
     @property
     def devices(self) -> list[int]:
@@ -74,10 +80,6 @@ class Table:
             for purpose in COIN_PURPOSES:
                 after = self.last.get((place.device, purpose), -1)
                 self._widen(place.device, purpose, after + 1 + NEAR)
-
-    def add(self, place: Place) -> None:
-        """Look for this place too, wherever it is."""
-        self._places[self.id_at(place)[:PREFIX_BYTES]] = _number(place)
 
     def _open(self, device: int) -> None:
         if device <= MOST_DEVICE:

@@ -1,0 +1,118 @@
+"""
+What a page of the board says about places of ours: certified, spent, taken back. Pure.
+
+Entries are looked at as bytes; of a million only ours are read. Each is judged as a wallet judges it: a
+certificate by the key that was in force at its place, a spent coin by its own signature. Spent is for good,
+whatever comes first.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bank.formats.coin import coin_id
+from bank.formats.entry import (
+    CertifiedEntry,
+    KeyChangeEntry,
+    Kind,
+    PostedEntry,
+    ReplacedEntry,
+    SpentEntry,
+    decode_entry,
+)
+from bank.formats.succession import BankKeys, KeyChange
+from wallet.purse import CoinState
+from wallet.restoring.deriving import PREFIX_BYTES
+from wallet.restoring.reading import BareRound
+from wallet.restoring.table import Place
+
+Follow = Callable[[BankKeys, KeyChange, int], BankKeys]
+"""The bank's keys after a change that stands in a round whose first leaf has this index."""
+_CERTIFIED = frozenset((Kind.CERTIFIED, Kind.POSTED, Kind.REPLACED))
+_VALUE = slice(33, 38)
+"""Exponent and epoch of a certified coin's leaf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose entries are looked for. ``beginnings``: the first 8 bytes of ids; ``find``: the full check."""
+
+    beginnings: Container[bytes]
+    find: Callable[[bytes], Place | None]
+
+
+def merged(before: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a place after both. Spent is for good."""
+    both = before | known
+    if before.get("state") is CoinState.SPENT:
+        both["state"] = CoinState.SPENT
+    return both
+
+
+class Matcher:
+    """Goes through rounds in the log's order. ``keys``: the bank's, as far as the rounds so far tell."""
+
+    def __init__(self, keys: BankKeys, follow: Follow) -> None:
+        self.keys = keys
+        self._follow = follow
+
+    def match(
+        self, rounds: Iterable[BareRound], wanted: Wanted
+    ) -> tuple[dict[Place, dict[str, Any]], list[bytes]]:
+        """
+        What to write of each place that these rounds show (fields of ``CoinRecord``), and the ids of all
+        coins that they certify. Raises MalformedMessage: a leaf that no board may have.
+        """
+        found: dict[Place, dict[str, Any]] = {}
+        coins: list[bytes] = []
+        beginnings = wanted.beginnings
+        for round_ in rounds:
+            for leaf in round_.leaves:
+                kind = leaf[0]
+                if kind in _CERTIFIED:
+                    coins.append(leaf[1:33])
+                    if leaf[1 : 1 + PREFIX_BYTES] in beginnings:
+                        self._certified(leaf, round_, wanted, found)
+                elif kind == Kind.SPENT:
+                    if coin_id(leaf[1:33])[:PREFIX_BYTES] in beginnings:
+                        _spent(leaf, round_, wanted, found)
+                elif kind == Kind.KEY_CHANGE:
+                    entry = decode_entry(leaf)
+                    if isinstance(entry, KeyChangeEntry):
+                        self.keys = self._follow(self.keys, entry.change, round_.first)
+        return found, coins
+
+    def _certified(
+        self, leaf: bytes, round_: BareRound, wanted: Wanted, found: dict[Place, dict[str, Any]]
+    ) -> None:
+        place, entry = wanted.find(leaf[1:33]), decode_entry(leaf)
+        key = self.keys.key_at(round_.first)
+        if place is None or not isinstance(entry, CertifiedEntry | PostedEntry | ReplacedEntry):
+            return
+        if not entry.holds(key, self.keys.id):
+            return
+        known = found.setdefault(place, {})
+        if isinstance(entry, ReplacedEntry):
+            known |= {"state": CoinState.SPENT, "round": round_.number}
+        elif "certificate" not in known:
+            known |= {
+                "state": known.get("state", CoinState.FREE),
+                "exponent": entry.exponent,
+                "epoch": entry.epoch,
+                "certificate": entry.certificate,
+                "round": round_.number,
+                "leaf": round_.first,
+                "beside": sum(
+                    other[0] == leaf[0] and other[_VALUE] == leaf[_VALUE] for other in round_.leaves
+                ),
+            }
+
+
+def _spent(leaf: bytes, round_: BareRound, wanted: Wanted, found: dict[Place, dict[str, Any]]) -> None:
+    entry = decode_entry(leaf)
+    if not isinstance(entry, SpentEntry):
+        return
+    place = wanted.find(entry.coin)
+    if place is not None and entry.holds():
+        known = found.setdefault(place, {})
+        known |= {"state": CoinState.SPENT, "proof": entry.coin_key + entry.seal + entry.signature}
