@@ -10,8 +10,9 @@ from typing import TypeVar
 import click
 from nacl import bindings
 
+from bank.recovery.commands import balances, change, recover
 from mixmint.errors import UserError
-from mixmint.keys import PUBLIC_BYTES, SEED_BYTES, SigningKey, read_secret
+from mixmint.keys import PUBLIC_BYTES
 from mixmint.settings import load
 
 T = TypeVar("T")
@@ -94,6 +95,11 @@ def run(config: Path, check: bool) -> None:
         click.echo(daemon.check(config, time.time()))
     else:
         daemon.run_bank(config)
+
+
+bank.add_command(recover)
+bank.add_command(balances)
+bank.add_command(change)
 
 
 @bank.group()
@@ -179,11 +185,11 @@ def _public_key(text: str) -> bytes:
 
 
 def _on_books(config: Path, operation: Callable[..., T]) -> T:
-    from bank.formats.coin import bank_id
+    from bank.recovery.record import whose
     from bank.settings import BankSettings
     from bank.stores.opening import open_for_command
 
     settings = load(config, BankSettings)
-    bank = bank_id(SigningKey(read_secret(settings.key_path, SEED_BYTES)).public)
+    bank = whose(settings).bank
     with closing(open_for_command(settings, bank)) as store:
         return store.run(lambda book: operation(book, bank))

@@ -47,6 +47,10 @@ class BankSettings(Settings, frozen=True, kw_only=True):
     database_path: Annotated[
         Path, Meta(description="the books; on a durable disk, and never run from an older backup")
     ] = Path("bank.db")
+    succession_path: Annotated[
+        Path,
+        Meta(description="which keys the bank had before this one; `mixmint bank recover` writes it"),
+    ] = Path("succession")
     epoch_s: Annotated[
         int,
         Meta(ge=60, le=2**31, description="length of a coin epoch, seconds; shorter ones tell coins apart"),

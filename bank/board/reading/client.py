@@ -65,7 +65,7 @@ class BoardReader:
     """Reads one board, from wherever ``log`` reads it, under its policy."""
 
     def __init__(self, log: LogReader) -> None:
-        self._log = log
+        self.log = log
         self._ahead: tuple[int, Sequence[bytes]] = (0, ())
         """Leaves that were read behind the last page, with their first index; not proved yet."""
 
@@ -93,13 +93,13 @@ class BoardReader:
 
         Raises Unavailable, PeerError, MalformedMessage.
         """
-        published = await newest(self._log)
+        published = await newest(self.log)
         size, root = published.checkpoint.size, published.checkpoint.root
         if not size:
             return Cursor(note=published.note)
-        frontier = await self._log.frontier(size, root)
-        leaves = [leaf async for _, part in self._log.bundles(size - 1, size, size) for leaf in part]
-        proof = await self._log.inclusion(size - 1, size)
+        frontier = await self.log.frontier(size, root)
+        leaves = [leaf async for _, part in self.log.bundles(size - 1, size, size) for leaf in part]
+        proof = await self.log.inclusion(size - 1, size)
         if not inclusion_holds(leaf_hash(leaves[0]), size - 1, size, proof, root):
             self._forget()
             raise PeerError("tile", "the last entry isn't the checkpoint's")
@@ -116,14 +116,14 @@ class BoardReader:
 
         Raises Unavailable, PeerError, MalformedMessage.
         """
-        data = await self._log.source.read(BANK)
+        data = await self.log.source.read(BANK)
         if data is not None:
             return [decode_entry(entry) for entry in unpack(data)]
-        published = await newest(self._log)
+        published = await newest(self.log)
         found: list[bytes] = []
         terms: list[bytes] = []
         size = published.checkpoint.size
-        async for _, leaves in self._log.bundles(0, size, size):
+        async for _, leaves in self.log.bundles(0, size, size):
             found += [leaf for leaf in leaves if leaf[:1] in _OF_THE_BANK]
             terms = [leaf for leaf in leaves if leaf[:1] == _TERMS][-1:] or terms
         return [decode_entry(leaf) for leaf in (*found, *terms)]
@@ -136,12 +136,12 @@ class BoardReader:
         ForkedLog (the board contradicts itself, provably), PeerError or MalformedMessage (it broke the rules
         otherwise). Nothing of what it answered is returned then.
         """
-        published = await newest(self._log)
+        published = await newest(self.log)
         checkpoint = published.checkpoint
         if after.note is not None:
-            older = open_checkpoint(after.note, self._log.log)
+            older = open_checkpoint(after.note, self.log.log)
             if older.size != after.index or checkpoint.size <= older.size:
-                await check_growth(self._log, after.note, published)
+                await check_growth(self.log, after.note, published)
             # Else reading on from there will show whether it grew from the older one.
         try:
             return await self._page(after, published, most)
@@ -195,7 +195,7 @@ class BoardReader:
             raise MalformedMessage("checkpoint", "it isn't the end of a round")
         # All of the page at once: that its end is on the way to the checkpoint proves every leaf before.
         end = cutter.rounds[-1].after.frontier if cutter.rounds else after.frontier
-        if not extends(end, size, root, await self._log.right(end.size, size)):
+        if not extends(end, size, root, await self.log.right(end.size, size)):
             raise PeerError("tile", f"the entries before number {end.size} don't lead to the checkpoint")
         return cutter.rounds
 
@@ -204,7 +204,7 @@ class BoardReader:
         if after.note is None:
             return
         try:
-            await check_growth(self._log, after.note, published)
+            await check_growth(self.log, after.note, published)
         except ForkedLog:
             raise
         except (PeerError, Unavailable):
@@ -217,13 +217,13 @@ class BoardReader:
             part = ahead[first - begin : stop - begin]
             yield part
             first += len(part)
-        async for _, bundle in self._log.bundles(first, stop, stop):
+        async for _, bundle in self.log.bundles(first, stop, stop):
             yield bundle
 
     def _forget(self) -> None:
         """What was kept may be what was wrong."""
         self._ahead = (0, ())
-        self._log.forget()
+        self.log.forget()
 
 
 async def newest(log: LogReader) -> Published:

@@ -1,0 +1,250 @@
+"""
+A successor's books from the board: the pass over the log, round by round. No socket, no clock.
+
+Everything counts by its place: a certificate by the key in force at its leaf, a spent coin wherever it
+stands. So a coin that the old key certified above the cut isn't on the books, and a coin that was spent there
+is spent for good. Each round's entries are entered in one transaction or none; memory doesn't grow with the
+log, but for the accounts' keys and the counts by value and epoch.
+
+Source: Simon, the input ("recover", {bal_i}, {pub_i}, (p_B*, s_B*)); docs/spec/succession.md, section 4.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bank.board.reading.cursor import Cursor, VerifiedRound
+from bank.board.rounds import MOST_GROUP_ENTRIES
+from bank.formats.account import NO_HEAD
+from bank.formats.entry import (
+    AccountEntry,
+    CertifiedEntry,
+    Entry,
+    KeyChangeEntry,
+    ReplacedEntry,
+    SpentEntry,
+    StatementEntry,
+    TermsEntry,
+)
+from bank.formats.succession import BankKeys
+from bank.ledger.accounts import recovered
+from bank.ledger.book import Count, SpentCoin, Value
+from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCOUNTED, UNCREDITED
+from bank.recovery.balances import Balances, Listed
+from bank.stores.interface import Books
+from mix.directory.network import Authorities
+from mixmint.errors import UserError
+
+COUNTED_AT_ONCE = 100_000
+_OWN_SEAL = b""
+"""Nothing is promised on fresh books, so whose output it is doesn't matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What was made: coins and units certified, spent and replaced; accounts, and units on them."""
+
+    coins: int
+    certified_units: int
+    spent: int
+    spent_units: int
+    replaced_units: int
+    void: int
+    """Entries that a replaced key signed above a cut: not on the books."""
+    false: int
+    """Entries with signatures that nobody made: not on the books either, and evidence for an audit."""
+    accounts: int
+    account_units: int
+    round: int
+    """The round that shows the newest change."""
+
+    @property
+    def outstanding_units(self) -> int:
+        """What is owed to the holders of coins."""
+        return self.certified_units - self.spent_units - self.replaced_units
+
+
+class Rebuild:
+    """
+    One pass. ``keys``: the bank's, all changes that the authorities signed among them; ``authorities``: whose
+    signatures make a change that the log shows count.
+    """
+
+    def __init__(self, keys: BankKeys, authorities: Authorities, balances: Balances) -> None:
+        self._keys = keys
+        self._authorities = authorities
+        self._balances = balances
+        self._logged = BankKeys(keys.founding)
+        self._changed_in = 0
+        self._counts: dict[Count, Counter[Value]] = {
+            what: Counter() for what in (Count.WITHDRAWN, Count.SPENT, Count.REPLACED)
+        }
+        self._accounts: set[bytes] = set()
+        self._terms = b""
+        self._stated = 0
+        self._void = 0
+        self._false = 0
+        self.cursor = Cursor()
+        """How far the log was read."""
+
+    def take(self, book: Books, rounds: Sequence[VerifiedRound]) -> None:
+        """
+        Enter the next rounds, in a transaction that the caller opened.
+
+        Raises UserError: a change's cut isn't in this log, or the log shows other changes.
+        """
+        for round_ in rounds:
+            self._check_cuts(round_)
+            for entry in round_.entries:
+                self._take(book, round_, entry)
+            self.cursor = round_.after
+
+    def _check_cuts(self, round_: VerifiedRound) -> None:
+        """Whether the cuts that this round's end reaches, or passes, are ends of rounds with that root."""
+        frontier = round_.after.frontier
+        for change in self._keys.changes:
+            if not round_.first < change.cut.size <= frontier.size:
+                continue
+            if change.cut.size != frontier.size or change.cut.root != frontier.root():
+                raise UserError(
+                    f"change {change.number} cuts at entry {change.cut.size} with a root that this log "
+                    "doesn't have there: it is about another log, or this one isn't the board's"
+                )
+
+    def _take(self, book: Books, round_: VerifiedRound, entry: Entry) -> None:
+        key, bank = self._keys.key_at(round_.first), self._keys.id
+        if isinstance(entry, CertifiedEntry):
+            value = Value(entry.exponent, entry.epoch)
+            if not self._counts_here(entry.holds(key, bank), entry, round_):
+                return
+            if book.certify(entry.coin, value, _OWN_SEAL, 0):
+                self._counts[Count.WITHDRAWN][value] += 1
+        elif isinstance(entry, SpentEntry):
+            self._spend(book, round_, entry)
+        elif isinstance(entry, ReplacedEntry):
+            counts = self._counts_here(entry.holds(key, bank), entry, round_)
+            known = book.value(entry.coin)
+            if counts and known is not None and book.end(entry.coin):
+                self._counts[Count.REPLACED][known] += 1
+        elif isinstance(entry, AccountEntry):
+            self._accounts.add(entry.account)
+        elif isinstance(entry, StatementEntry):
+            if entry.statement.holds(key, bank):
+                self._stated = max(self._stated, entry.statement.sequence)
+        elif isinstance(entry, TermsEntry):
+            if entry.terms.bank == bank and entry.terms.holds(key):
+                self._terms = entry.terms.encode()
+        elif isinstance(entry, KeyChangeEntry):
+            who = self._authorities
+            logged = self._logged.follow(entry.change, who.keys, who.threshold, round_.first)
+            if logged != self._logged:
+                self._logged, self._changed_in = logged, round_.number
+
+    def _counts_here(self, holds: bool, entry: CertifiedEntry | ReplacedEntry, round_: VerifiedRound) -> bool:
+        if holds:
+            return True
+        counting = self._keys.key_at(round_.first)
+        earlier = self._keys.all[: self._keys.all.index(counting)]
+        if any(entry.holds(key, self._keys.id) for key in earlier):
+            self._void += 1
+        else:
+            self._false += 1
+        return False
+
+    def _spend(self, book: Books, round_: VerifiedRound, entry: SpentEntry) -> None:
+        if not entry.holds():
+            self._false += 1
+            return
+        coin = entry.coin
+        value = book.value(coin)
+        listed = round_.first < self._balances.size or entry.coin_key in self._balances.given
+        if value is None:
+            epoch = UNCOUNTED if listed else NEITHER
+        else:
+            epoch = FROM_THE_BOARD if listed else UNCREDITED
+        spent = SpentCoin(entry.seal, entry.signature, round_.number, epoch)
+        if book.spend(entry.coin_key, coin, spent, 0) and value is not None:
+            self._counts[Count.SPENT][value] += 1
+
+    def check(self) -> None:
+        """
+        After the last round: whether the log shows the changes that were given, and every listed account.
+
+        Raises UserError.
+        """
+        if self._logged.changes != self._keys.changes:
+            shown = [each.signed_part() for each in self._logged.changes]
+            given = [each.signed_part() for each in self._keys.changes]
+            if shown != given:
+                raise UserError(
+                    f"the board shows {len(shown)} changes of the bank's key, and {len(given)} were given "
+                    "here; put the newest on the board with `mixmint bank change publish`, name all of them, "
+                    "and wait until its round is public"
+                )
+        unknown = self._balances.accounts.keys() - self._accounts
+        if unknown:
+            raise UserError(
+                f"the list names {len(unknown)} accounts that the board doesn't show, such as "
+                f"{min(unknown).hex()}; it is another bank's, or a mistake in it"
+            )
+
+    def finish(self, book: Books, key_entry: bytes) -> Rebuilt:
+        """The accounts, counts and places, in the last transaction; ``key_entry``: the new key's own."""
+        book.publish([key_entry])
+        for account in sorted(self._accounts):
+            self._open(book, account)
+        self._give(book)
+        # Before the counts, so that the first statement says them all.
+        book.mark_stated(self._stated, self.cursor.round)
+        for value, count in self._counts[Count.WITHDRAWN].items():
+            _count(book, (Count.WITHDRAWN,), value, count)
+        for value, count in self._counts[Count.SPENT].items():
+            # What exchanges certified counts as withdrawn, so what they spent counts as deposited.
+            _count(book, (Count.SPENT, Count.DEPOSITED), value, count)
+        for value, count in self._counts[Count.REPLACED].items():
+            _count(book, (Count.REPLACED,), value, count)
+        if self._terms:
+            book.put_terms(self._terms)
+        book.confirm(1, self.cursor.encode(), news=True)
+        book.close_rounds(self.cursor.round, 0)
+        certified, spent, replaced = (self._counts[what] for what in self._counts)
+        return Rebuilt(
+            certified.total(),
+            _units(certified),
+            spent.total(),
+            _units(spent),
+            _units(replaced),
+            self._void,
+            self._false,
+            len(self._accounts),
+            self._balances.units,
+            self._changed_in,
+        )
+
+    def _give(self, book: Books) -> None:
+        """Deposits that are in the balances and never came to the board: their coins are spent, too."""
+        fresh: list[bytes] = []
+        for key, entry in sorted(self._balances.given.items()):
+            value = book.value(entry.coin)
+            spent = SpentCoin(entry.seal, entry.signature, self.cursor.round + 1, FROM_THE_BOARD)
+            if value is not None and book.spend(key, entry.coin, spent, 0):
+                self._counts[Count.SPENT][value] += 1
+                fresh.append(entry.encode())
+        for start in range(0, len(fresh), MOST_GROUP_ENTRIES):
+            book.publish(fresh[start : start + MOST_GROUP_ENTRIES])
+
+    def _open(self, book: Books, account: bytes) -> None:
+        listed = self._balances.accounts.get(account, Listed(1, 0))
+        head = listed.statement.head() if listed.statement else NO_HEAD
+        first = recovered(self._keys.id, account, listed.balance, listed.sequence, head)
+        book.take_over(first, listed.statement, FROM_THE_BOARD)
+
+
+def _units(counts: Counter[Value]) -> int:
+    return sum(count << value.exponent for value, count in counts.items())
+
+
+def _count(book: Books, columns: Iterable[Count], value: Value, count: int) -> None:
+    for column in columns:
+        for start in range(0, count, COUNTED_AT_ONCE):
+            book.count(column, [value] * min(COUNTED_AT_ONCE, count - start))
