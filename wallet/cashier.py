@@ -215,7 +215,7 @@ class Cashier:
     async def refund(self, row: int, to: PaymentRequest | None, *, now: bool) -> Outcome:
         """Pay back what came of our request ``row``: to this request, or the one that its payer sent."""
         await self._prepare()
-        await self.payee.collect()
+        await self.payee.collect(row)
         wanted = to or self.payee.refund_to(row)
         if wanted is None:
             raise UserError("its payer hasn't said where; ask him for a payment request: --file FILE")

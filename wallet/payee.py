@@ -102,21 +102,28 @@ class Payee:
 
     # What comes back
 
-    async def collect(self) -> None:
+    async def collect(self, row: int = 0) -> None:
         """
-        Fetch what came by reply blocks, if anything is waited for, and keep what is about an open request of
-        ours with it. Without the network, later.
+        Fetch what came by reply blocks, if an open request of ours (or the one in ``row``) has any, and keep
+        what is about a request with it. Without the network, later.
         """
-        waiting = {row: state for row, state in self._open().items() if state.replies}
-        if self._letters is None or not waiting:
+        states = {number: stored.state for number, stored in self._purse.operations().items()}
+        waiting = {
+            number: state
+            for number, state in states.items()
+            if isinstance(state, InvoiceState) and state.replies
+        }
+        is_asked = row in waiting or any(state.phase not in FINAL for state in waiting.values())
+        if self._letters is None or not is_asked:
             return
         with suppress(UserError):
             await self._letters.carry()
-        for row, state in waiting.items():
-            for text in self._letters.arrived(state.replies):
+        arrived = self._letters.arrived()
+        for number, state in waiting.items():
+            for text in arrived.get(state.replies, ()):
                 # Whoever has the request can write anything; what isn't about it means nothing.
                 with suppress(UserError):
-                    self._note(row, parse_notice(text))
+                    self._note(number, parse_notice(text))
 
     async def send(self) -> None:
         """Send what is queued for payees of ours. Without the network, later."""
@@ -198,7 +205,7 @@ class Payee:
         closed = await self._teller.sync()
         if self.invoice(row).phase is Phase.SETTLED:
             raise UserError(f"request {row} is paid already")
-        await self.collect()
+        await self.collect(row)
         holds = [notice for notice in self.notices(row) if isinstance(notice, HoldNotice)]
         if not holds:
             raise UserError(

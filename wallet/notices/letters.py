@@ -39,8 +39,8 @@ class Letters(Protocol):
     async def carry(self) -> None:
         """Send what is queued, and fetch what waits. Raises Unavailable."""
 
-    def arrived(self, number: int) -> list[str]:
-        """What has come so far, the oldest first."""
+    def arrived(self) -> dict[int, list[str]]:
+        """What has come so far, by number, the oldest first."""
 
     def key(self, number: int) -> BoxKey:
         """What opens that which was sealed to the request's key."""
@@ -79,8 +79,12 @@ class LettersByPost:
         await self._post.send_queued()
         await self._post.poll(0)
 
-    def arrived(self, number: int) -> list[str]:
-        return [row.text for _, row in self._post.messages.inbox.all() if row.answer_to == number]
+    def arrived(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for _, row in self._post.messages.inbox.all():
+            if row.answer_to:
+                found.setdefault(row.answer_to, []).append(row.text)
+        return found
 
     def key(self, number: int) -> BoxKey:
         return self._post.messages.outbox.key(number)

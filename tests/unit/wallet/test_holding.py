@@ -221,6 +221,7 @@ def word(request: bytes, answer: bytes) -> Word:
     return Word.read(Reader(b"".join(len(part).to_bytes(2) + part for part in (request, answer))))
 
 
+PAYEE_STEPS = ("notice-kept", "order-written", "before-asking", "answered", "answer-booked")
 PAYER_STEPS = ("plan-written", "order-written", "before-asking", "answered", "answer-booked", "payee-told")
 
 
@@ -316,7 +317,7 @@ async def test_strangers_notices_mean_nothing(town: Town) -> None:
     _, bob, row = await authorised(town)
     _, other = await bob.cashier.request(13, "", hold=True, reply=True)
     assert other.reply is not None
-    bob.slips.boxes[2] += ["hello", "mixmint payment notice v1\nAAAA", *bob.slips.arrived(1)]
+    bob.slips.boxes[2] += ["hello", "mixmint payment notice v1\nAAAA", *bob.slips.boxes[1]]
     await bob.cashier.resume()
     assert bob.cashier.payee.invoice(row).notices
     assert not bob.cashier.payee.invoice(row + 1).notices

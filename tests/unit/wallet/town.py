@@ -176,8 +176,8 @@ class Slips:
                 box.append(text)
         self.queued.clear()
 
-    def arrived(self, number: int) -> list[str]:
-        return list(self.boxes[number])
+    def arrived(self) -> dict[int, list[str]]:
+        return {number: list(box) for number, box in self.boxes.items()}
 
     def key(self, number: int) -> BoxKey:
         return self.keys[number]
@@ -201,7 +201,8 @@ class Town:
     def open_bank(self) -> None:
         """The bank's process begins, or (after its end) begins again, from what is on disk."""
         self.store = SqliteStore(open_books(self.folder / "bank.db", self.signer.bank))
-        self.clock = BoardClock(self.signer.terms, 1e9, lambda: NOW_S)
+        self.now_s = NOW_S
+        self.clock = BoardClock(self.signer.terms, 1e9, lambda: self.now_s)
         self.bank = Bank(self.signer, self.store, self.clock, threads=1)
         entry = make_key_entry(self.key, self.signer.bank).encode()
         self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)

@@ -1,0 +1,197 @@
+"""A payment sealed with a statement: the payee gets it whole, with the statement, or not at all."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bank.formats.answer import Answer, Refusal, Refused
+from bank.formats.order import Order, SignedOrder, seal_of, sign_order
+from bank.formats.request import encode_request
+from mixmint.errors import UserError
+from replyblocks.service import Request
+from tests.unit.wallet.test_holding import CrashAt, payer, promised, resumed, whole
+from tests.unit.wallet.town import Crash, Town, Wallet
+from wallet.machines.steps import Phase
+from wallet.marks.mark import Mark, MarkOpening, Opened, Part
+from wallet.notices.notice import SealedNotice, notice_text, parse_notice
+from wallet.operations import PlanState
+from wallet.purse import CoinState
+
+STATEMENT = "rent for November, house 7"
+
+
+async def sealed(town: Town, file: Path, units: int = 13) -> tuple[Wallet, Wallet, int]:
+    """Ann's sealed payment for Bob's request, in a file; the request's row."""
+    ann, bob = await payer(town), town.wallet("bob")
+    row, request = await bob.cashier.request(units, "")
+    outcome = await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True, path=file)
+    assert outcome.state.phase is Phase.SETTLED
+    return ann, bob, row
+
+
+async def test_payee_takes_it_and_the_statement_is_in_the_order(town: Town, tmp_path: Path) -> None:
+    """The payer's wallet asks the bank nothing; both see it on the board."""
+    file = tmp_path / "payment"
+    ann, bob, row = await sealed(town, file)
+    asked = len(ann.wire.asked)
+    assert (ann.units(), ann.units(CoinState.RESERVED)) == (12, 13)
+    assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
+    await ann.cashier.resume()
+    assert promised(ann).phase is Phase.SETTLED
+    assert len(ann.wire.asked) == asked
+    mark = Mark.decode(promised(ann).mark)
+    assert promised(ann).order.note == mark.commitment()
+    assert mark.parts[Part.STATEMENT].content.decode() == STATEMENT
+    assert bob.cashier.payee.arrivals(row).word == "paid"
+    assert whole(town, ann, bob)
+
+
+async def test_by_reply_blocks_the_next_command_takes_it(town: Town) -> None:
+    """No file: the request has a way back."""
+    ann, bob = await payer(town), town.wallet("bob")
+    row, request = await bob.cashier.request(13, "", reply=True)
+    await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True)
+    await bob.cashier.resume()
+    assert bob.cashier.payee.arrivals(row).word == "paid"
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
+def notice_in(file: Path) -> SealedNotice:
+    notice = parse_notice(file.read_text())
+    assert isinstance(notice, SealedNotice)
+    return notice
+
+
+def with_note(order: SignedOrder, note: bytes) -> SignedOrder:
+    """The same order and signatures with another note: what a payee can make."""
+    changed = Order(**{name: getattr(order.order, name) for name in order.order.__slots__} | {"note": note})
+    data = changed.encode()
+    return replace(order, order=changed, order_bytes=data, seal=seal_of(order.salt, data))
+
+
+@pytest.mark.parametrize("statement", [b"", b"nothing at all"])
+async def test_payee_who_strips_or_changes_the_statement_gets_nothing(
+    town: Town, tmp_path: Path, statement: bytes
+) -> None:
+    """His own wallet refuses, and so does the bank: nobody signed that order."""
+    file = tmp_path / "payment"
+    ann, bob, _ = await sealed(town, file)
+    notice = notice_in(file)
+    parts: dict[Part, Opened | bytes] = dict(notice.opening.parts)
+    parts[Part.STATEMENT] = Opened(os.urandom(16), statement)
+    opening = MarkOpening(parts)
+    told = SealedNotice(notice.order, opening)
+    with pytest.raises(UserError, match="isn't what its payer signed"):
+        await bob.cashier.take(notice_text(told))
+    changed = with_note(notice.order, opening.commitment())
+    with pytest.raises(UserError, match="isn't signed by its coins"):
+        await bob.cashier.take(notice_text(SealedNotice(changed, opening)))
+    (data,) = await town.bank.handle([Request(os.urandom(16), encode_request(changed))])
+    assert Answer.decode(data).body == Refused(Refusal.SIGNATURE, 0)
+    await town.tick()
+    assert bob.units() == 0
+    assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
+async def test_sealed_payment_can_be_taken_back_until_it_is_submitted(town: Town, tmp_path: Path) -> None:
+    """A race that the bank decides; the payee who comes later has the proof that the payer spent it."""
+    file = tmp_path / "payment"
+    ann, bob, _ = await sealed(town, file)
+    (row,) = [row for row, each in ann.purse.operations().items() if isinstance(each.state, PlanState)]
+    assert (await ann.cashier.cancel(row)).state.phase is Phase.SETTLED
+    assert promised(ann).phase is Phase.EXPIRED
+    outcome = await bob.cashier.take(file.read_text())
+    assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "spent")
+    # Bob never had the secret: two signatures by one coin's key, so its holder signed twice.
+    proof = outcome.proofs[0]
+    assert proof.proves()
+    assert proof.coin_key in notice_in(file).order.order.inputs
+    assert proof.seal != notice_in(file).order.seal
+    assert whole(town, ann, bob)
+
+
+async def test_forgotten_sealed_payment_comes_back_after_its_last_round(town: Town, tmp_path: Path) -> None:
+    """Nobody has to do anything but open the wallet."""
+    ann, bob, _ = await sealed(town, tmp_path / "payment")
+    for _ in range(promised(ann).order.last_round - town.board.closed):
+        town.board.close_round()
+    await town.feeder.step()
+    await ann.cashier.resume()
+    assert promised(ann).phase is Phase.EXPIRED
+    assert whole(town, ann, bob)
+    outcome = await bob.cashier.take((tmp_path / "payment").read_text())
+    assert outcome.state.reason in ("spent", "too-late")
+
+
+@pytest.mark.parametrize("step", ["plan-written", "order-written", "payee-told"])
+async def test_payer_crashes_and_the_file_is_written_once(town: Town, tmp_path: Path, step: str) -> None:
+    """Written again, it is the same payment."""
+    file, crash, bob = tmp_path / "payment", CrashAt(step, 1), town.wallet("bob")
+    _, request = await bob.cashier.request(13, "")
+    ann = await payer(town, at=crash)
+    crash.armed = True
+    with pytest.raises(Crash):
+        await ann.cashier.pay(request, now=True, statement=STATEMENT, is_sealed=True, path=file)
+    town.close(ann)
+    ann = town.wallet("ann")
+    await resumed(ann, town)
+    assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
+@pytest.mark.parametrize(
+    "step", ["notice-kept", "order-written", "before-asking", "answered", "answer-booked"]
+)
+async def test_payee_crashes_and_takes_it_once(town: Town, tmp_path: Path, step: str) -> None:
+    """The same file again, or the next command."""
+    file = tmp_path / "payment"
+    ann, bob, _ = await sealed(town, file)
+    town.close(bob)
+    crash = CrashAt(step, 1)
+    bob = town.wallet("bob", at=crash)
+    crash.armed = True
+    with pytest.raises(Crash):
+        await bob.cashier.take(file.read_text())
+    town.close(bob)
+    bob = town.wallet("bob")
+    await resumed(bob, town)
+    assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
+async def test_payer_who_puts_in_too_little_pays_nothing(town: Town, tmp_path: Path) -> None:
+    """The payee can't see what inputs are worth; the bank refuses, and that is no evidence against it."""
+    ann, bob = await payer(town), town.wallet("bob")
+    _, request = await bob.cashier.request(13, "")
+    (coin,) = [each for each in ann.purse.coins(CoinState.FREE).values() if each.units == 1]
+    mark = Mark.make(request.digest(), "", "much money")
+    order = Order(
+        request.bank, os.urandom(16), 500, (coin.key().public,), request.outputs, note=mark.commitment()
+    )
+    notice = SealedNotice(sign_order(order, [coin.key()]), mark.open((Part.REQUEST, Part.STATEMENT)))
+    outcome = await bob.cashier.take(notice_text(notice))
+    assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "sums")
+    assert not bob.books.evidence()
+
+
+async def test_what_can_not_be_sealed_is_said_before_anything_happens(town: Town, tmp_path: Path) -> None:
+    """A hold; a statement that nobody relays; a payment with no way to its payee."""
+    ann, bob = await payer(town), town.wallet("bob")
+    _, hold = await bob.cashier.request(4, "", hold=True, reply=True)
+    _, plain = await bob.cashier.request(4, "")
+    with pytest.raises(UserError, match="asks for a hold"):
+        await ann.cashier.pay(hold, now=True, is_sealed=True)
+    with pytest.raises(UserError, match="seal the payment"):
+        await ann.cashier.pay(plain, now=True, statement=STATEMENT)
+    with pytest.raises(UserError, match="no way back"):
+        await ann.cashier.pay(plain, now=True, is_sealed=True)
+    with pytest.raises(UserError, match="needs no file"):
+        await ann.cashier.pay(plain, now=True, path=tmp_path / "x")
+    assert len(ann.purse.operations()) == 1
