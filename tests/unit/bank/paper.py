@@ -16,9 +16,10 @@ from bank.formats.entry import CertifiedEntry, Entry, RoundEntry, decode_entry, 
 from bank.ledger import Signer, Terms
 from bank.outbox import BoardClock
 from bank.statements import Statements
-from bank.stores.sqlite import SqliteBook, SqliteStore, open_books
+from bank.stores.interface import Books
 from mixmint.errors import Unavailable
 from mixmint.keys import SigningKey
+from tests.unit.bank.engines import Engine, Sqlite
 
 
 class PaperBoard:
@@ -122,14 +123,15 @@ def certified(name: int) -> bytes:
 
 
 class Side:
-    """The bank's side of the board, over one database file: one desk-keeper's hand on each task."""
+    """The bank's side of the board, over one bank's books: one desk-keeper's hand on each task."""
 
-    def __init__(self, path: Path, board: PaperBoard, statement_rounds: int = 10**6) -> None:
-        self.store = SqliteStore(open_books(path, BANK))
+    def __init__(self, books: Path | Engine, board: PaperBoard, statement_rounds: int = 10**6) -> None:
+        self.engine = Sqlite(books) if isinstance(books, Path) else books
+        self.store = self.engine.store(BANK)
         self.clock = BoardClock(Terms(), silence_s=60, now_s=lambda: 0.0)
         self.entry = make_key_entry(KEY, BANK).encode()
         self.board = board
-        self.confirmer = Confirmer(self.store, board, path.with_name("evidence"), pause_s=0.001)
+        self.confirmer = Confirmer(self.store, board, self.engine.folder / "evidence", pause_s=0.001)
         self.statements = Statements(Signer(KEY, Terms()), statement_rounds)
         self.feeder = Feeder(
             self.store,
@@ -144,7 +146,7 @@ class Side:
     async def publish(self, *names: int) -> None:
         """One transaction with one group for each name; 0 is an empty one."""
 
-        def write(book: SqliteBook) -> None:
+        def write(book: Books) -> None:
             for name in names:
                 book.publish([certified(name)] if name else ())
 
@@ -169,5 +171,5 @@ class Side:
 
     async def number(self, sql: str) -> int:
         """One number from the books."""
-        (value,) = await self.store.read(lambda view: view.connection.execute(sql).fetchone())
+        ((value,),) = self.engine.sql(sql)
         return int(value)

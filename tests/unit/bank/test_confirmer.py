@@ -1,7 +1,6 @@
 """Reading back: what the board shows is confirmed once, across crashes; what differs stops only that."""
 
 import asyncio
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
@@ -20,9 +19,9 @@ from bank.formats.entry import CertifiedEntry, ClaimEntry, PostedEntry
 from bank.formats.order import tau_of
 from bank.outbox import groups_from
 from bank.stores.interface import View
-from bank.stores.sqlite import SqliteView
 from mixmint.errors import FatalError, PeerError
 from tests.unit.bank.desk import Desk, fresh
+from tests.unit.bank.engines import Engine
 from tests.unit.bank.paper import PaperBoard, Side, certified
 
 STRANGE = certified(999)
@@ -34,8 +33,8 @@ async def board() -> PaperBoard:
 
 
 @pytest.fixture
-async def side(tmp_path: Path, board: PaperBoard) -> AsyncIterator[Side]:
-    made = Side(tmp_path / "bank.db", board)
+async def side(engine: Engine, board: PaperBoard) -> AsyncIterator[Side]:
+    made = Side(engine, board)
     await made.steps(2)
     yield made
     await made.store.close()
@@ -55,7 +54,8 @@ async def test_what_was_read_leaves_the_outbox_and_is_not_read_again(
     assert await confirmed(side) == 5
     assert await side.number("SELECT count(*) FROM outbox") == 1
     board.close()
-    again = Side(tmp_path / "bank.db", board)
+    await side.store.close()
+    again = Side(side.engine, board)
     board.pages.clear()
     await again.read()
     assert board.pages == [1, 0]
@@ -70,7 +70,7 @@ async def test_a_row_of_the_outbox_may_be_confirmed_in_parts(side: Side, board: 
     await side.publish(1, 2, 3)
     await side.steps(1)
     # As if the answers had been lost: by the receipts all would have to be in the first round.
-    await side.store.run(lambda book: book.connection.execute("DELETE FROM receipt"))
+    side.engine.sql("DELETE FROM receipt")
     rest = [certified(2), certified(3)]
     board.waiting = [side.entry, certified(1)]
     board.close()
@@ -205,7 +205,7 @@ async def test_the_task_goes_on_after_a_difference_and_after_a_board_that_can_no
 
 async def test_a_damaged_place_in_the_books_is_fatal(side: Side) -> None:
     """It is our own state, not the board's doing."""
-    await side.store.run(lambda book: book.connection.execute("UPDATE state SET cursor = x'00'"))
+    side.engine.sql("UPDATE state SET cursor = ?", b"\0")
     with pytest.raises(FatalError, match="damaged"):
         await side.confirmer.step()
 
@@ -214,15 +214,16 @@ async def test_a_reading_that_is_cancelled_leaves_the_books_usable(side: Side) -
     """Its thread goes on for a moment, and the connection is still its; closing waits for it."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow(view: SqliteView) -> None:
+    def slow(view: View) -> None:
+        view.state()
         begun.set()
         go_on.wait(10)
-        view.connection.execute("SELECT 1").fetchone()
+        view.accounts()
 
     reading = asyncio.create_task(side.store.read(slow))
     await asyncio.to_thread(begun.wait, 10)
     reading.cancel()
-    another = asyncio.create_task(confirmed(side))
+    another = asyncio.create_task(side.store.read(lambda view: view.state().confirmed))
     await asyncio.sleep(0)
     assert not another.done()
     go_on.set()
@@ -288,21 +289,23 @@ async def test_until_the_recovered_log_was_read_the_clock_stands(
     """A bank that doesn't know yet whether its books are old signs nothing."""
     await side.settle(1)
     board.recover(1)
-    again = Side(tmp_path / "bank.db", board)
+    await side.store.close()
+    again = Side(side.engine, board)
     again.confirmer.complaint = None
-    await again.store.run(lambda book: book.connection.execute("UPDATE state SET cursor = x''"))
-    await again.store.run(lambda book: book.connection.execute("UPDATE state SET confirmed_group = 3"))
+    again.engine.sql("UPDATE state SET cursor = ?", b"")
+    again.engine.sql("UPDATE state SET confirmed_group = 3")
     await again.steps(3)
     assert not again.clock.is_right
     await again.store.close()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_an_older_copy_of_the_books_beside_a_recovered_board_stops(
     side: Side, board: PaperBoard, tmp_path: Path
 ) -> None:
     """The board can't tell by its number; its log can."""
     await side.settle(1)
-    await copy_books(side, tmp_path / "copy.db")
+    copy_books(side, tmp_path / "copy.db")
     await side.settle(2)
     board.recover(2)
     old = Side(tmp_path / "copy.db", board)
@@ -329,26 +332,21 @@ async def test_a_recovered_board_takes_no_groups_from_a_bank_that_missed_it(
     assert board.names() == [2, 3]
 
 
-async def copy_books(side: Side, to: Path) -> None:
+def copy_books(side: Side, to: Path) -> None:
     """A backup, as an operator makes it."""
-    await side.store.checkpoint()
-
-    def backup(view: SqliteView) -> str:
-        return str(view.connection.execute("PRAGMA database_list").fetchone()[2])
-
-    path = await side.store.read(backup)
-    await asyncio.to_thread(shutil.copy, path, to)
+    side.engine.sql("VACUUM INTO ?", str(to))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 async def test_a_copy_of_the_books_from_before_a_hold_refuses_to_run(
-    tmp_path: Path, board: PaperBoard
+    engine: Engine, tmp_path: Path, board: PaperBoard
 ) -> None:
     """It would sign an overlapping one: the bank's own word against itself."""
-    desk = Desk(tmp_path)
-    side = Side(desk.path, board)
+    desk = Desk(tmp_path, engine=engine)
+    side = Side(engine, board)
     await side.steps(3)
     signed = desk.order([desk.coin(3)], [fresh(3)[1]], tau=tau_of(bytes(32)))
-    await copy_books(side, tmp_path / "copy.db")
+    copy_books(side, tmp_path / "copy.db")
     assert isinstance(desk.ask(signed).body, Hold)
     await side.steps(2)
     await side.store.close()
@@ -357,4 +355,4 @@ async def test_a_copy_of_the_books_from_before_a_hold_refuses_to_run(
         await old.steps(1)
     assert old.clock.closed is None
     await old.store.close()
-    desk.connection.close()
+    desk.close()

@@ -14,6 +14,7 @@ from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock, next_batch
 from bank.stores.interface import MOST_OUTBOX_ROW_BYTES
 from mixmint.errors import FatalError, PeerError, Unavailable
+from tests.unit.bank.engines import Engine
 from tests.unit.bank.paper import BANK, PaperBoard, Side
 
 
@@ -26,8 +27,8 @@ async def board() -> PaperBoard:
 
 
 @pytest.fixture
-async def side(tmp_path: Path, board: PaperBoard) -> AsyncIterator[Side]:
-    made = Side(tmp_path / "bank.db", board)
+async def side(engine: Engine, board: PaperBoard) -> AsyncIterator[Side]:
+    made = Side(engine, board)
     yield made
     await made.store.close()
 
@@ -71,9 +72,7 @@ async def test_a_lost_receipt_repeats_no_group(side: Side, board: PaperBoard) ->
     assert board.names() == [1, 2, 3]
 
 
-async def test_a_crash_between_feed_and_deletion_repeats_no_group(
-    side: Side, board: PaperBoard, tmp_path: Path
-) -> None:
+async def test_a_crash_between_feed_and_deletion_repeats_no_group(side: Side, board: PaperBoard) -> None:
     """The bank comes back with groups in its outbox that the board has."""
     await side.steps(2)
     await side.publish(1, 2)
@@ -81,7 +80,8 @@ async def test_a_crash_between_feed_and_deletion_repeats_no_group(
     with pytest.raises(Unavailable):
         await side.feeder.step()
     board.loses_answer = False
-    again = Side(tmp_path / "bank.db", board)
+    await side.store.close()
+    again = Side(side.engine, board)
     await again.publish(3)
     await again.steps(3)
     assert board.names() == [1, 2, 3]
@@ -92,9 +92,7 @@ async def test_a_batch_half_of_which_the_board_has_is_cut(side: Side, board: Pap
     """Only the rest of the row is fed."""
     await side.steps(2)
     await side.publish(1, 2, 3)
-    batch = await side.store.run(
-        lambda book: book.connection.execute("SELECT batch FROM outbox ORDER BY first DESC").fetchone()[0]
-    )
+    ((batch,), *_) = side.engine.sql("SELECT batch FROM outbox ORDER BY first DESC")
     board.groups += [list(group) for group in Batch.decode(batch).groups[:2]]
     await side.steps(2)
     assert board.names() == [1, 2, 3]
@@ -148,7 +146,7 @@ async def test_a_board_that_goes_back_in_time_stops_the_bank(side: Side, board: 
 async def test_a_number_that_the_outbox_skips_is_never_fed(side: Side) -> None:
     """What follows would go by wrong numbers."""
     await side.publish(1, 2)
-    await side.store.run(lambda book: book.connection.execute("DELETE FROM outbox"))
+    side.engine.sql("DELETE FROM outbox")
     await side.publish(3)
     with pytest.raises(FatalError, match="group 1 is missing"):
         await side.store.run(lambda book: next_batch(book, 1))
@@ -210,9 +208,7 @@ async def test_a_long_backlog_is_fed_in_feeds_of_bounded_size(side: Side, board:
     await side.steps(2)
     count = 3 * MOST_OUTBOX_ROW_BYTES // 100
     await side.publish(*range(1, count + 1))
-    rows = await side.store.run(
-        lambda book: book.connection.execute("SELECT length(batch) FROM outbox").fetchall()
-    )
+    rows = side.engine.sql("SELECT length(batch) FROM outbox")
     assert len(rows) > 2
     assert max(rows)[0] < 2 * MOST_OUTBOX_ROW_BYTES
     await side.steps(4)

@@ -14,8 +14,9 @@ from bank.formats.entry import MOST_ENTRY_BYTES, StatementEntry, decode_entry
 from bank.formats.statement import EARLY_ROWS, MOST_ROWS, BankStatement, Row, Tally, sign_statement
 from bank.ledger.book import Count, Value
 from bank.settings import MOST_EPOCHS
-from bank.stores.sqlite import SqliteBook
+from bank.stores.interface import Books
 from mixmint.errors import FatalError
+from tests.unit.bank.engines import Engine
 from tests.unit.bank.paper import BANK, KEY, PaperBoard, Side, certified
 
 EVERY = 5
@@ -27,8 +28,8 @@ async def board() -> PaperBoard:
 
 
 @pytest.fixture
-async def side(tmp_path: Path, board: PaperBoard) -> AsyncIterator[Side]:
-    made = Side(tmp_path / "bank.db", board, statement_rounds=EVERY)
+async def side(engine: Engine, board: PaperBoard) -> AsyncIterator[Side]:
+    made = Side(engine, board, statement_rounds=EVERY)
     await made.steps(2)
     yield made
     await made.store.close()
@@ -163,14 +164,16 @@ def test_the_limits_leave_room_for_all_that_can_change() -> None:
 
 CHILD = """
 import os, sys
-from pathlib import Path
+import asyncpg
 from bank.ledger import Signer, Terms
-from bank.ledger.book import Count, Value
 from bank.statements import Statements
-from bank.stores.sqlite import SqliteBook, open_books, run_once
+from bank.stores.postgres.book import PostgresBook
+from bank.stores.sqlite import SqliteBook
+from tests.unit.bank.engines import command_store_at
+from tests.unit.bank.engines import Engine
 from tests.unit.bank.paper import BANK, KEY
 
-connection, step = open_books(Path(sys.argv[1]), BANK), sys.argv[2]
+store, step = command_store_at(sys.argv[1], BANK), sys.argv[2]
 
 def dies(*_):
     os._exit(9)
@@ -180,36 +183,50 @@ class Dying:
         self.connection = connection
     def execute(self, sql, *values):
         result = self.connection.execute(sql, *values)
-        if sql.startswith(step):
+        if step in sql:
             os._exit(9)
         return result
     def executemany(self, sql, values):
         return self.connection.executemany(sql, values)
 
+execute = asyncpg.Connection.execute
+async def dying(self, sql, *values, **options):
+    result = await execute(self, sql, *values, **options)
+    if step in sql:
+        os._exit(9)
+    return result
+asyncpg.Connection.execute = dying
+
 if step == "publish":
-    SqliteBook.publish = dies
+    SqliteBook.publish = PostgresBook.publish = dies
 def make(book):
-    book.connection = Dying(book.connection)
-    book._execute = book.connection.execute
+    if isinstance(book, SqliteBook):
+        book.connection = Dying(book.connection)
+        book._execute = book.connection.execute
     Statements(Signer(KEY, Terms()), 1).publish_due(book)
-run_once(connection, make)
+store.run(make)
 os._exit(9)
 """
 STEPS = [
-    "publish",
-    "UPDATE state SET stated",
-    "UPDATE tally",
-    "INSERT INTO outbox",
-    "UPDATE state SET next",
-    "told",
+    ("sqlite", "publish"),
+    ("sqlite", "UPDATE state SET stated"),
+    ("sqlite", "UPDATE tally"),
+    ("sqlite", "INSERT INTO outbox"),
+    ("sqlite", "UPDATE state SET next"),
+    ("sqlite", "told"),
+    ("postgres", "publish"),
+    ("postgres", "UPDATE state SET stated"),
+    ("postgres", "UPDATE tally"),
+    ("postgres", "INSERT INTO outbox"),
+    ("postgres", "told"),
 ]
 
 
-def die(path: Path, step: str) -> None:
+def die(engine: Engine, step: str) -> None:
     """Make a statement in a child that dies at the step."""
     root = Path(__file__).parents[3]
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path), step],
+        [sys.executable, "-c", CHILD, engine.address, step],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
@@ -219,19 +236,18 @@ def die(path: Path, step: str) -> None:
     assert child.returncode == 9, child.stderr.decode()
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("engine", "step"), STEPS, indirect=["engine"])
 async def test_whatever_step_the_bank_dies_at_there_is_one_statement_of_each_number(
-    tmp_path: Path, board: PaperBoard, step: str
+    engine: Engine, board: PaperBoard, step: str
 ) -> None:
     """The first is in the outbox, or its number wasn't given; and what was counted is in one of them."""
-    path = tmp_path / "bank.db"
-    side = Side(path, board, statement_rounds=10**6)
+    side = Side(engine, board, statement_rounds=10**6)
     await side.steps(2)
     await count(side, Count.WITHDRAWN, Value(3, 7))
     await rounds(side, 1)
     await side.store.close()
-    await asyncio.to_thread(die, path, step)
-    again = Side(path, board, statement_rounds=1)
+    await asyncio.to_thread(die, engine, step)
+    again = Side(engine, board, statement_rounds=1)
     if step == "told":
         await again.steps(1)
         assert await again.number("SELECT stated FROM state") == 1
@@ -249,13 +265,13 @@ async def test_a_rolled_back_statement_gives_no_number(side: Side, board: PaperB
     """A full disk at the commit: the next try says the same again, under the same number."""
     await count(side, Count.WITHDRAWN, Value(3, 7))
 
-    def fails(book: SqliteBook) -> None:
+    def fails(book: Books) -> None:
         side.statements.publish_due(book)
         raise KeyError
 
-    await side.store.run(lambda book: book.connection.execute("UPDATE state SET newest_closed = 9"))
+    side.engine.sql("UPDATE state SET newest_closed = 9")
     with pytest.raises(KeyError):
         await side.store.run(fails)
-    await side.store.run(lambda book: book.connection.execute("UPDATE state SET newest_closed = 0"))
+    side.engine.sql("UPDATE state SET newest_closed = 0")
     await rounds(side)
     assert [each.sequence for each in statements(board)] == [1]
