@@ -117,7 +117,7 @@ class Cheat:
         """An order that was seen, with the cheat's own outputs and the signatures as they were."""
         for signed in self._some(self.orders(), 2):
             order = signed.order
-            outputs = [self._output(output.exponent) for output in order.outputs]
+            outputs = [self.output(output.exponent) for output in order.outputs]
             changed = Order(
                 order.bank,
                 order.request_id,
@@ -140,10 +140,10 @@ class Cheat:
     def hold(self) -> None:
         """A hold on every coin whose secret is known, and on one whose isn't."""
         for coin in self._some(self.coins_on_the_wire(), 2):
-            self._order([coin.key()], [self._output(coin.exponent)], tau=tau_of(b"cheat"))
+            self._order([coin.key()], [self.output(coin.exponent)], tau=tau_of(b"cheat"))
         for signed in self._some(self.orders(), 1):
             stranger = SigningKey(os.urandom(32))
-            hold = self._sign([stranger], [self._output(0)], tau=tau_of(b"cheat"))
+            hold = self.sign([stranger], [self.output(0)], tau=tau_of(b"cheat"))
             # Somebody else's coin, under a signature that isn't its.
             order = Order(
                 hold.order.bank,
@@ -183,22 +183,22 @@ class Cheat:
     def _some(self, items: list[T], most: int) -> list[T]:
         return self.rng.sample(items, min(most, len(items)))
 
-    def _output(self, exponent: int) -> Output:
+    def output(self, exponent: int) -> Output:
         key = SigningKey(os.urandom(32))
         self.loot.append(key)
         return Output(CoinId(coin_id(key.public)), exponent)
 
     def _exchange(self, coin: Coin) -> None:
-        self._order([coin.key()], [self._output(coin.exponent)])
+        self._order([coin.key()], [self.output(coin.exponent)])
 
-    def _sign(self, keys: list[SigningKey], outputs: list[Output], tau: bytes = NOTHING) -> SignedOrder:
+    def sign(self, keys: list[SigningKey], outputs: list[Output], tau: bytes = NOTHING) -> SignedOrder:
         inputs = tuple(sorted(CoinKey(key.public) for key in keys))
         ascending = tuple(sorted(outputs, key=lambda output: output.coin))
         order = Order(self.world.town.names.id, os.urandom(16), LATE, inputs, ascending, tau=tau)
         return sign_order(order, keys)
 
     def _order(self, keys: list[SigningKey], outputs: list[Output], tau: bytes = NOTHING) -> None:
-        self._tell(self._sign(keys, outputs, tau))
+        self._tell(self.sign(keys, outputs, tau))
 
     def _tell(self, request: BankRequest) -> None:
         self._tell_bank(encode_request(request))

@@ -8,12 +8,18 @@ it to be, and no more is ever deposited than was withdrawn. In the paper money c
 here from the operator's credits, so what is in balances and in live coins is what was credited.
 """
 
+import os
 from contextlib import ExitStack
 from random import Random
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from bank.formats.answer import Certificates, Held, Hold
+from bank.formats.coin import CoinId, coin_id
+from bank.formats.order import Output, tau_of
+from bank.formats.request import Execute
+from mixmint.keys import SigningKey
 from tests.properties.simon.cheats import ACTS, Cheat
 from tests.properties.simon.party import DEPOSIT, WITHDRAW, How, Input
 from tests.properties.simon.profile import looked_at
@@ -115,6 +121,39 @@ class Economy(RuleBasedStateMachine):
     def restart_the_bank(self) -> None:
         """What is committed stays, nothing else was promised."""
         self.world.restart_bank()
+
+    @rule(payer=parties, payee=parties, units=amounts, how=hows, acts=meddling)
+    def pay_while_the_bank_crashes(
+        self, payer: str, payee: str, units: int, how: How, acts: list[object]
+    ) -> None:
+        """Rule 1, and each time that the bank answers its process ends: what it said it knows afterwards."""
+        self.world.network.bank = self.world.answer_and_die
+        try:
+            self.pay(payer, payee, units, how, acts)
+        finally:
+            self.world.network.bank = self.world.answer_all
+
+    @rule(acts=meddling)
+    def hold_then_capture(self, acts: list[object]) -> None:
+        """
+        Definition 9's "yes": the cheat has a coin held for a shop, and tries what he likes with it meanwhile;
+        whoever shows h within the hold gets the certificates.
+        """
+        coins = self.cheat.own_coins()
+        if coins:
+            shop, h = SigningKey(os.urandom(32)), os.urandom(32)
+            output = Output(CoinId(coin_id(shop.public)), coins[0].exponent)
+            held = self.cheat.sign([coins[0].key()], [output], tau_of(h))
+
+            async def authorise_and_capture() -> None:
+                assert isinstance(await self.world.ask(held), Hold)
+                rival = self.cheat.sign([coins[0].key()], [self.cheat.output(coins[0].exponent)])
+                assert isinstance(await self.world.ask(rival), Held)
+                for act in acts:
+                    act(self.cheat)
+                assert isinstance(await self.world.ask(Execute(held.seal, h)), Certificates)
+
+            self.world.run(authorise_and_capture())
 
     @invariant()
     def no_unit_is_lost_or_made(self) -> None:

@@ -7,13 +7,16 @@ ends when all that it set off is over.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bank.formats.answer import Answer, Body
 from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.request import BankRequest, encode_request, subject_of
 from bank.ledger import Terms
 from replyblocks.service import Request
 from tests.properties.simon.clock import Aside, VirtualLoop
@@ -63,6 +66,20 @@ class World:
             answers = self.ask_bank([message.data for message in batch])
             for message, answer in zip(batch, answers, strict=True):
                 self.say(message, answer)
+
+    def answer_and_die(self, batch: Sequence[Asked]) -> None:
+        """B, whose process ends each time as its answers leave, before it does anything else."""
+        self.answer_all(batch)
+        if batch:
+            self.restart_bank()
+
+    async def ask(self, request: BankRequest) -> Body:
+        """What somebody without a wallet asks, over the network; the bank's own answer to it."""
+        message = self.network.send(BANK, encode_request(request), os.urandom(16))
+        answer = Answer.decode(await message.answer)
+        assert answer.holds(self.town.names.key, self.town.names.id)
+        assert answer.subject == subject_of(request)
+        return answer.body
 
     def say(self, message: Asked, answer: bytes) -> None:
         """The bank's (or a cheating bank's) answer to a message, as both sides see it."""
@@ -186,6 +203,7 @@ class World:
         self.aside.run(_reopen(self.town))
 
     def close(self) -> None:
+        self.loop.run_until_complete(_cancel(asyncio.all_tasks(self.loop)))
         self.aside.run(self.town.__aexit__(None, None, None))
         self.aside.close()
         self.loop.close()
@@ -195,6 +213,12 @@ async def _open(folder: Path, terms: Terms) -> Town:
     town = Town(folder, terms)
     await town.__aenter__()
     return town
+
+
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _reopen(town: Town) -> None:
