@@ -4,11 +4,11 @@ What one short step of the agent does with an opened wallet.
 1. Read the board, and go on with whatever is open, as every command does first.
 2. Go on with a churn that the member began.
 3. Coins whose time has come are renewed ahead of their expiry.
-4. When the next exchange is due: one standard exchange for the stock; if the stock is there, one more
-   exchange of a coin that hasn't had enough. Not while the member's own wish is under way.
+4. One exchange at most: for the stock, when the next one for it is due; else of a coin that has rested long
+   enough. Not while anything else is under way.
 
-A step may end anywhere, as a process may: the next one goes on from what is on disk. Only the time of the
-next exchange is in memory. Exponential gaps have no memory either, so nothing is lost with it.
+A step may end anywhere, as a process may: the next one goes on from what is on disk. Only the times of the
+next exchanges are in memory. Exponential gaps have no memory either, so nothing is lost with them.
 """
 
 from collections import Counter
@@ -33,6 +33,7 @@ class Keeper:
         self._now_s = now_s
         self._rng = rng
         self._due_s = now_s() + self._gap_s()
+        self._looked_s = now_s()
         self.begun = 0
         """Exchanges begun since this process did."""
 
@@ -56,28 +57,40 @@ class Keeper:
 
     def _exchange(self, cashier: Cashier) -> list[int]:
         """Put the next exchange on file, if it is time and there is one; its row."""
-        if self._now_s() < self._due_s or cashier.undecided():
+        passed_s = min(max(0.0, self._now_s() - self._looked_s), self._settings.exchange_gap_s)
+        # A machine that slept doesn't make up for it: coins of one member that all move at once are his.
+        self._looked_s = self._now_s()
+        if cashier.undecided():
             return []
-        self._due_s = self._now_s() + self._gap_s()
-        moves = self.moves(cashier)
-        if not moves:
+        move = self._for_the_stock(cashier) or self._of_a_rested_coin(cashier, passed_s)
+        if move is None:
             return []
-        move = stock.timed(moves, self._settings.exchange_gap_s, self._rng)[0].exchange
         self.begun += 1
         return [cashier.background_exchange(move)]
 
-    def moves(self, cashier: Cashier) -> list[Exchange]:
-        """What is to be exchanged next, in any order: for the stock first, else for the figure."""
-        free = cashier.purse.coins(CoinState.FREE)
-        held = {row: Held(row, record.exponent, record.is_clean) for row, record in free.items()}
+    def _for_the_stock(self, cashier: Cashier) -> Exchange | None:
+        if self._now_s() < self._due_s:
+            return None
+        self._due_s = self._now_s() + self._gap_s()
+        held = _held(cashier)
         moves = stock.next_exchanges(tuple(held.values()), _coming(cashier), self._settings.stock)
-        if moves:
-            return moves
-        coins = [
-            churn.Coin(row, record.exponent, record.epoch, record.exchanges) for row, record in free.items()
-        ]
-        aim = churn.Aim(self._settings.churn_to)
-        return [renew(held[coin.row]) for coin in churn.due(coins, aim, 0)]
+        if not moves:
+            free = cashier.purse.coins(CoinState.FREE).items()
+            coins = [churn.Coin(row, each.exponent, each.epoch, each.exchanges) for row, each in free]
+            due = churn.due(coins, churn.Aim(self._settings.churn_to), 0)
+            moves = [renew(held[coin.row]) for coin in due]
+        return stock.timed(moves, self._settings.exchange_gap_s, self._rng)[0].exchange if moves else None
+
+    def _of_a_rested_coin(self, cashier: Cashier, passed_s: float) -> Exchange | None:
+        held = list(_held(cashier).values())
+        if not churn.is_over_rest(len(held), passed_s, self._settings.rest_s, self._rng):
+            return None
+        return renew(self._rng.choice(held))
+
+
+def _held(cashier: Cashier) -> dict[int, Held]:
+    free = cashier.purse.coins(CoinState.FREE).items()
+    return {row: Held(row, record.exponent, record.is_clean) for row, record in free}
 
 
 def _coming(cashier: Cashier) -> Counter[int]:

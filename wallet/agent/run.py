@@ -53,9 +53,13 @@ def describe_run(prepared: Prepared) -> str:
         (
             describe(settings),
             f"# a full stock is {units} units in {sum(settings.stock)} coins",
-            f"# at most {86400 / settings.exchange_gap_s:,.0f} exchanges a day for it, on average",
+            f"# and each coin is exchanged {_often(settings.rest_s)}, 2 packets each",
         )
     )
+
+
+def _often(rest_s: float) -> str:
+    return f"{86400 / rest_s:.3g} times a day on average" if rest_s else "only for it"
 
 
 def run(prepared: Prepared) -> None:

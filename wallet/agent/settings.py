@@ -48,10 +48,20 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
         Meta(
             gt=0,
             le=30 * 86400,
-            description="s; mean time between two exchanges for the stock or for churning. Longer: the stock "
-            "is back later; shorter: exchanges of one member come close together, and show it",
+            description="s; mean time between two exchanges for the stock. Longer: the stock is back later; "
+            "shorter: exchanges of one member come close together, and show it",
         ),
     ] = 900.0
+    rest_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=365 * 86400,
+            description="s; how long a coin rests on average before it is exchanged once more, wherever it "
+            "came from. Shorter: fewer of all exchanges are payments, so the bank knows less, for 2 packets "
+            "each. 0: never, and then a coin that moves after long is seen to be paid",
+        ),
+    ] = 86400.0
     stock: Annotated[
         tuple[Count, ...],
         Meta(
@@ -63,7 +73,8 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
     churn_to: Annotated[
         Count,
         Meta(
-            description="each coin is exchanged until you exchanged it so often yourself; 0: only coins that "
-            "somebody could recognise are"
+            description="a coin that you exchanged less often yourself doesn't rest, but is exchanged at the "
+            "pace of exchange_gap_s. The figure is there sooner, but coins that came in lately show. 0: all "
+            "coins rest alike"
         ),
-    ] = 2
+    ] = 0

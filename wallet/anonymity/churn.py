@@ -8,6 +8,7 @@ exchanges come in it as chance has it.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from math import expm1
 from random import Random
 
 PACKETS_AN_EXCHANGE = 2
@@ -61,6 +62,17 @@ def due(coins: Iterable[Coin], aim: Aim, epoch: int) -> list[Coin]:
 def all_left(coins: Iterable[Coin], aim: Aim, epoch: int) -> int:
     """How many exchanges are still needed."""
     return sum(left(coin, aim, epoch) for coin in coins)
+
+
+def is_over_rest(coins: int, passed_s: float, rest_s: float, rng: Random) -> bool:
+    """
+    Whether one of so many coins, each resting for an exponential time of mean ``rest_s``, is to be exchanged
+    now, when ``passed_s`` have passed since this was asked last. ``rest_s`` 0: never.
+
+    Each coin has the same chance at any time, however often it was exchanged and wherever it came from. A
+    coin that was exchanged soon after it came in, or that lay long and then moved, would tell of a payment.
+    """
+    return rest_s > 0 and rng.random() < -expm1(-coins * passed_s / rest_s)
 
 
 def wait_s(exchanges: int, within_s: float, rng: Random) -> float:

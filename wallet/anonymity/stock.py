@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 
 from bank.formats.coin import MOST_EXPONENT
-from wallet.plans import Exchange, Held, renew, split
+from wallet.plans import Exchange, Held, split
 
 Targets = Sequence[int]
 """How many coins of 1, 2, 4, 8, ... units there should be."""
@@ -47,14 +47,13 @@ def affordable(targets: Targets, units: int) -> list[int]:
 def next_exchanges(coins: Sequence[Held], coming: Mapping[int, int], targets: Targets) -> list[Exchange]:
     """
     The exchanges to do next on the way to the stock; they don't touch, so each can come at any time. Empty
-    when the stock is there, as far as the money goes, and clean.
+    when the stock is there, as far as the money goes.
 
-    ``coming``: coins that orders under way will bring, by exponent.
+    ``coming``: coins that orders under way will bring, by exponent. Coins that aren't clean count: they
+    become clean by the exchanges that every coin gets in its turn (churn.py). Here they are used up first.
     """
     stock = _Stock(coins, coming, targets)
-    moves = stock.splits() or stock.merges()
-    used = {coin.row for move in moves for coin in move.inputs}
-    return [*moves, *(renew(coin) for coin in coins if not coin.clean and coin.row not in used)]
+    return stock.splits() or stock.merges()
 
 
 def timed(moves: Sequence[Exchange], mean_s: float, rng: Random) -> list[Timed]:

@@ -40,7 +40,13 @@ class Kept:
     """An agent beside a wallet of the town; ``work`` lets time pass, a step each gap."""
 
     def __init__(self, wallet: Wallet, **changes: object) -> None:
-        values = {"home": wallet.home, "operations_port": 1, "exchange_gap_s": 60, "stock": (1, 1, 1, 1)}
+        values = {
+            "home": wallet.home,
+            "operations_port": 1,
+            "exchange_gap_s": 60,
+            "stock": (1, 1, 1, 1),
+            "rest_s": 0,
+        }
         self.wallet = wallet
         self.clock = Clock()
         self.settings = AgentSettings(**(values | {"churn_to": 1, "hold_s": 4.0} | changes))
@@ -102,7 +108,30 @@ async def test_a_payment_from_the_kept_stock_is_one_order_without_change(town: T
     assert payment.mine == ()
 
 
-async def test_it_comes_to_rest(town: Town) -> None:
+async def test_no_coin_rests_for_ever(town: Town) -> None:
+    """Stock and all: each coin moves again and again, so that one that is paid doesn't stand out."""
+    place = await kept(town, 15, churn_to=0, rest_s=600)
+    await place.work(30)
+    first = {coin.id() for coin in place.wallet.purse.coins(CoinState.FREE).values()}
+    before = len(place.orders())
+    await place.work(60)
+    made = place.orders()[before:]
+    # Four coins, ten minutes each, an hour: some two dozen exchanges.
+    assert 12 <= len(made) <= 36
+    assert {(len(order.order.inputs), len(order.order.outputs)) for order in made} == {(1, 1)}
+    assert first.isdisjoint(coin.id() for coin in place.wallet.purse.coins(CoinState.FREE).values())
+    assert place.wallet.values() == [1, 2, 4, 8]
+
+
+async def test_a_machine_that_slept_does_not_make_up_for_it(town: Town) -> None:
+    """One exchange at the most after a long night, not all coins at once."""
+    place = await kept(town, 15, stock=(), churn_to=0, rest_s=600)
+    place.clock.now_s += 86400
+    await place.agent.step()
+    assert place.agent.keeper.begun <= 1
+
+
+async def test_without_resting_times_it_comes_to_rest(town: Town) -> None:
     """With stock and figure reached no order is made any more."""
     place = await kept(town, 15, churn_to=2)
     await place.work(60)

@@ -7,7 +7,7 @@ import pytest
 
 from mixmint.errors import UserError
 from tests.unit.wallet.town import NOW_S, Crash, Town, Wallet
-from wallet.anonymity.churn import Aim, Coin, all_left, due, wait_s
+from wallet.anonymity.churn import Aim, Coin, all_left, due, is_over_rest, wait_s
 from wallet.counter import Counter
 from wallet.errands.churning import MOST_REFUSED, Churning
 from wallet.errands.desk import Desk
@@ -52,6 +52,17 @@ def test_times_fill_the_stated_time_and_no_more() -> None:
     assert 0.33 < sum(gap > 36 for gap in gaps) / len(gaps) < 0.41
     assert 0.03 < sum(gap > 108 for gap in gaps) / len(gaps) < 0.07
     assert wait_s(0, 3600, rng) == wait_s(5, 0, rng) == 0.0
+
+
+def test_coins_rest_for_exponential_times() -> None:
+    """Ten coins that rest a day each: ten exchanges a day, however often one looks."""
+    rng = Random(9)
+    for passed_s in (30.0, 900.0):
+        looks = int(100 * 86400 / passed_s)
+        found = sum(is_over_rest(10, passed_s, 86400, rng) for _ in range(looks))
+        assert 850 < found < 1100
+    assert not any(is_over_rest(10, 1e9, 0, rng) for _ in range(100))
+    assert not any(is_over_rest(0, 1e9, 1, rng) for _ in range(100))
 
 
 class Clock:
