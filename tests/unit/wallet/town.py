@@ -298,10 +298,11 @@ class Wallet:
         self.settings = WalletSettings(**chosen)
         self.books = Books(self.purse, town.names, home / "evidence")
         self.rng = Random(1)
+        self.log = LogReader(Files(town.board), town.board.maker.verifier, policy)
         self.teller = Teller(
             self.books,
             wire,
-            BoardReader(LogReader(Files(town.board), town.board.maker.verifier, policy)),
+            BoardReader(self.log),
             self.settings,
             answer_wait_s=5.0,
             now_s=lambda: NOW_S,

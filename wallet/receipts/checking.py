@@ -1,0 +1,145 @@
+"""
+What a receipt proves, offline. Pure (docs/spec/receipt.md, section 3).
+
+1. The order's coins signed its seal.
+2. The same coins' keys signed the seal and the reader's text: whoever made the receipt has the secrets.
+3. What the mark opens to is what the order binds, and the request that is shown is the one it names.
+4. The order's entries, one *spent* for each input under its seal and one certificate for each output, are in
+   the log under a checkpoint that the reader's policy takes, all in one round, whose mark is shown too.
+5. Each certificate is signed by the bank's key in force at its place.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from bank.board.log.note import VerifierKey
+from bank.board.log.policy import NO_POLICY, Policy
+from bank.formats.entry import CertifiedEntry, Entry, RoundEntry, SpentEntry, decode_entry
+from bank.formats.order import Output
+from bank.formats.succession import BankKeys
+from mixmint.errors import MalformedMessage, PeerError
+from mixmint.keys import verify
+from wallet.marks.mark import Part
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """
+    Whom the reader believes: the log's key, its witnesses by a policy, and the authorities that may change
+    the bank's key (none: a change is shown as not checked).
+    """
+
+    log: VerifierKey
+    policy: Policy = NO_POLICY
+    authorities: Collection[bytes] = ()
+    threshold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """
+    What a receipt shows, and in ``problems`` why it proves nothing; ``unchecked``: what the reader must
+    believe. ``paid``: the outputs that the shown request asks for; all of them when none is shown.
+    """
+
+    round: int = 0
+    closed_at_s: int = 0
+    paid: tuple[Output, ...] = ()
+    note: str | None = None
+    statement: str | None = None
+    problems: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = field(default=())
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
+def check_receipt(receipt: Receipt, trusted: Trusted | None) -> Findings:
+    """``trusted``: None checks everything but the log, which is a problem then."""
+    order = receipt.order.order
+    problems: list[str] = []
+    unchecked: list[str] = []
+    if receipt.order.false_signature() is not None:
+        problems.append("the order isn't signed by its coins")
+    for key, signature in zip(order.inputs, receipt.signatures, strict=True):
+        if not verify(key, RECEIPT_LABEL, signature, receipt.order.seal, receipt.to.encode()):
+            problems.append("a signature for the reader is false: this wasn't made by the payer, or for him")
+            break
+    note, statement = _mark(receipt, problems)
+    paid = order.outputs
+    if receipt.request is not None:
+        paid = receipt.request.outputs
+        if not set(paid) <= set(order.outputs) or receipt.request.bank != order.bank:
+            problems.append("the order doesn't pay the request that is shown")
+    round_, closed_at_s = 0, 0
+    if trusted is None:
+        problems.append("whether the board shows it wasn't checked: name the log's policy with --policy FILE")
+    else:
+        try:
+            mark = _board(receipt, trusted, unchecked)
+            round_, closed_at_s = mark.number, mark.closed_at_s
+        except PeerError as error:
+            problems.append(error.detail or f"the board's proofs don't hold ({error.reason})")
+    return Findings(round_, closed_at_s, paid, note, statement, tuple(problems), tuple(unchecked))
+
+
+def _mark(receipt: Receipt, problems: list[str]) -> tuple[str | None, str | None]:
+    opening = receipt.opening
+    if opening is None:
+        if receipt.request is not None:
+            problems.append("the request isn't bound to the order")
+        return None, None
+    if opening.commitment() != receipt.order.order.note:
+        problems.append("what is shown isn't what the order binds")
+        return None, None
+    if receipt.request is not None and opening.content(Part.REQUEST) != receipt.request.digest():
+        problems.append("the order was made for another request")
+    try:
+        return opening.text(Part.NOTE), opening.text(Part.STATEMENT)
+    except MalformedMessage:
+        problems.append("what the order binds can't be read")
+        return None, None
+
+
+def _board(receipt: Receipt, trusted: Trusted, unchecked: list[str]) -> RoundEntry:
+    """The mark of the round that has the order's entries. Raises PeerError."""
+    found: dict[int, Entry] = {}
+    for proof in receipt.entries:
+        proof.verify(proof.extra, trusted.log, trusted.policy)
+        found[proof.index] = decode_entry(proof.extra)
+    marks = [(index, entry) for index, entry in found.items() if isinstance(entry, RoundEntry)]
+    spent = [entry for entry in found.values() if isinstance(entry, SpentEntry)]
+    certified = {index: entry for index, entry in found.items() if isinstance(entry, CertifiedEntry)}
+    order, seal = receipt.order.order, receipt.order.seal
+    if len(marks) != 1 or len(found) != len(spent) + len(certified) + 1:
+        raise PeerError("entries", "the entries are not one order's, with the mark of their round")
+    end, mark = marks[0]
+    if not all(mark.first <= index <= end for index in found):
+        raise PeerError("entries", "the entries are not all in one round")
+    keys = {entry.coin_key for entry in spent if entry.seal == seal and entry.holds()}
+    if keys != set(order.inputs) or len(spent) != len(keys):
+        raise PeerError("entries", "the board doesn't show the order's coins as spent by it")
+    shown = {Output(entry.coin, entry.exponent) for entry in certified.values()}  # type: ignore[arg-type]  # an id as it was read
+    if shown != set(order.outputs) or len(certified) != len(shown):
+        raise PeerError("entries", "the board doesn't show what the order paid as certified")
+    bank = _keys(receipt, trusted, unchecked)
+    for index, entry in certified.items():
+        if not entry.holds(bank.key_at(index), bank.id):
+            raise PeerError("certificate", "a certificate isn't signed by the bank's key")
+    return mark
+
+
+def _keys(receipt: Receipt, trusted: Trusted, unchecked: list[str]) -> BankKeys:
+    """Raises PeerError."""
+    keys = BankKeys(receipt.founding)
+    if keys.id != receipt.order.order.bank:
+        raise PeerError("bank", "the bank's key isn't the one that the order names")
+    for change in receipt.changes:
+        if not trusted.authorities:
+            unchecked.append("whether the network's authorities changed the bank's key: name --network FILE")
+        elif not change.holds(trusted.authorities, trusted.threshold):
+            raise PeerError("bank", "a change of the bank's key isn't signed by the network's authorities")
+        keys = keys.after(change)
+    return keys
