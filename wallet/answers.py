@@ -33,6 +33,7 @@ from bank.formats.answer import (
     Taken,
     Withdrawn,
 )
+from bank.formats.claim import Claim
 from bank.formats.coin import BankId, certificate_holds
 from bank.formats.order import NOTHING, Order, Output, SignedOrder
 from bank.formats.request import (
@@ -45,6 +46,7 @@ from bank.formats.request import (
     subject_of,
 )
 from bank.formats.succession import BankKeys
+from mix.directory import Authorities
 from mixmint.errors import MalformedMessage
 from wallet.machines.steps import Answered, Head, Wrong
 
@@ -63,11 +65,18 @@ _TRUE_OF_OTHERS = frozenset((Refusal.SUMS, Refusal.NO_HOLD))
 """Of an order that its payer made: he may have put in too little; a bank forgets what is long over."""
 
 
+NOBODY = Authorities((), 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """Whose answers are believed: the bank with these keys, by the newest of them."""
+    """
+    Whose answers are believed: the bank with these keys, by the newest of them; and the network's
+    authorities, who may change them.
+    """
 
     keys: BankKeys
+    authorities: Authorities = NOBODY
 
     @property
     def key(self) -> bytes:
@@ -120,7 +129,23 @@ def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | W
     if not answer.holds(bank.key, bank.id):
         return Wrong(data + request, "not-signed")
     objection = _objection(bank, asked, answer.body, known)
-    return Wrong(data + request, objection) if objection else Answered(answer)
+    return Wrong(data + request, objection, len(data)) if objection else Answered(answer)
+
+
+def objection_to(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
+    """Why a body that the bank signed doesn't answer this; empty when it does."""
+    return _objection(bank, asked, body, known)
+
+
+def chain_objection(bank: Bank, claim: Claim, body: Statements, known: Known) -> str:
+    """
+    Why statements that the bank shows on the board, in place of an answer to an account's claim, don't go on
+    from the chain's head; empty when they do.
+    """
+    if claim.account is None:
+        return "another-kind"
+    account, first = claim.account.request.account, body.statements[0].statement.sequence
+    return _statements(bank, ReadAccount(bank.id, account, first, bytes(64)), body, known)
 
 
 def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
@@ -252,14 +277,24 @@ def _statements(bank: Bank, asked: ReadAccount, body: Body, known: Known) -> str
         statement = signed.statement
         if not signed.holds(bank.key) or statement.bank != bank.id or statement.account != asked.account:
             return "false-statement"
-        if statement.sequence != asked.sequence if earlier is None else not statement.follows(earlier):
+        begins = statement.sequence == asked.sequence or _begins_later(bank, asked, statement)
+        if not begins if earlier is None else not statement.follows(earlier):
             return "broken-chain"
         if not _agrees(statement, known.head):
             return "forked-chain"
-        if not known.shared and not _was_asked_for(statement, known.bookings):
+        if statement.operation is Operation.RECOVERED:
+            # A successor's first word of the account, and no other.
+            if not bank.keys.changes or (known.head and statement.sequence > known.head.sequence):
+                return "invented-booking"
+        elif not known.shared and not _was_asked_for(statement, known.bookings):
             return "invented-booking"
         earlier = statement
     return ""
+
+
+def _begins_later(bank: Bank, asked: ReadAccount, statement: Statement) -> bool:
+    """A successor has an account's statements from the newest on that was listed to him."""
+    return bool(bank.keys.changes) and statement.sequence > asked.sequence == 1
 
 
 def _was_asked_for(statement: Statement, bookings: Mapping[bytes, Booking]) -> bool:

@@ -6,7 +6,8 @@ forget) is returned, and done after the commit; a crash between forgets it, and 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,20 @@ from typing import Any
 import msgspec
 
 from bank.board.reading.client import Cursor, VerifiedRound
-from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
+from bank.formats.account import Operation, SignedAccountRequest, SignedStatement, Statement
+from bank.formats.answer import Answer
+from bank.formats.claim import Claim
 from bank.formats.coin import Coin, coin_id, total_units
 from bank.formats.entry import Entry, PostedEntry, TermsEntry
 from bank.formats.fields import Reader
-from bank.formats.order import Order, Output, SignedOrder, sign_order
+from bank.formats.order import Order, Output, SignedOrder, input_ids, sign_order
+from bank.formats.succession import KeyChange
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import FatalError, MalformedMessage
 from mixmint.keys import SigningKey, write_secret
 from wallet.anonymity.crowd import Crowd
 from wallet.answers import Bank, Booking, Known
+from wallet.claiming import accusation_of, check_told
 from wallet.derivation import Purpose
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
 from wallet.machines.account import AccountState
@@ -33,6 +38,7 @@ from wallet.machines.order import OrderState
 from wallet.machines.steps import (
     Ask,
     Certify,
+    Claimed,
     Clock,
     Dispute,
     Effect,
@@ -45,12 +51,15 @@ from wallet.machines.steps import (
     MakeOutputs,
     Phase,
     Renewed,
+    Shown,
     Spend,
     Void,
+    Wrong,
 )
 from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
 from wallet.restoring.copies import Copies
+from wallet.succession import Cuts, Succession, changes_in, with_known_changes
 from wallet.terms import newest_terms
 
 Outward = list[Ask | Forget]
@@ -65,9 +74,14 @@ class Books:
     """Everything that changes coins and operations goes through here."""
 
     def __init__(self, purse: Purse, bank: Bank, evidence: Path) -> None:
-        """``evidence``: the folder where wrong answers are kept as files."""
+        """
+        ``bank``: as the directory and the network file say; the purse knows how its key was changed since.
+        ``evidence``: the folder where wrong answers are kept as files.
+        """
         self.purse = purse
-        self.bank = bank
+        self.bank = with_known_changes(purse, bank)
+        self._said: list[str] = []
+        self._succession = Succession(purse, self._said)
         self._evidence = evidence
         self.copies = Copies(purse)
 
@@ -76,7 +90,7 @@ class Books:
     def head(self) -> Statement | None:
         """The last verified statement of the account's chain."""
         signed = self.purse.fact("chain")
-        return None if signed is None else SignedStatement.read(Reader(signed)).statement
+        return None if not signed else SignedStatement.read(Reader(signed)).statement
 
     def cursor(self) -> Cursor | None:
         """How far the board was read; None before the first time. Raises FatalError when it can't be read."""
@@ -147,7 +161,15 @@ class Books:
     def feed(self, row: int, event: Event) -> Outward:
         """One event to one operation, in a transaction of its own; what is to be done outside."""
         with self.purse.transaction():
-            return self._feed(row, event) or []
+            return self._feed(row, self._with_accusation(row, event)) or []
+
+    def _with_accusation(self, row: int, event: Event) -> Event:
+        """A wrong answer is kept as an accusation file, if it makes one that holds."""
+        if not isinstance(event, Wrong):
+            return event
+        parent = getattr(self.purse.operation(row), "parent", 0)
+        file = accusation_of(self.purse, self.bank, event, parent)
+        return event if file is None else Wrong(file, event.reason)
 
     def _feed(self, row: int, event: Event) -> Outward | None:
         """None when the event changed nothing."""
@@ -158,6 +180,11 @@ class Books:
         if after is before and not effects:
             return None
         self.purse.set_operation(row, after)
+        if isinstance(after, OrderState | AccountState):
+            if isinstance(event, Claimed):
+                self._opened(after)
+            if after.claim.entry and after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
+                self._exchange_once_more(row, after)
         if isinstance(after, OrderState) and before.phase is Phase.REFUSED and after.phase is Phase.SETTLED:
             self._paid_after_all(row, after)
         outward: Outward = []
@@ -186,8 +213,71 @@ class Books:
             self._void(effect.coins)
         elif isinstance(effect, Extend):
             self.purse.set_fact("chain", effect.statement)
+            self._look_at_recovered(effect.statement)
         elif isinstance(effect, Keep):
             self.keep(effect.reason, effect.data)
+
+    def _exchange_once_more(self, row: int, state: OrderState | AccountState) -> None:
+        """What a claim showed to everyone is exchanged by a plan of its own, begun by the next command."""
+        coins = tuple(coin for coin in state.mine if self.purse.coin(coin) is not None)
+        if coins:
+            units = sum(self.worth(coins).values())
+            plan = PlanState(want=Want.EXCHANGE, amount=units, coins=coins, opened=True)
+            self.purse.add_operation(plan, self.purse.stored(row).made_s)
+
+    def _opened(self, state: OrderState | AccountState) -> None:
+        """Everyone will see what goes in and what comes out: these coins are recognisable from now on."""
+        inputs = state.inputs() if isinstance(state, AccountState) else input_ids(state.order)
+        for coin in {*inputs, *state.mine}:
+            found = self.purse.coin(coin)
+            if found is not None:
+                self.purse.change_coin(*found, recognisable=True)
+
+    def _told(self, row: int, answer: Answer) -> Event | None:
+        """The bank's answer to a claim of ours, as an event; None when there is none any more."""
+        state = self.purse.operation(row)
+        if not isinstance(state, OrderState | AccountState) or not state.claim.entry:
+            return None
+        claim = Claim.decode(state.claim.entry[1:])
+        return check_told(self.bank, claim, state.claim.round, answer, self.known(state))
+
+    def _look_at_recovered(self, data: bytes) -> None:
+        """The successor's first statement of the account, compared with what the old bank signed."""
+        if SignedStatement.read(Reader(data)).statement.operation is Operation.RECOVERED:
+            cursor = self.cursor()
+            newest = cursor.round if cursor else 0
+            self._succession.recovered(data, self.keep, self._feed, newest)
+
+    def changes_in(self, round_: VerifiedRound) -> list[KeyChange]:
+        """Changes of the bank's key in a round that the authorities signed, as far as can be told before."""
+        who = self.bank.authorities
+        return [change for change in changes_in(round_.entries) if change.holds(who.keys, who.threshold)]
+
+    def news(self) -> list[str]:
+        """Lines for the member about the bank's keys, each once."""
+        said = list(self._said)
+        self._said.clear()
+        return said
+
+    def begin(self, cursor: Cursor, entries: Sequence[Entry]) -> None:
+        """
+        Begin at the head of the board's log, with the bank's keys and terms that stand before it: their
+        entries, in the log's order.
+        """
+        with self._undone_in_memory(), self.purse.transaction():
+            self.bank = self._succession.learn(self.bank, list(entries), cursor.index)
+            self.learn_terms(entries, cursor.index)
+            self.set_cursor(cursor)
+
+    @contextmanager
+    def _undone_in_memory(self) -> Iterator[None]:
+        """What a transaction that fails has changed beside the purse."""
+        bank = self.bank
+        try:
+            yield
+        except BaseException:
+            self.bank = bank
+            raise
 
     def _paid_after_all(self, row: int, order: OrderState) -> None:
         """The board shows a payment that the bank had refused: the member isn't told to pay again."""
@@ -297,10 +387,11 @@ class Books:
 
     # The board
 
-    def read(self, rounds: Sequence[VerifiedRound]) -> dict[int, Outward]:
+    def read(self, rounds: Sequence[VerifiedRound], cuts: Cuts | None = None) -> dict[int, Outward]:
         """
         Book a page of rounds (at least one) and the cursor after it, in one transaction. Returns the
-        operations that it changed, by row, with what is to be done outside.
+        operations that it changed, by row, with what is to be done outside. ``cuts``: for each change of the
+        bank's key in them, the last round that counts of the old key, by the cut's size.
         """
         changed: dict[int, Outward] = {}
 
@@ -309,11 +400,19 @@ class Books:
             if outward is not None:
                 changed.setdefault(row, []).extend(outward)
 
-        with self.purse.transaction():
+        with self._undone_in_memory(), self.purse.transaction():
             lookout = Lookout(self.purse, self.bank, self.copies)
             for round_ in rounds:
+                bank = self._succession.follow(self.bank, round_, cuts or {}, feed)
+                if bank is not self.bank:
+                    self.bank = bank
+                    lookout = Lookout(self.purse, self.bank, self.copies)
                 for row, seen in lookout.match(round_).items():
                     feed(row, seen)
+                for row, answer in lookout.claims(round_):
+                    event = Shown(round_.number) if answer is None else self._told(row, answer)
+                    if event is not None:
+                        feed(row, self._with_accusation(row, event))
                 self.learn_terms(round_.entries, round_.first)
             self.set_cursor(rounds[-1].after)
             before = self.crowd()

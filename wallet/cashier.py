@@ -80,6 +80,8 @@ class Cashier:
         before = self.purse.open_operations()
         if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
             await self.teller.sync()
+        self._reclaim()
+        await self.teller.post_claims()
         await self.payee.collect()
         self.payee.sealed()
         pending: list[UserError] = []
@@ -107,6 +109,38 @@ class Cashier:
         if pending:
             raise Unfinished(str(pending[0]), over)
         return over
+
+    def _reclaim(self) -> None:
+        """Coins that the bank denies although it certified them: each is asked for on the board, once."""
+        if not self._settings.claims:
+            return
+        terms = self.books.terms()
+        for row, record in self.purse.coins(CoinState.DISPUTED).items():
+            lived = 0 if terms is None else int(self._now_s()) // terms.epoch_s - record.epoch
+            is_over = terms is not None and lived >= terms.life_epochs + terms.grace_epochs
+            if not (record.reclaimed or is_over):
+                with self.purse.transaction():
+                    self._counter.reclaim(row, self._errands.last_round())
+
+    async def claim(self, row: int) -> Outcome:
+        """
+        Put what the bank left unanswered on the board now, whatever the settings say; ``row``: an operation,
+        or a plan whose orders wait.
+
+        Raises UserError: there is nothing to claim. PendingError: the claim is on file, not answered yet.
+        """
+        await self.teller.sync()
+        stored = self.purse.open_operations().get(row)
+        rows = [row] if stored is None or isinstance(stored.state, OrderState | AccountState) else []
+        made = [each for each in rows or self._errands.unfinished(row) if self.teller.make_claim(each)]
+        if not made:
+            raise UserError(
+                f"operation {row} waits for no answer of the bank's that could be claimed; "
+                "see `mixmint wallet history`"
+            )
+        await _on_file(self.teller.post_claims())
+        await _on_file(self.teller.finish(made))
+        return self._outcome(row)
 
     def _take_back(self) -> None:
         """Plans for the coins of what lapsed meanwhile."""
@@ -256,9 +290,9 @@ class Cashier:
         if bearer.bank != bank.id:
             raise UserError("these coins are of another bank than this wallet's")
         for coin in bearer.coins:
-            if not certificate_holds(
-                bank.key, coin.certificate, bank.id, coin.exponent, coin.epoch, coin.id()
-            ):
+            signed = (coin.certificate, bank.id, coin.exponent, coin.epoch, coin.id())
+            # An earlier key's may stand on the board below a cut: the bank says so when it is exchanged.
+            if not any(certificate_holds(key, *signed) for key in bank.keys.all):
                 raise UserError("a coin in this file was never certified by the bank; it is worth nothing")
         await self._prepare()
         coins = tuple(coin.encode() for coin in bearer.coins)

@@ -16,6 +16,7 @@ from wallet.books import Books
 from wallet.derivation import Purpose
 from wallet.machines import foreign
 from wallet.machines.account import AccountState
+from wallet.machines.claim import RECLAIM
 from wallet.machines.foreign import ForeignState
 from wallet.machines.order import OrderState
 from wallet.machines.promised import PromisedState
@@ -135,6 +136,16 @@ class Counter:
         row = self._purse.next_operation()
         mine = self._purse.expect(Purpose.EXCHANGE, (coin.exponent,), row, exchanges=1)
         state = self._signed([coin.key()], mine, mine, last_round, "receive", parent)
+        return self._purse.add_operation(state, self._now_s())
+
+    def reclaim(self, coin: int, last_round: int) -> int:
+        """v -> v for a coin (its row) that the bank denies; its row. Only the board's answer ends it."""
+        row, record = self._purse.next_operation(), self._purse.coins(CoinState.DISPUTED)[coin]
+        self._purse.change_coin(coin, record, state=CoinState.RESERVED, operation=row, reclaimed=True)
+        mine = self._purse.expect(
+            Purpose.EXCHANGE, (record.exponent,), row, exchanges=record.exchanges + 1, recognisable=True
+        )
+        state = self._signed([record.key()], mine, mine, last_round, RECLAIM, 0)
         return self._purse.add_operation(state, self._now_s())
 
     def _signed(

@@ -10,7 +10,10 @@ bank put it there or its holder (a ``PostedEntry`` is a ``CertifiedEntry``).
 from collections import defaultdict
 
 from bank.board.reading.client import VerifiedRound
-from bank.formats.entry import CertifiedEntry, PostedEntry, SpentEntry
+from bank.formats.answer import Answer
+from bank.formats.claim import Claim
+from bank.formats.entry import AnswerEntry, CertifiedEntry, ClaimEntry, PostedEntry, SpentEntry
+from mixmint.errors import MalformedMessage
 from wallet.anonymity.crowd import beside
 from wallet.answers import Bank
 from wallet.machines.account import AccountState
@@ -34,9 +37,12 @@ class Lookout:
         self._seals: dict[bytes, int] = {}
         self._targets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
         self._all_seals: dict[bytes, int] | None = None
+        self._claims: dict[bytes, int] = {}
+        self._answers: dict[bytes, int] = {}
         operations = purse.open_operations()
         self._open = operations.keys()
         for row, stored in operations.items():
+            self.watch_claim(row, stored.state)
             for seal in seals_of(stored.state):
                 self._seals[seal] = row
             if isinstance(stored.state, OrderState):
@@ -70,6 +76,30 @@ class Lookout:
             )
             for row in certified.keys() | spent.keys()
         }
+
+    def watch_claim(self, row: int, state: Machine | PlanState) -> None:
+        """Look for an operation's claim, if it has one, and for what the bank answers to it."""
+        entry = state.claim.entry if isinstance(state, OrderState | AccountState) else b""
+        if entry:
+            self._claims[entry] = row
+            self._answers[Claim.decode(entry[1:]).answer_subject] = row
+
+    def claims(self, round_: VerifiedRound) -> list[tuple[int, Answer | None]]:
+        """
+        What a round has of our claims, by row: None for a claim itself, and else what the bank answers to it,
+        by its signature.
+        """
+        if not self._claims:
+            return []
+        found: list[tuple[int, Answer | None]] = []
+        for entry in round_.entries:
+            if isinstance(entry, ClaimEntry) and (row := self._claims.get(entry.encode(), 0)):
+                found.append((row, None))
+            elif isinstance(entry, AnswerEntry) and (answer := _read(entry)) is not None:
+                row = self._answers.get(answer.subject, 0)
+                if row and answer.holds(self._bank.keys.key_at(round_.first), self._bank.id):
+                    found.append((row, answer))
+        return found
 
     def _of_refused(self, row: int, round_: VerifiedRound) -> set[bytes]:
         """What a round certifies of an order that the bank had refused: the payee's outputs too."""
@@ -145,6 +175,13 @@ class Lookout:
             stored = self._purse.operations().items()
             self._all_seals = {seal: row for row, each in stored for seal in seals_of(each.state)}
         return self._all_seals
+
+
+def _read(entry: AnswerEntry) -> Answer | None:
+    try:
+        return Answer.decode(entry.body)
+    except MalformedMessage:
+        return None
 
 
 def seals_of(state: Machine | PlanState) -> tuple[bytes, ...]:

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from mixmint.errors import FatalError
-from wallet.machines import account, foreign, invoice, order, promised
+from wallet.machines import account, claim, foreign, invoice, order, promised, succession
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.promised import PromisedState
-from wallet.machines.steps import FINAL, Effect, Event, Head, Phase
+from wallet.machines.steps import FINAL, Effect, Event, Head, KeyChanged, Phase
 
 
 class Want(Enum):
@@ -50,6 +50,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     ``exponents`` (all, when there are none) are exchanged ``to`` times, and while fewer than ``public`` look
     like them in an old epoch; the
     next one is due at ``next_s``, the last one at ``until_s`` (Unix seconds).
+    ``opened``: EXCHANGE, the wallet began it by itself, since a claim showed these coins to everyone.
     """
 
     want: Want
@@ -72,6 +73,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     exponents: tuple[int, ...] = ()
     next_s: float = 0.0
     until_s: float = 0.0
+    opened: bool = False
 
     def __repr__(self) -> str:
         return f"PlanState({self.want.value}, {self.phase.value})"
@@ -117,12 +119,18 @@ def decode_stored(data: bytes) -> Stored:
 
 def advance(state: Machine, event: Event, head: Head, key: Any) -> tuple[Machine, list[Effect]]:
     """One step of whichever machine it is."""
+    if isinstance(event, KeyChanged):
+        if isinstance(state, InvoiceState):
+            return invoice.advance(state, event)
+        if isinstance(state, OrderState):
+            return succession.order_after(state, event)
+        return succession.account_after(state, event, key)
     if isinstance(state, PromisedState):
         return promised.advance(state, event)
     if isinstance(state, ForeignState):
         return foreign.advance(state, event)
     if isinstance(state, OrderState):
-        return order.advance(state, event)
+        return claim.advance(state, event, order.advance)
     if isinstance(state, InvoiceState):
         return invoice.advance(state, event)
-    return account.advance(state, event, head, key)
+    return claim.advance(state, event, lambda state, event: account.advance(state, event, head, key))

@@ -91,6 +91,7 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     certified, itself included (0: not known). ``device``: the copy of this wallet that made the secret.
     ``elsewhere``: it came by another copy, or was found by a restore; how often it was exchanged isn't known
     then, and counts as never. ``leaf``: of what a restore found, the first leaf of its certificate's round.
+    ``reclaimed``: the bank denied it, and its exchange was claimed on the board.
     """
 
     secret: bytes
@@ -110,6 +111,7 @@ class CoinRecord(msgspec.Struct, frozen=True, kw_only=True):
     device: int = 0
     elsewhere: bool = False
     leaf: int = 0
+    reclaimed: bool = False
 
     @property
     def units(self) -> int:

@@ -69,6 +69,22 @@ class WalletSettings(Settings, frozen=True):
         ),
     ] = 120
 
+    claims: Annotated[
+        bool,
+        Meta(
+            description="true: what the bank leaves unanswered is put on the board as a claim, by itself. "
+            "Everyone can then see which coins go in and which come out; they are exchanged once more "
+            "afterwards. false: only by hand, with `mixmint wallet claim`"
+        ),
+    ] = True
+    claim_after_rounds: Annotated[
+        Rounds,
+        Meta(
+            description="rounds of the board; after so many without the bank's answer, and up to half as "
+            "many more, an operation is claimed. Well above what answers take, far below order_rounds"
+        ),
+    ] = 120
+
     def answer_wait(self, usual_wait_s: float) -> float:
         """Seconds; ``usual_wait_s``: what nearly every answer takes."""
         if self.answer_wait_s is not None:

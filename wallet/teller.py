@@ -16,6 +16,7 @@ from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, Use
 from mixmint.keys import Label, labelled_hash
 from wallet.answers import check
 from wallet.books import Books, Outward
+from wallet.claims import OpenClaims
 from wallet.lines import BankLine, Board, Claims
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
@@ -69,6 +70,12 @@ class Teller:
         self._claims = claims
         self._tried: set[int] = set()
         """Coins whose certificates this process has tried to post; the next one tries again."""
+        self.claims = OpenClaims(books, settings.claim_after_rounds)
+        self._claims_by_itself = settings.claims
+        self._claimed: set[bytes] = set()
+        """Claims that this process has tried to post."""
+        self._told: set[int] = set()
+        """Operations of which it was said that the bank owes an answer on the board."""
         self._queues: dict[int, asyncio.Queue[Outward]] = {}
         self._reading = asyncio.Lock()
 
@@ -87,13 +94,17 @@ class Teller:
                 if cursor is None:
                     # A new purse has no past on the board: it begins where the board is now.
                     cursor = await self._board.head()
-                    with self.purse.transaction():
-                        self.books.set_cursor(cursor)
+                    self.books.begin(cursor, await self._board.bank_entries())
                 while True:
                     rounds = await self._board.rounds(cursor, MOST_ROUNDS_A_PAGE)
                     if not rounds:
                         return cursor.round
-                    changed = self.books.read(rounds)
+                    cuts = {
+                        change.cut.size: await self._board.round_ending(change.cut)
+                        for round_ in rounds
+                        for change in self.books.changes_in(round_)
+                    }
+                    changed = self.books.read(rounds, cuts)
                     self._tell_of_copies()
                     self.at("board-booked")
                     cursor = rounds[-1].after
@@ -130,8 +141,51 @@ class Teller:
                 self.books.note_posted(row)
 
     def _tell_of_copies(self) -> None:
-        for line in self.books.copies.news():
+        for line in (*self.books.copies.news(), *self.books.news()):
             self._tell(line)
+
+    async def post_claims(self) -> None:
+        """
+        Put on the board what the bank has left unanswered for too long, and what an earlier process meant to
+        put there. Each is tried once by each process.
+        """
+        if self._claims is None:
+            return
+        for row in self.claims.due() if self._claims_by_itself else ():
+            self.make_claim(row)
+        for row, entry in self.claims.unposted().items():
+            if entry in self._claimed:
+                continue
+            self._claimed.add(entry)
+            try:
+                await self._claims.post(entry)
+            except (UserError, PeerError) as error:
+                self._tell(f"the board hasn't taken the claim ({error}); the next command tries again")
+                continue
+            self.claims.note_posted(row)
+            self.at("claim-posted")
+            self._tell(f"the board has the claim of operation {row}; the bank must answer there")
+        self._tell_of_debts()
+
+    def make_claim(self, row: int) -> bool:
+        """Write an operation's claim to disk; whether there is one. ``post_claims`` puts it on the board."""
+        if self.claims.make(row) is None:
+            return False
+        self.at("claim-made")
+        self._tell(
+            f"the bank has not answered operation {row}, so its request goes on the board as a claim: "
+            "everyone will see which coins go in and which come out. What comes of it is exchanged once more"
+        )
+        return True
+
+    def _tell_of_debts(self) -> None:
+        for row, due in self.claims.overdue().items():
+            if row not in self._told:
+                self._told.add(row)
+                self._tell(
+                    f"the bank owed an answer to the claim of operation {row} by round {due} and gave none: "
+                    "anyone can prove it with mixmint board audit"
+                )
 
     def _hand_out(self, row: int, outward: Outward) -> None:
         if row in self._queues:
@@ -195,6 +249,7 @@ class Teller:
         """Beside the reading, which goes on while a certificate is under way."""
         while True:
             await self.post_forgotten()
+            await self.post_claims()
             await asyncio.sleep(self._poll_s)
 
     async def _drive(self, row: int, delay_s: float) -> None:
@@ -215,7 +270,13 @@ class Teller:
                     return
                 if state.phase is Phase.HELD:
                     self._tell(f"another order holds a coin until round {state.round}; waiting for it to end")
-                outward = await self._next(row, queue, asking)
+                try:
+                    outward = await self._next(row, queue, asking)
+                except PendingError:
+                    if asking is None or not self._is_claimed(row):
+                        raise
+                    # The board is asked now, not the bank.
+                    outward = []
                 if asking is not None and asking.done():
                     asking = None
         finally:
@@ -241,6 +302,10 @@ class Teller:
             return news.result()
         finally:
             news.cancel()
+
+    def _is_claimed(self, row: int) -> bool:
+        state = self._machine(row)
+        return isinstance(state, OrderState | AccountState) and state.claim.posted
 
     def _stage(self, row: int) -> str:
         state = self._machine(row)

@@ -51,6 +51,7 @@ from bank.formats.fields import Reader
 from bank.formats.order import NOTHING, Output, SignedOrder, input_ids
 from bank.formats.request import Deposit, Withdraw, encode_request, sign_read
 from mixmint.keys import SigningKey
+from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
     FINAL,
     Answered,
@@ -109,6 +110,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     late: tuple[bytes, ...] = ()
     reason: str = ""
     proof: bytes = b""
+    claim: ClaimRecord = ClaimRecord()
 
     @cached_property
     def opened(self) -> SignedOrder:
@@ -260,7 +262,8 @@ def _caught_up(
         more = _next(state, Phase.READING, since=_after(newest))
         return more, [*effects, _read(more, key)]
     wanted = 0 if not state.requests else state.signed().request.sequence
-    if newest is not None and wanted == newest.sequence + 1:
+    alive = newest is not None and wanted and state.signed().request.head == newest.head()
+    if newest is not None and alive and wanted == newest.sequence + 1:
         # The request is the chain's very next, and was refused all the same: no new one may be signed, since
         # this one is still alive. The bank is asked again when the member resumes.
         asked = _next(state, Phase.ASKED)

@@ -38,6 +38,7 @@ from bank.formats.answer import Certificates, Held, Promise, Refusal, Refused, S
 from bank.formats.coin import coin_id
 from bank.formats.order import Order, Output, SignedOrder, input_ids
 from bank.formats.request import encode_request
+from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
     FINAL,
     Answered,
@@ -73,7 +74,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
     promised round when answered, the hold's last one when held, the board's when settled. ``late``: outputs
     that the board has shown without the rest. ``proof``: the answer that ended it. ``mark``: what the order's
-    note binds, with its salts (wallet/marks).
+    note binds, with its salts (wallet/marks). ``patient_until``: after a change of the bank's key, the round
+    until which an unknown certificate isn't final.
     """
 
     signed: bytes
@@ -90,6 +92,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     reason: str = ""
     proof: bytes = b""
     mark: bytes = b""
+    patient_until: int = 0
+    claim: ClaimRecord = ClaimRecord()
 
     @cached_property
     def opened(self) -> SignedOrder:
@@ -188,6 +192,9 @@ def _refused(state: OrderState, body: Refused, data: bytes) -> tuple[OrderState,
     name = body.reason.name.lower().replace("_", "-")
     if body.reason is Refusal.TOO_LATE:
         return refuse(state, name, data)
+    if body.reason is Refusal.UNKNOWN_CERTIFICATE and state.patient_until:
+        # The order that made this coin may be answered by the successor a moment later.
+        return msgspec.structs.replace(state, phase=Phase.HELD, round=0), []
     evidence = Keep(name, data + state.signed)
     if body.reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN) and body.index < len(
         state.order.inputs
@@ -229,7 +236,10 @@ def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
 
 def _clock(state: OrderState, newest: int) -> tuple[OrderState, list[Effect]]:
     if state.phase is Phase.HELD and newest >= state.round:
-        again = msgspec.structs.replace(state, phase=Phase.ASKED, attempt=state.attempt + 1)
+        patient = state.patient_until if newest < state.patient_until else 0
+        again = msgspec.structs.replace(
+            state, phase=Phase.ASKED, attempt=state.attempt + 1, patient_until=patient
+        )
         return again, [Forget(state.attempt), _ask(again)]
     if state.phase is Phase.ANSWERED and newest >= state.round and not state.overdue:
         return msgspec.structs.replace(state, overdue=True), [Keep("overdue", state.signed)]

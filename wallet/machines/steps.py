@@ -51,10 +51,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """An answer that isn't the bank's, or doesn't answer what was asked."""
+    """
+    An answer that isn't the bank's, or doesn't answer what was asked. ``signed``: how long the answer is, at
+    the beginning of ``data``, if the bank signed it; 0 if not.
+    """
 
     data: bytes
     reason: str
+    signed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,59 @@ class Returned:
     """The coins of an order that lapsed were exchanged by the wallet itself."""
 
 
-Event = Begin | Answered | Wrong | Seen | Clock | Renewed | Revoke | Returned
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim for it is made: the CLAIM entry's bytes."""
+
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """The board has taken the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The board shows the claim, in this round."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The bank's answer to the claim, on the board, verified (wallet/answers.py)."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanged:
+    """
+    The board shows, in ``round``, that the bank's key was changed; ``cut``: the last round that counts of the
+    old key. ``unbooked``: of a deposit that the successor's statement of the account hasn't.
+    """
+
+    cut: int
+    round: int
+    unbooked: bool = False
+
+
+Event = (
+    Begin
+    | Answered
+    | Wrong
+    | Seen
+    | Clock
+    | Renewed
+    | Revoke
+    | Returned
+    | KeyChanged
+    | Claimed
+    | Posted
+    | Shown
+    | Told
+)
 
 
 @dataclass(frozen=True, slots=True)
