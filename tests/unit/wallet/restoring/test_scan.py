@@ -124,7 +124,7 @@ async def test_coins_come_back_free_or_spent(ledger: Ledger) -> None:
         assert record.coin().certificate
         assert (record.units, record.exchanges, record.round) == (8, 0, 2)
         assert record.recognisable == (record.purpose == Purpose.INVOICE)
-        assert record.beside == 4 - (record.epoch - 1)
+        assert record.beside == 5
     purse.close()
 
 
