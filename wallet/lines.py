@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bank.board.reading.client import Cursor, VerifiedRound
+from bank.formats.entry import Entry
+from bank.formats.succession import Cut
 from replyblocks.post import Post
 
 
@@ -41,6 +43,10 @@ class Board(Protocol):
     async def head(self) -> Cursor: ...
 
     async def rounds(self, after: Cursor, most: int = 100) -> Sequence[VerifiedRound]: ...
+
+    async def bank_entries(self) -> Sequence[Entry]: ...
+
+    async def round_ending(self, cut: Cut) -> int: ...
 
 
 class Claims(Protocol):

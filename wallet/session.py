@@ -16,6 +16,7 @@ import aiohttp
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.reading.client import BoardReader
 from bank.formats.succession import BankKeys
+from mix.directory import load_authorities
 from mixmint.errors import UserError
 from mixmint.keys import write_new
 from replyblocks.member import Member, create_member, member_with, open_member
@@ -38,7 +39,7 @@ def bank_of(member: Member) -> Bank:
     service = member.directory.service(member.settings.bank)
     if service.kind != "bank":
         raise UserError(f"{service.name} is not a bank but a {service.kind}; mend `bank` in member.toml")
-    return Bank(BankKeys(service.identity))
+    return Bank(BankKeys(service.identity), load_authorities(member.settings.network))
 
 
 def policy_beside(network: Path, home: Path) -> Path | None:

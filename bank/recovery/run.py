@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bank.board.copies.place import source_at
@@ -119,7 +120,7 @@ async def recover(
                     raise UserError(f"the log at {where} can't be believed ({error}); try a mirror") from None
                 if not rounds:
                     break
-                store.run(lambda book, page=rounds: rebuild.take(book, page))
+                store.run(partial(rebuild.take, rounds=rounds))
                 progress(rebuild.cursor.index, max(size, rebuild.cursor.index))
             rebuild.check()
             entry = make_key_entry(key, keys.id).encode()

@@ -32,6 +32,7 @@ from bank.board.log.tree import (
     consistency_holds,
     extends,
     inclusion_holds,
+    inclusion_spans,
     leaf_hash,
     span_nodes,
 )
@@ -39,6 +40,7 @@ from bank.board.reading.cursor import Cursor, Cutter, VerifiedRound
 from bank.board.reading.fork import Fork, ForkedLog
 from bank.board.reading.retry import Patient
 from bank.formats.entry import Entry, Kind, RoundEntry, decode_entry
+from bank.formats.succession import Cut
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
 
 __all__ = ["BoardReader", "Cursor", "VerifiedRound", "check_growth", "log_key", "newest"]
@@ -127,6 +129,25 @@ class BoardReader:
             found += [leaf for leaf in leaves if leaf[:1] in _OF_THE_BANK]
             terms = [leaf for leaf in leaves if leaf[:1] == _TERMS][-1:] or terms
         return [decode_entry(leaf) for leaf in (*found, *terms)]
+
+    async def round_ending(self, cut: Cut) -> int:
+        """
+        The number of the round at whose end the log had this size and root, of which the reader is sure.
+
+        Raises Unavailable, PeerError, MalformedMessage (no round ends there).
+        """
+        size = (await newest(self.log)).checkpoint.size
+        if not 0 < cut.size <= size:
+            raise Unavailable(f"the log has {size} entries yet, not {cut.size}")
+        leaves = [leaf async for _, part in self.log.bundles(cut.size - 1, cut.size, size) for leaf in part]
+        proof = await self.log.spans(inclusion_spans(cut.size - 1, cut.size), size)
+        if not inclusion_holds(leaf_hash(leaves[0]), cut.size - 1, cut.size, proof, cut.root):
+            self._forget()
+            raise PeerError("tile", "the entry before the cut isn't the log's")
+        mark = decode_entry(leaves[0])
+        if not isinstance(mark, RoundEntry):
+            raise MalformedMessage("checkpoint", "a change of the bank's key cuts inside a round")
+        return mark.number
 
     async def rounds(self, after: Cursor, most: int = 100) -> list[VerifiedRound]:
         """
