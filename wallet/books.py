@@ -102,6 +102,12 @@ class Books:
                 "the purse's place on the board is damaged, or of a board without a log"
             ) from None
 
+    @property
+    def closed(self) -> int:
+        """The newest round of the board that was read; 0 before the first."""
+        cursor = self.cursor()
+        return cursor.round if cursor else 0
+
     def set_cursor(self, cursor: Cursor) -> None:
         self.purse.set_fact("cursor", cursor.encode())
 

@@ -258,7 +258,7 @@ class Teller:
         queue = self._queues[row] = asyncio.Queue()
         asking: asyncio.Task[Outward] | None = None
         try:
-            outward = self.books.feed(row, Begin())
+            outward = self.books.feed(row, Begin(self.books.closed))
             while True:
                 for ask in self._forget(row, outward):
                     if asking is not None:

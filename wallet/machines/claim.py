@@ -3,7 +3,7 @@ A claim beside an operation: what the bank leaves without an answer is shown on 
 
     event                               what becomes of the claim
     ----------------------------------  -------------------------------------------------------------------
-    Clock, while the bank is asked      the wait begins with the first one
+    Begin or Clock, while it waits      the wait begins with the first one
     Claimed                             its entry is on file, before anyone is shown it
     Posted                              the board has taken it
     Shown                               the board shows it: from that round on the bank's time runs
@@ -28,6 +28,7 @@ from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
     FINAL,
     Answered,
+    Begin,
     Claimed,
     Clock,
     Effect,
@@ -85,8 +86,8 @@ def advance(
     record = state.claim
     if isinstance(event, Claimed | Posted | Shown):
         return _with(state, _of_claim(record, event)), []
-    if isinstance(event, Clock):
-        state = _clock(state, event.round)
+    if isinstance(event, Clock | Begin):
+        state = _clock(state, event.round) if event.round else state
     elif isinstance(event, Told):
         if state.phase in FINAL:
             return state, []

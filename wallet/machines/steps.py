@@ -39,7 +39,9 @@ RESTING = FINAL | {Phase.KEPT, Phase.LAPSED}
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """It was just written to disk, or the process has started again."""
+    """It was just written to disk, or the process has started again. ``round``: the board's newest known."""
+
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
