@@ -27,10 +27,11 @@ from bank.board.rounds import leaves_of
 from bank.formats.coin import bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, Kind, SpentEntry, make_key_entry
 from bank.formats.order import SPEND_LABEL
-from bank.formats.succession import BankKeys, KeyChange
+from bank.formats.succession import BankKeys
 from benchmarks.figure import Figure
 from mixmint.keys import SigningKey
 from mixmint.sealing import Sealer
+from wallet.answers import Bank
 from wallet.derivation import Purpose, derive
 from wallet.purse import CoinState, Purse
 from wallet.restoring.reading import BareReader
@@ -101,16 +102,12 @@ async def _restore(purse: Purse, log: Path, board: bytes, bank: bytes) -> tuple[
     reader = BareReader(LogReader(FolderSource(log), VerifierKey(ORIGIN, board)))
     async with (
         Workers(SEED, purse.bank, cores()) as workers,
-        Scan(purse, reader, bank, _follow, workers) as scan,
+        Scan(purse, reader, Bank(BankKeys(bank)), workers) as scan,
     ):
         await scan.near()
         usable_s = time.perf_counter() - started_s
         await scan.deep()
     return usable_s, time.perf_counter() - started_s
-
-
-def _follow(keys: BankKeys, _: KeyChange, __: int) -> BankKeys:
-    return keys
 
 
 class _Business:

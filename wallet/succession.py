@@ -18,7 +18,7 @@ from bank.board.reading.cursor import VerifiedRound
 from bank.formats.account import SignedStatement
 from bank.formats.entry import Entry, KeyChangeEntry
 from bank.formats.fields import Reader
-from bank.formats.succession import KeyChange
+from bank.formats.succession import BankKeys, KeyChange
 from mixmint.errors import FatalError, MalformedMessage, PeerError
 from wallet.answers import Bank
 from wallet.machines.account import AccountState
@@ -51,6 +51,11 @@ def with_known_changes(purse: Purse, bank: Bank) -> Bank:
     return replace(bank, keys=keys)
 
 
+def keep_changes(purse: Purse, keys: BankKeys) -> None:
+    """The purse knows these changes from now on; inside its transaction."""
+    purse.set_fact(_FACT, pack([change.encode() for change in keys.changes]))
+
+
 class Succession:
     """Follows the bank's keys, inside the purse's transaction. ``said`` collects lines for the member."""
 
@@ -71,7 +76,7 @@ class Succession:
             keys = after
         if keys == bank.keys:
             return bank
-        self._purse.set_fact(_FACT, pack([change.encode() for change in keys.changes]))
+        keep_changes(self._purse, keys)
         return replace(bank, keys=keys)
 
     def follow(self, bank: Bank, round_: VerifiedRound, cuts: Cuts, feed: Feed) -> Bank:

@@ -15,6 +15,7 @@ from typing import Any
 from bank.formats.coin import COIN_LABEL
 from bank.formats.entry import (
     CertifiedEntry,
+    Entry,
     KeyChangeEntry,
     Kind,
     PostedEntry,
@@ -22,14 +23,15 @@ from bank.formats.entry import (
     SpentEntry,
     decode_entry,
 )
-from bank.formats.succession import BankKeys, KeyChange
+from bank.formats.terms import PublishedTerms
+from wallet.answers import Bank
 from wallet.purse import CoinState
 from wallet.restoring.deriving import PREFIX_BYTES
 from wallet.restoring.reading import BareRound
 from wallet.restoring.table import Place
+from wallet.terms import newest_terms
 
-Follow = Callable[[BankKeys, KeyChange, int], BankKeys]
-"""The bank's keys after a change that stands in a round whose first leaf has this index."""
+_OF_THE_BANK = frozenset((Kind.KEY_CHANGE, Kind.TERMS))
 _COINS = frozenset((Kind.CERTIFIED, Kind.POSTED))
 _CERTIFIED = _COINS | {Kind.REPLACED}
 _VALUE = slice(33, 38)
@@ -53,11 +55,15 @@ def merged(before: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 
 
 class Matcher:
-    """Goes through rounds in the log's order. ``keys``: the bank's, as far as the rounds so far tell."""
+    """
+    Goes through rounds in the log's order. ``keys`` and ``terms`` are the bank's as far as the rounds so far
+    tell.
+    """
 
-    def __init__(self, keys: BankKeys, follow: Follow) -> None:
-        self.keys = keys
-        self._follow = follow
+    def __init__(self, bank: Bank, terms: PublishedTerms | None = None) -> None:
+        self.keys = bank.keys
+        self.terms = terms
+        self._authorities = bank.authorities
         self._counted: tuple[int, Counter[bytes]] = (0, Counter())
 
     def match(
@@ -81,11 +87,15 @@ class Matcher:
                     # coin_id, written out: half a million of them are a second's work.
                     if sha256(label + leaf[1:33]).digest()[:PREFIX_BYTES] in beginnings:
                         _spent(leaf, round_, wanted, found)
-                elif kind == Kind.KEY_CHANGE:
-                    entry = decode_entry(leaf)
-                    if isinstance(entry, KeyChangeEntry):
-                        self.keys = self._follow(self.keys, entry.change, round_.first)
+                elif kind in _OF_THE_BANK:
+                    self._learn(decode_entry(leaf), round_.first)
         return found, coins
+
+    def _learn(self, entry: Entry, first: int) -> None:
+        if isinstance(entry, KeyChangeEntry):
+            who = self._authorities
+            self.keys = self.keys.follow(entry.change, who.keys, who.threshold, first)
+        self.terms = newest_terms(self.terms, [entry], self.keys.id, self.keys.key_at(first))
 
     def _certified(
         self, leaf: bytes, round_: BareRound, wanted: Wanted, found: dict[Place, dict[str, Any]]

@@ -21,17 +21,21 @@ from typing import Any
 
 from bank.board.reading.cursor import Cursor
 from bank.formats.coin import CoinId, certificate_holds
+from bank.formats.fields import Reader
 from bank.formats.succession import BankKeys
+from bank.formats.terms import PublishedTerms
 from mixmint.errors import FatalError
+from wallet.answers import Bank
 from wallet.derivation import MOST_DEVICE, Purpose
 from wallet.purse import MOST_AHEAD, CoinState, Purse
 from wallet.restoring.deriving import COIN_PURPOSES, PREFIX_BYTES, Run
-from wallet.restoring.matching import Follow, Matcher, Wanted, merged
+from wallet.restoring.matching import Matcher, Wanted, merged
 from wallet.restoring.reading import BareReader, Page
 from wallet.restoring.sieve import Sieve
 from wallet.restoring.state import Restoring
 from wallet.restoring.table import Place, Table
 from wallet.restoring.workers import Workers
+from wallet.succession import keep_changes, with_known_changes
 
 CHUNK = 16_384
 """Counters that a process derives at a time: a quarter of a second."""
@@ -58,16 +62,15 @@ class Scan:
     """
     One restore into an open purse whose ``restoring`` fact says where it is; an async context manager.
 
-    ``founding``: the bank's first key (32 bytes); ``follow``: how changes of it are taken. ``at`` is called
-    at each named step; tests end the process there.
+    ``bank``: with its founding key, and the authorities that may change it. ``at`` is called at each named
+    step; tests end the process there.
     """
 
     def __init__(
         self,
         purse: Purse,
         reader: BareReader,
-        founding: bytes,
-        follow: Follow,
+        bank: Bank,
         workers: Workers,
         *,
         told: Told = silently,
@@ -80,9 +83,11 @@ class Scan:
         self._state = state
         self._purse = purse
         self._reader = reader
-        self._matcher = Matcher(state.keys(founding), follow)
-        self._founding = founding
-        self._follow = follow
+        self._bank = bank
+        terms = purse.fact("terms")
+        self._matcher = Matcher(
+            with_known_changes(purse, bank), PublishedTerms.read(Reader(terms)) if terms else None
+        )
         self._workers = workers
         self._told = told
         self._at = at
@@ -133,17 +138,18 @@ class Scan:
         self._at("near-over")
 
     def _book(self, page: Page) -> None:
-        before = self._matcher.keys
+        keys, terms = self._matcher.keys, self._matcher.terms
         wanted = Wanted(self._table.beginnings, self._table.find)
         found, coins = self._matcher.match(page.rounds, wanted)
         self._sieve.add(coins)
         # The finds and the place behind them, or neither: a killed restore misses nothing.
         with self._purse.transaction():
             self._write(found)
-            if self._matcher.keys is not before:
-                self._state = self._state.with_keys(self._matcher.keys)
-                self._state.write(self._purse)
+            if self._matcher.keys != keys:
+                keep_changes(self._purse, self._matcher.keys)
                 self._judge(self._matcher.keys)
+            if self._matcher.terms and self._matcher.terms != terms:
+                self._purse.set_fact("terms", self._matcher.terms.encode())
             self._purse.set_fact("cursor", page.after.encode())
 
     def _write(self, found: Mapping[Place, dict[str, Any]]) -> None:
@@ -244,7 +250,7 @@ class Scan:
         if self._unsieved == 0:
             return
         nothing = Wanted((), lambda _: None)
-        matcher = Matcher(BankKeys(self._founding), self._follow)
+        matcher = Matcher(self._bank)
         async for page in self._reader.pages(Cursor(), self._unsieved):
             self._sieve.add(matcher.match(page.rounds, nothing)[1])
             self._told("board", page.after.index, page.size)
@@ -259,7 +265,7 @@ class Scan:
         """Read the log for these alone; whether one of them is there. All are written at once."""
         places = {self._table.id_at(place): place for place in candidates}
         wanted = Wanted({coin[:PREFIX_BYTES] for coin in places}, lambda coin: places.get(CoinId(coin)))
-        matcher = Matcher(BankKeys(self._founding), self._follow)
+        matcher = Matcher(self._bank)
         found: dict[Place, dict[str, Any]] = {}
         if not candidates:
             return False

@@ -2,8 +2,6 @@
 
 import msgspec
 
-from bank.formats.fields import Reader
-from bank.formats.succession import BankKeys, KeyChange
 from mixmint.errors import FatalError
 from wallet.purse import Purse
 
@@ -13,12 +11,11 @@ _FACT = "restoring"
 class Restoring(msgspec.Struct, frozen=True, kw_only=True):
     """
     ``is_near``: the log isn't read yet, and the wallet can't be used. ``device``: the number that the member
-    asked for, at least. ``changes``: of the bank's key, as far as the log was read.
+    asked for, at least.
     """
 
     is_near: bool = True
     device: int = 0
-    changes: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, purse: Purse) -> "Restoring | None":
@@ -40,13 +37,6 @@ class Restoring(msgspec.Struct, frozen=True, kw_only=True):
     def clear(purse: Purse) -> None:
         """It is over. Inside the purse's transaction."""
         purse.set_fact(_FACT, b"")
-
-    def keys(self, founding: bytes) -> BankKeys:
-        """The bank's keys as far as the log was read; ``founding``: the first one, 32 bytes."""
-        return BankKeys(founding, tuple(KeyChange.read(Reader(change)) for change in self.changes))
-
-    def with_keys(self, keys: BankKeys) -> "Restoring":
-        return msgspec.structs.replace(self, changes=tuple(change.encode() for change in keys.changes))
 
     def over(self) -> "Restoring":
         """The wallet can be used; only the deep search is left."""

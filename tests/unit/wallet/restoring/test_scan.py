@@ -12,11 +12,13 @@ from bank.formats.coin import bank_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, KeyChangeEntry, SpentEntry, make_replaced_entry
 from bank.formats.order import SPEND_LABEL
 from bank.formats.succession import BankKeys, Cut, KeyChange
+from mix.directory import Authorities
 from mixmint.errors import MalformedMessage, PeerError
 from mixmint.keys import SigningKey
 from mixmint.sealing import Sealer
 from tests.unit.bank.board.logs import LogMaker
 from tests.unit.wallet.town import Crash, Town, Wallet
+from wallet.answers import Bank
 from wallet.derivation import Purpose, derive
 from wallet.purse import CoinState, Purse
 from wallet.restoring.deriving import id_of
@@ -71,8 +73,9 @@ class Ledger:
         change = KeyChange(self.bank, 1, old.public, self.key.public, Cut(cut, bytes(32)), 10)
         return KeyChangeEntry(change.signed_by(self.authority)).encode()
 
-    def follow(self, keys: BankKeys, change: KeyChange, first: int) -> BankKeys:
-        return keys.follow(change, (self.authority.public,), 1, first)
+    @property
+    def names(self) -> Bank:
+        return Bank(BankKeys(self.founding.public), Authorities((self.authority.public,), 1))
 
     def purse(self, device: int = 0) -> Purse:
         path = self.folder / "wallet.db"
@@ -85,7 +88,7 @@ class Ledger:
         log = LogReader(FolderSource(self.folder / "log"), self.maker.verifier)
         reader = BareReader(log, self.page_leaves)
         workers = Workers(SEED, self.bank, 0)
-        return Scan(purse, reader, self.founding.public, self.follow, workers, at=at, most_ahead=AHEAD)
+        return Scan(purse, reader, self.names, workers, at=at, most_ahead=AHEAD)
 
     async def restore(self, device: int = 0) -> Purse:
         purse = self.purse(device)
@@ -287,7 +290,7 @@ async def test_processes_derive_what_one_derives(ledger: Ledger) -> None:
     purse = ledger.purse()
     reader = BareReader(LogReader(FolderSource(ledger.folder / "log"), ledger.maker.verifier))
     async with Workers(SEED, ledger.bank, 2) as workers:
-        scan = Scan(purse, reader, ledger.founding.public, ledger.follow, workers, most_ahead=AHEAD)
+        scan = Scan(purse, reader, ledger.names, workers, most_ahead=AHEAD)
         async with scan:
             await scan.near()
             await scan.deep()
@@ -304,10 +307,7 @@ async def restored(town: Town, lost: Wallet, name: str) -> Wallet:
         home / "wallet.db", Sealer(bytes(32)), town.names.id, seed, restoring=Restoring().encode()
     )
     reader = BareReader(LogReader(FolderSource(town.board.maker.folder.path), town.board.maker.verifier))
-    keys = town.names.keys
-    async with Scan(
-        purse, reader, keys.founding, lambda keys, *_: keys, Workers(seed, keys.id, 0), most_ahead=AHEAD
-    ) as scan:
+    async with Scan(purse, reader, town.names, Workers(seed, town.names.id, 0), most_ahead=AHEAD) as scan:
         await scan.near()
         await scan.deep()
     purse.close()
