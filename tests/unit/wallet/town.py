@@ -63,12 +63,21 @@ class PaperBoard:
         if self.is_down:
             raise Unavailable("the board is down")
         wanted = self._next_group
+        if self.groups_lost and batch.groups:
+            raise Unavailable("the board takes no groups")
         if batch.first == wanted:
             self.groups.extend(batch.groups)
             self._next_group = wanted + len(batch.groups)
         return sign_receipt(self.maker.key, batch.encode(), self._next_group, self.closed + 1, self.closed)
 
     _next_group = 1
+
+    groups_lost = False
+    """Whether the board takes no groups: what the bank feeds stays in its outbox."""
+
+    def begin_feed(self) -> None:
+        """The bank's key was changed: the successor's groups are numbered from 1."""
+        self.groups, self._next_group = [], 1
 
     async def post(self, entry: bytes) -> None:
         """What wallets post themselves."""
@@ -262,6 +271,18 @@ class Town:
         account = await self.store.run(lambda book: book.account(wallet.purse.account().public))
         return account.balance if account else 0
 
+    def outstanding_by(self, keys: BankKeys) -> int:
+        """As ``outstanding``, of certificates by the key that counts at their place."""
+        spent: set[bytes] = set()
+        certified: dict[bytes, int] = {}
+        for index, leaf in enumerate(self.board.maker.leaves):
+            entry = decode_entry(leaf)
+            if isinstance(entry, SpentEntry):
+                spent.add(entry.coin)
+            elif isinstance(entry, CertifiedEntry) and entry.holds(keys.key_at(index), keys.id):
+                assert certified.setdefault(entry.coin, entry.exponent) == entry.exponent
+        return sum(1 << exponent for coin, exponent in certified.items() if coin not in spent)
+
     def outstanding(self) -> int:
         """Units on the board: certified and not spent."""
         entries = self.board.entries()
@@ -317,6 +338,7 @@ class Wallet:
             now_s=lambda: NOW_S,
             rng=self.rng,
             letters=slips,
+            log=self.log,
         )
 
     def units(self, *states: CoinState) -> int:
