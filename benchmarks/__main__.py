@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.figure import Figure
 
-SUBJECTS = ("unwrap", "hop", "orders", "board", "audit", "payments", "restore", "memory")
+SUBJECTS = ("unwrap", "hop", "orders", "board", "audit", "payments", "restore", "linking", "memory")
 RESULTS = Path(__file__).parent / "results.json"
 
 
