@@ -11,7 +11,7 @@ from bank.formats.coin import Coin, CoinId, CoinKey, Secret, coin_id, sign_certi
 from bank.formats.entry import CertifiedEntry, PostedEntry
 from bank.formats.order import Order, Output, sign_order
 from bank.formats.request import encode_request
-from mixmint.errors import PendingError
+from mixmint.errors import PendingError, UserError
 from mixmint.keys import SigningKey
 from replyblocks.service import Request
 from tests.unit.wallet.succession import AUTHORITIES, Handover
@@ -263,3 +263,42 @@ async def test_a_thief_who_has_the_old_key_gains_nothing(tmp_path: Path) -> None
         assert isinstance(answer.body, Refused)
         assert answer.body.reason is Refusal.UNKNOWN_CERTIFICATE
         assert town.outstanding_by(handover.keys) == 4
+
+
+async def test_a_bank_that_dies_in_the_middle_of_a_hundred_orders(tmp_path: Path) -> None:
+    """Some are settled, some answered only, some executed in silence, some lost: nobody loses a unit."""
+    async with Town(tmp_path) as town:
+        handover = Handover(town)
+        wallets = [town.wallet(f"member-{number}") for number in range(10)]
+        for wallet in wallets:
+            await town.fund(wallet, 30)
+            await wallet.cashier.withdraw(20)
+        listed = await handover.list_accounts()
+        asked = 0
+
+        def fate() -> str:
+            nonlocal asked
+            asked += 1
+            if asked == 50:
+                # From here on the board takes nothing of the bank's any more.
+                town.board.groups_lost = True
+            return "both" if asked < 55 else "no answer" if asked < 60 else "lost"
+
+        for wallet in wallets:
+            wallet.wire.fate = fate
+        for number in range(100):
+            with suppress(PendingError, UserError):
+                await wallets[number % 10].cashier.exchange(20)
+        assert asked >= 60
+        await handover.lose()
+        town.board.groups_lost = False
+        handover.change(NEW)
+        await handover.recover(NEW, listed)
+        for wallet in wallets:
+            wallet.wire.fate = lambda: "both"
+        await settle_all(town, *wallets)
+        for wallet in wallets:
+            assert wallet.units() == 20
+            await spend_all(town, wallet)
+            assert await town.balance(wallet) == 30
+        assert town.outstanding_by(handover.keys) == 0
