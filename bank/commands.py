@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from nacl import bindings
@@ -14,6 +14,9 @@ from bank.recovery.commands import balances, change, recover
 from mixmint.errors import UserError
 from mixmint.keys import PUBLIC_BYTES
 from mixmint.settings import load
+
+if TYPE_CHECKING:
+    from bank.settings import BankSettings
 
 T = TypeVar("T")
 _PATH = click.Path(path_type=Path)
@@ -102,6 +105,35 @@ bank.add_command(balances)
 bank.add_command(change)
 
 
+@bank.command("migrate")
+@_CONFIG
+@click.option("--to", "engine", required=True, type=click.Choice(["postgres"]), help="Where to.")
+def migrate(config: Path, engine: str) -> None:
+    """
+    Move the books from SQLite to PostgreSQL, while the bank is stopped.
+
+    Every row is read back and compared before anything counts. The old file stays as it is, and can't be run
+    any more. Interrupted, run it again. Then set store = "postgres".
+
+    \b
+    Example:
+      mixmint bank migrate --config /etc/mixmint/bank/bank.toml --to postgres
+    """
+    import asyncio
+
+    from bank.stores.moving import move_to_postgres
+    from bank.stores.opening import place_of
+
+    settings, bank = _whose(config)
+    if not settings.postgres_dsn:
+        raise UserError("set postgres_dsn first: an empty database of the bank's own")
+    tables = asyncio.run(move_to_postgres(settings.database_path, place_of(settings), bank, click.echo))
+    rows = sum(table.rows for table in tables)
+    click.echo(f"moved {rows} rows to {engine}" if tables else "the books had been moved before")
+    if settings.store != engine:
+        click.echo(f'now set store = "{engine}" in {config}, and start the bank')
+
+
 @bank.group()
 def account() -> None:
     """Open, credit and list accounts; also while the bank runs."""
@@ -184,12 +216,18 @@ def _public_key(text: str) -> bytes:
     return key
 
 
-def _on_books(config: Path, operation: Callable[..., T]) -> T:
+def _whose(config: Path) -> tuple["BankSettings", bytes]:
+    """The settings, and the id (32 bytes) of the bank that they are for."""
     from bank.recovery.record import whose
     from bank.settings import BankSettings
-    from bank.stores.opening import open_for_command
 
     settings = load(config, BankSettings)
-    bank = whose(settings).bank
+    return settings, whose(settings).bank
+
+
+def _on_books(config: Path, operation: Callable[..., T]) -> T:
+    from bank.stores.opening import open_for_command
+
+    settings, bank = _whose(config)
     with closing(open_for_command(settings, bank)) as store:
         return store.run(lambda book: operation(book, bank))

@@ -37,6 +37,7 @@ from bank.retiring import Retirer
 from bank.service import Bank
 from bank.settings import BankSettings
 from bank.statements import Statements
+from bank.stores.interface import Store
 from bank.stores.opening import check_store, open_store
 from bank.web import build_app as build_web_app
 from mix.directory import Directory, load_network
@@ -105,17 +106,15 @@ def check(config: Path, now_s: float) -> str:
 
 
 class BankDaemon:
-    """One running bank: its web application, its health, and why it stopped."""
+    """One running bank on an open store: its web application, its health, and why it stopped."""
 
-    def __init__(self, parts: Parts, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, parts: Parts, store: Store, registry: CollectorRegistry | None = None) -> None:
         self._parts = parts
         self.registry = registry or CollectorRegistry()
         settings = parts.settings
         self._signer = Signer(parts.key, settings.terms, parts.whose.bank, parts.whose.answers_until)
         self._clock = BoardClock(settings.terms, settings.board_silence_s)
-        # Opened before anything listens, so that a damaged or foreign file is one line and exit code 1.
-        check_store(settings, self._signer.bank)
-        self._store = open_store(settings, self._signer.bank)
+        self._store = store
         self._bank = Bank(
             self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
         )
@@ -217,9 +216,11 @@ def run_bank(config: Path) -> None:
     """Run until SIGTERM. Raises UserError before it starts, FatalError when the books are in doubt."""
     parts = read_parts(config, time.time())
     settings, tls = parts.settings, _tls(parts.settings)
+    # Opened before anything listens, so that a damaged or foreign store is one line and exit code 1.
+    check_store(settings, parts.whose.bank)
 
     async def main() -> None:
-        daemon = BankDaemon(parts)
+        daemon = BankDaemon(parts, await open_store(settings, parts.whose.bank))
         listeners = [
             Listener(daemon.build_app(), settings.host, settings.port, tls),
             Listener(

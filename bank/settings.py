@@ -1,7 +1,7 @@
 """The bank's settings: one TOML file, written by ``mixmint bank init``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -44,9 +44,20 @@ class BankSettings(Settings, frozen=True, kw_only=True):
     endpoint_key_path: Annotated[
         Path, Meta(description="the key that opens packets for the bank, 32 bytes, mode 0600")
     ] = Path("endpoint.key")
+    store: Annotated[
+        Literal["sqlite", "postgres"],
+        Meta(description="where the books are: in the file database_path, or at postgres_dsn"),
+    ] = "sqlite"
     database_path: Annotated[
         Path, Meta(description="the books; on a durable disk, and never run from an older backup")
     ] = Path("bank.db")
+    postgres_dsn: Annotated[
+        str, Meta(description="a database of the bank's own, postgresql://USER@HOST/NAME; never a password")
+    ] = ""
+    postgres_password_path: Annotated[
+        Path | None,
+        Meta(description="its password, mode 0600; without it as the server knows us (peer, .pgpass)"),
+    ] = None
     succession_path: Annotated[
         Path,
         Meta(description="which keys the bank had before this one; `mixmint bank recover` writes it"),
@@ -135,5 +146,7 @@ class BankSettings(Settings, frozen=True, kw_only=True):
         )
 
     def __post_init__(self) -> None:
+        if self.store == "postgres" and not self.postgres_dsn:
+            raise ValueError('store = "postgres" needs postgres_dsn')
         if self.life_epochs + self.grace_epochs > MOST_EPOCHS:
             raise ValueError(f"life_epochs and grace_epochs are at most {MOST_EPOCHS} together")

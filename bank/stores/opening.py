@@ -1,8 +1,13 @@
-"""The store that the settings name, opened for whoever asks."""
+"""
+The store that the settings name, opened for whoever asks.
+
+PostgreSQL's client is imported only for banks that use it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bank.announcing import check_terms
 from bank.settings import BankSettings
@@ -10,22 +15,41 @@ from bank.stores.interface import CommandStore, Store
 from bank.stores.sqlite import SqliteCommandStore, SqliteStore, open_books
 from mixmint.errors import UserError
 
+if TYPE_CHECKING:
+    from bank.stores.postgres import Place
 
-def open_store(settings: BankSettings, bank: bytes) -> Store:
+
+async def open_store(settings: BankSettings, bank: bytes) -> Store:
     """
     For the daemon of the bank with this id (32 bytes), inside its event loop. A missing store is never made:
     a bank that began anew would accept spent coins again.
 
-    Raises UserError (missing, another bank's, unreadable, full disk), FatalError (damaged, newer version).
+    Raises UserError (missing, another bank's, unreadable, full disk, in use by another daemon), FatalError
+    (damaged, newer version).
     """
+    if settings.store == "postgres":
+        from bank.stores.postgres import PostgresStore
+
+        return await PostgresStore.open(place_of(settings), bank)
     _must_exist(settings)
     return SqliteStore(open_books(settings.database_path, bank))
 
 
 def open_for_command(settings: BankSettings, bank: bytes) -> CommandStore:
-    """For an operator's command; also beside a running bank. Raises as ``open_store``."""
+    """For an operator's command, outside any loop; also beside a running bank. Raises as ``open_store``."""
+    if settings.store == "postgres":
+        from bank.stores.postgres import PostgresCommandStore
+
+        return PostgresCommandStore(place_of(settings), bank)
     _must_exist(settings)
     return SqliteCommandStore(open_books(settings.database_path, bank))
+
+
+def place_of(settings: BankSettings) -> "Place":
+    """Where PostgreSQL is. Raises UserError for an address that can't be."""
+    from bank.stores.postgres import Place
+
+    return Place(settings.postgres_dsn, settings.postgres_password_path)
 
 
 def check_store(settings: BankSettings, bank: bytes) -> None:

@@ -101,15 +101,20 @@ class Place:
             raise UserError(f"can't read the password file {path}: {error}") from None
 
 
-async def connect(place: Place) -> asyncpg.Connection:
-    """Raises Unavailable (nobody answers), UserError (the server won't have us)."""
+async def connect(place: Place, *, is_patient: bool = False) -> asyncpg.Connection:
+    """
+    ``is_patient``: for work that takes as long as it takes.
+
+    Raises Unavailable (nobody answers), UserError (the server won't have us).
+    """
+    settings = _SETTINGS | {"idle_in_transaction_session_timeout": "0"} if is_patient else _SETTINGS
     try:
         connection = await asyncpg.connect(
             place.dsn,
             password=place.password(),
             timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            server_settings=_SETTINGS,
+            command_timeout=None if is_patient else COMMAND_S,
+            server_settings=settings,
         )
     except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"PostgreSQL at {place} doesn't answer: {_words(error)}; does it run?") from None

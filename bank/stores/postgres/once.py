@@ -7,8 +7,8 @@ from typing import TypeVar
 import asyncpg
 
 from bank.stores.interface import Books
-from bank.stores.postgres.connection import Again, Gone, Place, connect
-from bank.stores.postgres.opening import check_books
+from bank.stores.postgres.connection import Again, Gone, Place
+from bank.stores.postgres.opening import open_books
 from bank.stores.postgres.store import MOST_TRIES, transact
 from mixmint.errors import PendingError, Unavailable
 
@@ -22,7 +22,7 @@ class PostgresCommandStore:
         """Raises Unavailable, UserError, FatalError, as the daemon's store does."""
         self._runner = asyncio.Runner()
         try:
-            self._connection: asyncpg.Connection = self._runner.run(_open(place, bank))
+            self._connection: asyncpg.Connection = self._runner.run(open_books(place, bank, is_daemon=False))
         except BaseException:
             self._runner.close()
             raise
@@ -34,16 +34,6 @@ class PostgresCommandStore:
     def close(self) -> None:
         self._runner.run(_close(self._connection))
         self._runner.close()
-
-
-async def _open(place: Place, bank: bytes) -> asyncpg.Connection:
-    connection = await connect(place)
-    try:
-        await check_books(connection, bank)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
 
 
 async def _run(connection: asyncpg.Connection, operation: Callable[[Books], T]) -> T:

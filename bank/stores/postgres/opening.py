@@ -5,14 +5,35 @@ import logging
 
 import asyncpg
 
+from bank.stores.postgres.connection import CONNECTION_ERRORS, Again, Gone, Place, connect, meaning
 from bank.stores.postgres.schema import SCHEMA, SCHEMA_NAME
-from mixmint.errors import FatalError, UserError
+from mixmint.errors import FatalError, Unavailable, UserError
 
 LOCK_S = 5.0
 """How long a session that died may be taken for alive: a server that is busy notices late."""
 _PAUSE_S = 0.05
 
 _log = logging.getLogger("bank.stores.postgres")
+
+
+async def open_books(place: Place, bank: bytes, *, is_daemon: bool) -> asyncpg.Connection:
+    """
+    A connection to the books of the bank with this id (32 bytes); a daemon's has the bank's lock.
+
+    Raises Unavailable, UserError, FatalError, as ``check_books`` and ``lock_bank``.
+    """
+    connection = await connect(place)
+    try:
+        if is_daemon:
+            await lock_bank(connection, bank)
+        await check_books(connection, bank)
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, CONNECTION_ERRORS):
+            what = meaning(error)
+            raise (Unavailable(str(what)) if isinstance(what, Gone | Again) else what) from None
+        raise
+    return connection
 
 
 async def create_books(connection: asyncpg.Connection, bank: bytes) -> None:
@@ -57,9 +78,17 @@ async def check_books(connection: asyncpg.Connection, bank: bytes) -> None:
     if version < len(SCHEMA):
         async with connection.transaction():
             await _migrate(connection)
-    owner = await connection.fetchval("SELECT bank FROM state")
+    await has_books(connection, bank)
+
+
+async def has_books(connection: asyncpg.Connection, bank: bytes) -> bool:
+    """Whether this bank's books are there. Raises UserError when another's are."""
+    if await _version(connection) is None:
+        return False
+    owner = bytes(await connection.fetchval("SELECT bank FROM state"))
     if owner != bank:
-        raise UserError(f"the database belongs to bank {bytes(owner).hex()[:16]}, not {bank.hex()[:16]}")
+        raise UserError(f"the database belongs to bank {owner.hex()[:16]}, not {bank.hex()[:16]}")
+    return True
 
 
 async def lock_bank(connection: asyncpg.Connection, bank: bytes) -> None:

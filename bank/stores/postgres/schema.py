@@ -53,6 +53,10 @@ SCHEMA = (
     ) WITH (fillfactor = 40);
     CREATE TABLE outbox (
         first bigint PRIMARY KEY, next bigint NOT NULL, entries bigint NOT NULL, batch bytea NOT NULL
+    ) WITH (
+        -- Rows live for seconds: vacuumed by their number, not by a share of a table that is empty at rest.
+        autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000
     );
     -- Keys and signatures can't be compressed; trying would cost a commit's time.
     ALTER TABLE outbox ALTER COLUMN batch SET STORAGE EXTERNAL;

@@ -38,7 +38,7 @@ from bank.stores.postgres.connection import (
     warn_of_settings,
 )
 from bank.stores.postgres.known import Known, NotRead
-from bank.stores.postgres.opening import check_books, lock_bank
+from bank.stores.postgres.opening import open_books
 from bank.stores.postgres.view import STATE, PostgresView
 from bank.stores.postgres.writing import write
 from mixmint.errors import FatalError, Unavailable, UserError
@@ -74,7 +74,7 @@ class PostgresStore:
         Raises Unavailable, UserError (no books there, another bank's, another process has them), FatalError
         (of a newer version).
         """
-        connection = await _connect_as_bank(place, bank)
+        connection = await open_books(place, bank, is_daemon=True)
         await warn_of_settings(connection)
         return cls(place, bank, connection)
 
@@ -133,7 +133,7 @@ class PostgresStore:
         """Raises Unavailable, UserError, FatalError as ``open``."""
         while self._connection is None or self._connection.is_closed():
             try:
-                self._connection = await _connect_as_bank(self._place, self._bank)
+                self._connection = await open_books(self._place, self._bank, is_daemon=True)
                 _log.info("PostgreSQL answers again")
             except Unavailable:
                 if asyncio.get_running_loop().time() >= give_up_s:
@@ -225,20 +225,6 @@ async def _roll_back(connection: asyncpg.Connection) -> None:
         await connection.execute("ROLLBACK")
     except CONNECTION_ERRORS:
         connection.terminate()
-
-
-async def _connect_as_bank(place: Place, bank: bytes) -> asyncpg.Connection:
-    connection = await connect(place)
-    try:
-        await lock_bank(connection, bank)
-        await check_books(connection, bank)
-    except BaseException as error:
-        connection.terminate()
-        if isinstance(error, CONNECTION_ERRORS):
-            what = meaning(error)
-            raise (Unavailable(str(what)) if isinstance(what, Gone | Again) else what) from None
-        raise
-    return connection
 
 
 async def _end(connection: asyncpg.Connection) -> None:

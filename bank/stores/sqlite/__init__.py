@@ -2,6 +2,7 @@
 The bank's store in SQLite: one file on this machine, for everything up to some thousand orders a second.
 
     schema.py   the tables, and how the file is opened
+    keeping.py  the file as a whole: copied before its tables change, marked when it has moved
     view.py     reading
     book.py     a transaction that writes
     store.py    the daemon's: one writer thread, checkpoints beside it

@@ -9,8 +9,10 @@ stops: who takes the disk of a running bank finds the ties of some hundred commi
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
+from bank.stores.sqlite.keeping import copy_before, refuse_moved, version_of
 from mixmint.database import open_database
 from mixmint.errors import UserError
 
@@ -129,12 +131,17 @@ _CACHE_KIB = 32 * 1024
 
 def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
     """
-    Open the bank's database, or make it.
+    Open the bank's database, or make it. Before its tables change, it is copied.
 
-    Raises UserError (another bank's, unreadable, full disk, from before coins were counted), FatalError
-    (damaged, newer version).
+    Raises UserError (another bank's, unreadable, full disk, moved away, from before coins were counted),
+    FatalError (damaged, newer version).
     """
     _refuse_uncounted(path)
+    with suppress(sqlite3.Error):  # whatever is wrong with it, opening it says
+        version = version_of(path)
+        refuse_moved(path, version)
+        if 0 < version < len(SCHEMA):
+            copy_before(path, version)
     connection = open_database(path, SCHEMA)
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     try:

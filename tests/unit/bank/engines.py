@@ -83,7 +83,7 @@ class Postgres:
         self.server = server
         self.address = server.spare.pop() if server.spare else server.database()
         self.place = Place(self.address)
-        self._is_made = False
+        self.is_made = False
 
     def store(self, bank: bytes) -> Store:
         self._make(bank)
@@ -121,8 +121,8 @@ class Postgres:
                     await empty(connection, bank)
             await connection.close()
 
-        if not self._is_made:
-            self._is_made = True
+        if not self.is_made:
+            self.is_made = True
             self.server.run(make())
 
 

@@ -215,7 +215,7 @@ def test_nothing_in_the_file_ties_inputs_to_outputs_once_the_outbox_is_empty(sql
     assert str(SEAL_LABEL).encode() not in file
 
 
-def test_no_row_ties_inputs_to_outputs_once_the_board_shows_them(desk: Desk) -> None:
+def test_nothing_in_the_books_ties_inputs_to_outputs_once_the_outbox_is_empty(desk: Desk) -> None:
     """On either engine: a look at every row of every table."""
     signed = desk.order([desk.coin(3)], [fresh(3)[1]])
     output, key = signed.order.outputs[0].coin, signed.order.inputs[0]

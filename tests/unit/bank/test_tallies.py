@@ -10,11 +10,13 @@ from bank.formats.order import tau_of
 from bank.formats.request import Execute
 from bank.formats.statement import Row, Tally, units_of
 from bank.ledger.book import Count, Value
-from bank.stores.sqlite import SqliteBook, SqliteStore, run_once
+from bank.stores.interface import Books
+from bank.stores.sqlite import run_once
 from bank.stores.sqlite.schema import SCHEMA, open_books
 from mixmint.database import open_database
 from mixmint.errors import UserError
 from tests.unit.bank.desk import Desk, fresh
+from tests.unit.bank.engines import Engine
 
 
 def test_each_operation_has_its_columns(desk: Desk) -> None:
@@ -63,6 +65,7 @@ def test_what_fails_or_comes_again_is_not_counted(desk: Desk) -> None:
     assert desk.tallies() == before == {Value(3, 3): Tally(withdrawn=1, exchanged=1, spent=1)}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_batch_writes_one_row_for_each_value(desk: Desk) -> None:
     """However many orders it has: that is what keeps counting cheap."""
     writes: list[str] = []
@@ -74,11 +77,11 @@ def test_a_batch_writes_one_row_for_each_value(desk: Desk) -> None:
     assert desk.tallies() == {Value(3, 3): Tally(spent=20), Value(2, 3): Tally(exchanged=40)}
 
 
-async def test_a_transaction_that_failed_leaves_nothing_for_the_next(tmp_path: Path) -> None:
-    """The book is one object for all transactions."""
-    store = SqliteStore(open_books(tmp_path / "bank.db", bytes(32)))
+async def test_a_transaction_that_failed_leaves_nothing_for_the_next(engine: Engine) -> None:
+    """SQLite's book is one object for all transactions, PostgreSQL's connection is."""
+    store = engine.store(bytes(32))
 
-    def fails(book: SqliteBook) -> None:
+    def fails(book: Books) -> None:
         book.count(Count.SPENT, [Value(1, 1)])
         raise UserError("no")
 
