@@ -25,7 +25,7 @@ FIRST_LINE = "mixmint bearer coins v1"
 CHECKSUM_BYTES = 4
 MOST_COINS = 64
 _LINE_CHARACTERS = 76
-_MOST_FILE_BYTES = 4 * MOST_COINS * BEARER_COIN_BYTES
+MOST_FILE_BYTES = 4 * MOST_COINS * BEARER_COIN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ def read_bearer(path: Path) -> Bearer:
     """Read a bearer file. Raises UserError."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_FILE_BYTES + 1)
+            data = file.read(MOST_FILE_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
-    if len(data) > _MOST_FILE_BYTES:
+    if len(data) > MOST_FILE_BYTES:
         raise UserError(f"{path} is too large for a bearer file")
     try:
         return parse_bearer(data.decode("ascii"))

@@ -5,11 +5,12 @@ Each method writes what is wanted to disk, then carries it to its end. It raises
 happened, and PendingError when the outcome isn't known yet; ``resume`` goes on from there.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from bank.board.log.reader import LogReader
 from bank.formats.answer import Answer, Spent
 from bank.formats.coin import certificate_holds, exponents_of
 from bank.formats.order import MOST_OUTPUTS
@@ -23,6 +24,7 @@ from wallet.errands.desk import Desk
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import FINAL, RESTING
+from wallet.marks.mark import Part
 from wallet.notices.letters import Letters
 from wallet.operations import STOCK, Machine, PlanState, Want, is_wish
 from wallet.payee import Payee
@@ -30,6 +32,8 @@ from wallet.payer import Payer
 from wallet.payment_request import PaymentRequest
 from wallet.plans import Exchange, check_enough, covering
 from wallet.purse import CoinState
+from wallet.receipts.making import make_receipt
+from wallet.receipts.receipt import Receipt
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
 from wallet.words import meaning
@@ -47,7 +51,7 @@ class Outcome:
 class Cashier:
     """
     The wallet over an open purse. ``rng`` draws the times of standard exchanges; ``letters``: what goes by
-    requests' reply blocks.
+    requests' reply blocks; ``log``: the board's log, for proofs.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class Cashier:
         now_s: Callable[[], float],
         rng: Random,
         letters: Letters | None = None,
+        log: LogReader | None = None,
     ) -> None:
+        self._log = log
         self.teller = teller
         self.books: Books = teller.books
         self.purse = teller.purse
@@ -258,6 +264,13 @@ class Cashier:
     async def ask_refund(self, row: int) -> PaymentRequest:
         """Ask for a payment of ours back: a request of our own, sent by the paid request's reply blocks."""
         return await self.payee.ask_refund(self.payer.paid_by_us(row))
+
+    async def prove(self, row: int, to: str, show: Collection[Part] = tuple(Part)) -> Receipt:
+        """A receipt for a payment of ours, for the reader whom ``to`` names; see ``make_receipt``."""
+        if self._log is None:
+            raise UserError("this wallet reads no log, so it can prove nothing")
+        await self.teller.sync()
+        return await make_receipt(self.books, self._log, row, to, show)
 
     async def cancel(self, row: int) -> Outcome:
         """Cancel a request of ours, or take back a sealed payment of ours."""

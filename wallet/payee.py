@@ -241,6 +241,11 @@ class Payee:
                 return self._submit(row, notice)
         raise UserError("this payment isn't for a request of this wallet")
 
+    def statement(self, row: int) -> str:
+        """What came with the sealed payment of a request; nothing when there was none."""
+        notices = [notice for notice in self.notices(row) if isinstance(notice, SealedNotice)]
+        return check_sealed(notices[-1], self.invoice(row).opened()) if notices else ""
+
     def sealed(self) -> list[int]:
         """Sealed payments that came by reply blocks and wait to be submitted: put on file; their rows."""
         return [

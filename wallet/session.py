@@ -21,12 +21,14 @@ from mixmint.errors import UserError
 from mixmint.keys import write_new
 from replyblocks.member import Member, create_member, member_with, open_member
 from replyblocks.post import Post
+from replyblocks.unlocking import KEY_NAME
 from wallet.answers import Bank
 from wallet.books import Books
 from wallet.cashier import Cashier
 from wallet.lines import ClaimsOverTheMixes, OverTheMixes
 from wallet.notices.letters import LettersByPost
 from wallet.purse import FILE_NAME, Purse
+from wallet.restoring.state import Restoring
 from wallet.settings import FILE_NAME as SETTINGS_NAME
 from wallet.settings import load_settings, settings_text
 from wallet.teller import Teller, nothing
@@ -59,19 +61,38 @@ def create_wallet(home: Path, network: Path | None, gateway: str | None) -> Purs
     Raises UserError: there is a wallet already; there is no member, and network or gateway is missing; the
     policy can't be read.
     """
+    member = member_for(home, network, gateway)
+    return Purse.create(home / FILE_NAME, member.sealer, bank_of(member).id)
+
+
+def member_for(home: Path, network: Path | None, gateway: str | None) -> Member:
+    """
+    The member for a new wallet in this home, made if there is none yet, with the wallet's settings.
+
+    Raises UserError as ``create_wallet``.
+    """
     if (home / FILE_NAME).exists():
         raise UserError(f"{home} holds a wallet already; choose another --home")
-    if (home / "member.key").exists():
+    if (home / KEY_NAME).exists():
         member = open_member(home)
     elif network is not None and gateway is not None:
         member = create_member(home, network, gateway)
     else:
         raise UserError(f"{home} has no member yet; name --network FILE and --gateway NAME")
-    bank = bank_of(member)
+    bank_of(member)
     if not (home / SETTINGS_NAME).exists():
         policy = policy_beside(member.settings.network, home)
         write_new(home / SETTINGS_NAME, settings_text(policy).encode())
-    return Purse.create(home / FILE_NAME, member.sealer, bank.id)
+    return member
+
+
+def check_usable(purse: Purse, tell: Callable[[str], None]) -> None:
+    """Raises UserError while a restore has not read the board."""
+    restoring = Restoring.of(purse)
+    if restoring is not None and restoring.is_near:
+        raise UserError("this wallet is being restored, and that isn't over; run: mixmint wallet restore")
+    if restoring is not None:
+        tell("the restore's last search isn't over; for that run: mixmint wallet restore")
 
 
 @asynccontextmanager
@@ -93,6 +114,7 @@ async def open_wallet(
         post = await stack.enter_async_context(Post(member))
         purse = Purse(home / FILE_NAME, member.sealer, bank.id)
         stack.callback(purse.close)
+        check_usable(purse, tell)
         # No cookies: they would tie one reading of the board to the next.
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
@@ -100,10 +122,11 @@ async def open_wallet(
             )
         )
         answer_wait_s = settings.answer_wait(post.usual_wait_s)
+        reader = BoardReader.at(board.url, board.identity, session, policy=policy)
         teller = Teller(
             Books(purse, bank, home / "evidence"),
             OverTheMixes(post, member.settings.bank),
-            BoardReader.at(board.url, board.identity, session, policy=policy),
+            reader,
             settings,
             answer_wait_s=answer_wait_s,
             now_s=time.time,
@@ -117,4 +140,5 @@ async def open_wallet(
             now_s=time.time,
             rng=SystemRandom(),
             letters=LettersByPost(post, time.time),
+            log=reader.log,
         )

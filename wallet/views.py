@@ -10,11 +10,18 @@ from wallet.anonymity.figures import figures_of, summary
 from wallet.books import Books
 from wallet.cashier import Outcome
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
-from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase
 from wallet.operations import Machine, PlanState, Want
-from wallet.payment_request import PaymentRequest
+from wallet.payment_views import (
+    kept_units,
+    payment_view,
+    payment_word,
+    request_view,
+    request_word,
+    taken_units,
+)
 from wallet.proof import SpentProof
 from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.words import meaning
@@ -24,10 +31,11 @@ def balance(books: Books) -> dict[str, Any]:
     """Units by what they are, and the account as its last verified statement shows it."""
     purse = books.purse
     coins = purse.coins().values()
-    head, cursor = books.head(), books.cursor()
+    head, cursor, kept = books.head(), books.cursor(), kept_units(purse)
     return {
         "free": _units(coins, CoinState.FREE),
-        "pending": _units(coins, CoinState.PENDING, CoinState.RESERVED),
+        "pending": _units(coins, CoinState.PENDING, CoinState.RESERVED) - kept,
+        "kept": kept,
         "incoming": incoming(purse),
         "handed_over": _units(coins, CoinState.HANDED),
         "lost": _units(coins, CoinState.LOST),
@@ -113,6 +121,8 @@ def amount_of(books: Books, state: Machine | PlanState) -> int:
     if isinstance(state, AccountState):
         deposited = sum(books.worth(state.inputs()).values())
         return deposited + total_units(exponent for _, exponent in state.outputs)
+    if isinstance(state, ForeignState):
+        return taken_units(state)
     return total_units(output.exponent for output in state.order.outputs)
 
 
@@ -122,19 +132,16 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
     view: dict[str, Any] = {
         "operation": result.row,
         "kind": kind_of(state),
-        "state": _state_word(state),
+        "state": _state_word(books.purse, state),
         "amount": amount_of(books, state),
         "round": round_of(books.purse, state),
     }
     if isinstance(state, PlanState):
         view["units"] = state.units
         if state.want is Want.PAY:
-            view["note"] = PaymentRequest.decode(state.request).note
-            view["receipt"] = receipt(books.purse, state)
+            view |= payment_view(books.purse, state)
     if isinstance(state, InvoiceState):
-        view["note"] = state.opened().note
-        view["arrived"] = state.arrived_units()
-        view["last_round"] = state.opened().last_round
+        view |= request_view(books.purse, result.row, state)
     reason = getattr(state, "reason", "")
     if reason:
         view["reason"] = reason
@@ -144,9 +151,11 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
     return view
 
 
-def _state_word(state: Machine | PlanState) -> str:
+def _state_word(purse: Purse, state: Machine | PlanState) -> str:
     if isinstance(state, InvoiceState):
-        return {Phase.SETTLED: "paid", Phase.EXPIRED: "expired"}.get(state.phase, "waiting")
+        return request_word(purse, state)
+    if isinstance(state, PlanState) and state.want is Want.PAY:
+        return payment_word(purse, state)
     return state.phase.value
 
 
@@ -155,17 +164,3 @@ def round_of(purse: Purse, state: Machine | PlanState) -> int:
     if isinstance(state, PlanState):
         return round_of(purse, purse.operation(state.last)) if state.last else 0
     return state.round if state.phase is Phase.SETTLED else 0
-
-
-def receipt(purse: Purse, plan: PlanState) -> dict[str, Any] | None:
-    """The payer's receipt: the opening of his order. None before there is one."""
-    order = purse.operation(plan.last) if plan.last else None
-    if not isinstance(order, OrderState):
-        return None
-    opened = order.opened
-    return {
-        "seal": opened.seal.hex(),
-        "salt": opened.salt.hex(),
-        "order": opened.order_bytes.hex(),
-        "signatures": [signature.hex() for signature in opened.signatures],
-    }

@@ -21,6 +21,10 @@ REFUSALS = {
     "not-enough": "there are not enough free units; withdraw more, or see `mixmint wallet balance`",
     "unknown-certificate": "the bank denies a coin that it certified; the proof is in the evidence folder",
     "expired-coin": "a coin is too old",
+    "captured": "the payee was first: he has the money",
+    "untold": "the payee couldn't be told in time; the coins come back",
+    "no-hold": "the bank knows of no such hold any more; ask the payer to pay again",
+    "sums": "the payer put in less than he pays; nothing happened",
     "stopped": "you stopped it",
 }
 

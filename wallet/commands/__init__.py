@@ -3,9 +3,12 @@
 import click
 
 from wallet.commands.account import deposit, withdraw
+from wallet.commands.asking import ask_refund, cancel, refund, request
 from wallet.commands.churning import churn
+from wallet.commands.holding import capture, release
 from wallet.commands.looking import balance, coins, history
-from wallet.commands.paying import exchange, pay, receive, request, verify_proof
+from wallet.commands.paying import exchange, pay, receive
+from wallet.commands.proving import check_proof, prove, verify_proof
 from wallet.commands.setup import init, resume
 
 _GROUP_HELP = """
@@ -32,11 +35,18 @@ for _command in (
     exchange,
     churn,
     request,
+    cancel,
+    capture,
+    release,
+    refund,
     pay,
+    ask_refund,
+    prove,
     receive,
     deposit,
     history,
     resume,
+    check_proof,
     verify_proof,
 ):
     wallet.add_command(_command)

@@ -24,9 +24,10 @@ def balance(home: Path, as_json: bool) -> None:
     """
     Show how many units there are, and where.
 
-    free: yours, on the board. pending: under way, outcome not known yet. incoming: asked for by open payment
-    requests. handed over: in bearer files that nobody has exchanged yet. account: at the bank, by its last
-    statement that this wallet has read and verified.
+    free: yours, on the board. pending: under way, outcome not known yet. kept: in holds and sealed payments
+    that a payee may take. incoming: asked for by open payment requests. handed over: in bearer files that
+    nobody has exchanged yet. account: at the bank, by its last statement that this wallet has read and
+    verified.
 
     Below stand the weakest of the two figures that `wallet coins` shows for each free coin.
 
@@ -41,7 +42,7 @@ def balance(home: Path, as_json: bool) -> None:
             click.echo(json.dumps(view, indent=2))
             return
         table = _table("", "units", "")
-        for name in ("free", "pending", "incoming", "handed_over", "lost", "disputed"):
+        for name in ("free", "pending", "kept", "incoming", "handed_over", "lost", "disputed"):
             if view[name] or name in ("free", "pending", "incoming"):
                 table.add_row(name.replace("_", " "), f"{view[name]:,}", "")
         account = view["account"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOTE_CHARACTERS = 60
+MOST_TEXT_BYTES = 65_536
 LOOKING_WAITS_S = 5.0
 """A command that only looks waits no longer for what an earlier one left unfinished."""
 
@@ -145,14 +146,28 @@ def amount_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("amount", type=click.IntRange(min=1))(command)
 
 
-def read_text(path: Path | None, what: str) -> str:
-    """A file's text, or standard input's. Raises UserError."""
+def file_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--file FILE``, where standard input is read without it."""
+    return click.option(
+        "--file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The file that the other side gave you.",
+    )(command)
+
+
+def read_text(path: Path | None, what: str, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """A file's text, or standard input's. Raises UserError, also when it is longer than ``most_bytes``."""
     try:
-        if path is not None:
-            return path.read_text("utf-8")
-        if sys.stdin.isatty():
+        if path is None and sys.stdin.isatty():
             say(f"paste {what}, then press Enter and Ctrl-D")
-        return sys.stdin.read()
+        if path is None:
+            data = sys.stdin.buffer.read(most_bytes + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            raise UserError(f"this is too large for {what}")
+        return data.decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except UnicodeDecodeError:

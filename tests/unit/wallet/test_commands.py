@@ -82,7 +82,10 @@ def test_no_option_takes_money_or_secrets() -> None:
         ("withdraw", "1.5"),
         ("pay", "--bearer", "5"),
         ("pay", "--bearer", "5", "--out", "x", "--file", "y"),
-        ("pay", "--out", "x"),
+        ("pay", "--bearer", "5", "--out", "x", "--sealed"),
+        ("request", "5", "--qr", "x.gif"),
+        ("prove", "5"),
+        ("capture",),
         ("receive",),
         ("nonsense",),
     ],
@@ -103,6 +106,9 @@ def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
         (("receive", "-"), "hello", "mixmint bearer coins v1"),
         (("receive", "no-such-file"), "", "no file"),
         (("verify-proof", "-"), "{}", "no proof"),
+        (("check-proof", "-"), "{}", "no proof"),
+        (("check-proof", "-"), '{"what": "mixmint payment receipt v1"}', "no payment receipt"),
+        (("receive", "-"), "mixmint payment notice v1", "member"),
     ],
 )
 def test_what_can_be_mended_is_one_line_and_exit_code_1(
