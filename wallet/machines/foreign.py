@@ -24,7 +24,7 @@ before that round is kept, with the word, as evidence.
 
 import msgspec
 
-from bank.formats.answer import Answer, Held, Hold, Promise, Refused, Spent, Taken
+from bank.formats.answer import Answer, CertifiedBefore, Held, Hold, Promise, Refused, Spent, Taken
 from bank.formats.request import Execute, encode_request
 from wallet.machines import order
 from wallet.machines.order import OrderState, refuse
@@ -87,9 +87,9 @@ def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Eff
             waiting, effects = order.advance(state, Answered(answer))
             return waiting, broken + effects
         return refuse(state, "spent", data, *broken)
-    if isinstance(body, Taken) and not isinstance(body.proof, Promise):
+    if isinstance(body, Taken) and isinstance(body.proof, CertifiedBefore):
         return refuse(state, "taken", data)
-    if isinstance(body, Taken):
+    if isinstance(body, Taken) and isinstance(body.proof, Promise):
         until = min(body.proof.last_round, state.order.last_round)
         return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
     if isinstance(body, Refused):
