@@ -9,6 +9,7 @@ The board for people: made on the server, loading nothing from anywhere else, re
     coins.py        a coin's page
     supply.py       the plots: supply and entries over time
     statements.py   the bank's statement, as a table
+    sets.py         how many coins look alike
     checkpoints.py  signed checkpoints and who saw them
     accusations.py  an accusation's page
 """

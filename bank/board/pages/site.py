@@ -25,6 +25,7 @@ from bank.board.pages.lines import line_of
 from bank.board.pages.plot import spread
 from bank.board.pages.render import Renderer
 from bank.board.pages.rounds import rows_of, tile_paths
+from bank.board.pages.sets import Sets
 from bank.board.pages.statements import StatementView, statement_view
 from bank.board.pages.static import static_files
 from bank.board.pages.terms import TermsView, terms_view
@@ -92,6 +93,7 @@ class Pages:
         self._identity = identity
         self._recent = recent
         self._render = Renderer(identity.name)
+        self._sets = Sets(board, self._render)
         self._history = _History(0, [], [])
         # A log's entry never changes, and so doesn't what a check of it comes to.
         self._judged = lru_cache(ACCUSATIONS_KEPT)(accusation_view)
@@ -139,6 +141,7 @@ class Pages:
                 parameters=(INDEX,),
                 statuses=(404,),
             ),
+            *self._sets.endpoints(),
             *static_files(),
         ]
 
