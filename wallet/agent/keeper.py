@@ -3,9 +3,9 @@ What one short step of the agent does with an opened wallet.
 
 1. Read the board, and go on with whatever is open, as every command does first.
 2. Go on with a churn that the member began.
-3. Coins whose time has come are renewed ahead of their expiry.
-4. One exchange at most: for the stock, when the next one for it is due; else of a coin that has rested long
-   enough. Not while anything else is under way.
+3. While nothing else is under way: coins whose time has come are renewed ahead of their expiry; if there are
+   none, one exchange at most, for the stock when the next one for it is due, or of a coin that has rested
+   long enough.
 
 A step may end anywhere, as a process may: the next one goes on from what is on disk. Only the times of the
 next exchanges are in memory. Exponential gaps have no memory either, so nothing is lost with them.
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
+from bank.ledger.terms import Terms
 from mixmint.errors import PendingError
 from wallet.agent.settings import AgentSettings
 from wallet.anonymity import churn, stock
@@ -23,6 +24,10 @@ from wallet.cashier import Cashier
 from wallet.derivation import Purpose
 from wallet.plans import Exchange, Held, renew
 from wallet.purse import CoinState
+from wallet.renewal import renewals
+
+_LOOK_AGAIN_S = 3600.0
+"""For coins to renew: the bank's terms may have changed."""
 
 
 class Keeper:
@@ -34,6 +39,7 @@ class Keeper:
         self._rng = rng
         self._due_s = now_s() + self._gap_s()
         self._looked_s = now_s()
+        self._renew_s = 0.0
         self.begun = 0
         """Exchanges begun since this process did."""
 
@@ -56,17 +62,28 @@ class Keeper:
             await cashier.teller.finish(rows)
 
     def _exchange(self, cashier: Cashier) -> list[int]:
-        """Put the next exchange on file, if it is time and there is one; its row."""
+        """Put the next exchanges on file, if it is time and there are any; their rows."""
         passed_s = min(max(0.0, self._now_s() - self._looked_s), self._settings.exchange_gap_s)
         # A machine that slept doesn't make up for it: coins of one member that all move at once are his.
         self._looked_s = self._now_s()
         if cashier.undecided():
             return []
-        move = self._for_the_stock(cashier) or self._of_a_rested_coin(cashier, passed_s)
-        if move is None:
+        moves = self._ahead_of_expiry(cashier)
+        if not moves:
+            move = self._for_the_stock(cashier) or self._of_a_rested_coin(cashier, passed_s)
+            moves = [] if move is None else [move]
+        self.begun += len(moves)
+        return [cashier.background_exchange(move) for move in moves]
+
+    def _ahead_of_expiry(self, cashier: Cashier) -> list[Exchange]:
+        """An order each; of coins in their life at most two at once, or they would show as one member's."""
+        published, now_s = cashier.books.terms(), self._now_s()
+        if published is None or now_s < self._renew_s:
             return []
-        self.begun += 1
-        return [cashier.background_exchange(move)]
+        found = renewals(cashier.purse.coins(CoinState.FREE), Terms.of(published), now_s, self._rng)
+        self._renew_s = min(found.next_s or now_s, now_s + _LOOK_AGAIN_S)
+        held = _held(cashier)
+        return [renew(held[row]) for row in (*found.first, *found.now)]
 
     def _for_the_stock(self, cashier: Cashier) -> Exchange | None:
         if self._now_s() < self._due_s:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import generate_latest
 
+from bank.formats.entry import TermsEntry
 from mixmint.errors import FatalError, Unavailable, UserError
 from mixmint.settings import load
 from replyblocks.member import HomeInUse, lock_home
@@ -121,6 +122,29 @@ async def test_no_coin_rests_for_ever(town: Town) -> None:
     assert {(len(order.order.inputs), len(order.order.outputs)) for order in made} == {(1, 1)}
     assert first.isdisjoint(coin.id() for coin in place.wallet.purse.coins(CoinState.FREE).values())
     assert place.wallet.values() == [1, 2, 4, 8]
+
+
+async def test_coins_are_renewed_ahead_of_their_expiry(town: Town) -> None:
+    """Near the end of their life, v -> v, and not all of them in one step."""
+    place = await kept(town, 15, stock=(), churn_to=0, rest_s=0, exchange_gap_s=60)
+    terms = town.signer.terms.published(town.key, town.signer.bank, 1)
+    with place.wallet.purse.transaction():
+        place.wallet.books.learn_terms([TermsEntry(terms)], 0)
+    old = {coin.epoch for coin in place.wallet.purse.coins(CoinState.FREE).values()}
+    await place.work(4)
+    assert place.agent.keeper.begun == 0
+    # Two days before the end of the last epoch of their life.
+    later_s = (min(old) + terms.life_epochs) * terms.epoch_s - 2 * 86400
+    town.now_s = place.clock.now_s = later_s
+    await place.agent.step()
+    assert place.agent.keeper.begun == 2
+    for _ in range(60):
+        await place.agent.step()
+        town.now_s = place.clock.now_s = place.clock.now_s + 1800
+    new = {coin.epoch for coin in place.wallet.purse.coins(CoinState.FREE).values()}
+    assert new == {min(old) + terms.life_epochs - 1}
+    assert place.wallet.values() == [1, 2, 4, 8]
+    assert len(place.orders()) == 4
 
 
 async def test_a_machine_that_slept_does_not_make_up_for_it(town: Town) -> None:
