@@ -164,7 +164,7 @@ def test_every_page_has_an_outline_and_fits_a_phone(board, context: BrowserConte
     faults = watch(page, board.url)
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     coin = coin_id(SigningKey((8).to_bytes(32)).public).hex()
-    for path in ("/", "/rounds/1", "/coins", f"/coins?id={coin}", "/checkpoints", "/accusations"):
+    for path in ("/", "/rounds/1", "/coins", f"/coins?id={coin}", "/sets", "/checkpoints", "/accusations"):
         page.goto(board.url + path)
         assert page.evaluate(OUTLINE) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], path
