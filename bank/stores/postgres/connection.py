@@ -116,10 +116,11 @@ async def connect(place: Place, *, is_patient: bool = False) -> asyncpg.Connecti
             command_timeout=None if is_patient else COMMAND_S,
             server_settings=settings,
         )
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Unavailable(f"PostgreSQL at {place} doesn't answer: {_words(error)}; does it run?") from None
     except asyncpg.PostgresError as error:
-        kind = Unavailable if error.sqlstate in _GONE or _is_unable(error) else UserError
+        is_away = isinstance(meaning(error), Gone) or _is_unable(error)
+        kind = Unavailable if is_away else UserError
         raise kind(f"PostgreSQL at {place} refuses us: {_words(error)}") from None
     except ValueError as error:
         raise UserError(f"postgres_dsn can't be used: {error}") from None
@@ -158,7 +159,11 @@ def meaning(error: Exception) -> Exception:
     return FatalError(f"the database refuses: {_words(error)}")
 
 
-CONNECTION_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+CONNECTION_ERRORS = (
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError),
+    # What asyncpg says when a connection is lost while it is in the middle of a word.
+    asyncpg.InternalClientError,
+)
 
 
 def _is_unable(error: asyncpg.PostgresError) -> bool:
