@@ -23,7 +23,7 @@ from wallet.purse import CoinState
 WITHDRAW = "W"
 DEPOSIT = "B"
 STOCK_WAIT_S = 3.0
-MOST_RESUMES = 8
+MOST_RESUMES = 5
 SETTINGS: dict[str, object] = {"poll_s": 1.0, "settle_wait_s": 8.0}
 """A look at the board each tick; so many ticks of patience."""
 
@@ -62,6 +62,7 @@ class Party:
         """What the member was told when a transaction couldn't be done."""
         self.rejected: list[str] = []
         """The same of what others sent."""
+        self._led = 0
         self._network = network
         self._tapes = tapes
         wire: Any = Wire(network)
@@ -83,9 +84,14 @@ class Party:
         return self.wallet.units()
 
     def led(self) -> int:
-        """The ledger balance: deposited less withdrawn, as the party's own chain of statements says."""
+        """
+        The ledger balance: deposited less withdrawn, as the party's own chain of statements says. While a
+        successor's chain hasn't been read, it is what the old one said.
+        """
         head = self.wallet.books.head()
-        return 0 if head is None else head.balance - self.credited
+        if head is not None:
+            self._led = head.balance - self.credited
+        return self._led
 
     async def listen(self) -> None:
         """Read the board."""
@@ -145,6 +151,14 @@ class Party:
         """Units of the free coins that ``live`` (exponents by id) has with the very value."""
         free = self.wallet.purse.coins(CoinState.FREE).values()
         return sum(coin.units for coin in free if live.get(coin.id()) == coin.exponent)
+
+    async def resume(self) -> None:
+        """Go on with what is open; what still can't be known stays open."""
+        await self._insist(self.cashier.resume(), self.refusals)
+
+    def evidence(self) -> list[str]:
+        """Names of the files kept against the bank."""
+        return [path.name for path in self.wallet.books.evidence()]
 
     def unsettled(self) -> int:
         """Units whose fate isn't known yet."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from random import Random
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bank.formats.answer import Certificates, Held, Hold
 from bank.formats.coin import CoinId, coin_id
@@ -122,6 +122,16 @@ class Economy(RuleBasedStateMachine):
         """What is committed stays, nothing else was promised."""
         self.world.restart_bank()
 
+    @precondition(lambda self: self.world.handover.keys.changes == ())
+    @rule()
+    def replace_the_bank(self) -> None:
+        """Definition 6, in the middle of everything: what comes after it is as correct and as secure."""
+        before = {name: (self.wal(name), self.led(name), self.bal(name)) for name in HONEST}
+        self.world.recover()
+        for name in HONEST:
+            self.world.run(self.world.parties[name].listen())
+            assert (self.wal(name), self.led(name), self.bal(name)) == before[name]
+
     @rule(payer=parties, payee=parties, units=amounts, how=hows, acts=meddling)
     def pay_while_the_bank_crashes(
         self, payer: str, payee: str, units: int, how: How, acts: list[object]
@@ -175,4 +185,4 @@ class Economy(RuleBasedStateMachine):
 
 
 TestEconomy = Economy.TestCase
-TestEconomy.settings = looked_at(12, 14)
+TestEconomy.settings = looked_at(20, 16)

@@ -10,6 +10,7 @@ import pytest
 
 import mixmint.database
 from bank.ledger.book import SpentCoin
+from bank.recovery.rebuild import Rebuild
 from bank.stores.sqlite.book import SqliteBook
 from mixmint.database import Writer
 from tests.properties.simon.cheats import Cheat
@@ -51,6 +52,11 @@ AFTER_A_RESTART: tuple[Play, ...] = (
     lambda it: it.restart_the_bank(),
     lambda it: it.cheat_transacts("ann", 1, How.HAND_OVER, [Cheat.double_spend, Cheat.double_spend]),
 )
+AFTER_A_SUCCESSION: tuple[Play, ...] = (
+    lambda it: it.pay("ann", "bob", 4, How.HAND_OVER, []),
+    lambda it: it.replace_the_bank(),
+    lambda it: it.cheat_transacts("ann", 1, How.HAND_OVER, [Cheat.double_spend, Cheat.double_spend]),
+)
 HOLDING: tuple[Play, ...] = (lambda it: it.hold_then_capture([Cheat.double_spend]),)
 CRASHING: tuple[Play, ...] = (lambda it: it.pay_while_the_bank_crashes("ann", "bob", 4, How.HAND_OVER, []),)
 CHANGING: tuple[Play, ...] = (
@@ -59,7 +65,9 @@ CHANGING: tuple[Play, ...] = (
 )
 
 
-@pytest.mark.parametrize("steps", [DOUBLE_SPENDING, AFTER_A_RESTART, HOLDING, CRASHING, CHANGING])
+@pytest.mark.parametrize(
+    "steps", [DOUBLE_SPENDING, AFTER_A_RESTART, AFTER_A_SUCCESSION, HOLDING, CRASHING, CHANGING]
+)
 def test_without_a_bug_they_hold(steps: tuple[Play, ...]) -> None:
     """The plays in which the bugs below are planted."""
     play(*steps)
@@ -93,6 +101,12 @@ def test_a_bank_that_forgets_a_spent_coin_after_a_restart_is_found() -> None:
         pytest.raises(AssertionError),
     ):
         play(*AFTER_A_RESTART)
+
+
+def test_a_successor_that_forgets_a_spent_coin_is_found() -> None:
+    """It takes the certificates from the board, and leaves the spent entries."""
+    with mock.patch.object(Rebuild, "_spend"), pytest.raises(AssertionError):
+        play(*AFTER_A_SUCCESSION)
 
 
 def test_a_hold_that_forgets_is_found() -> None:

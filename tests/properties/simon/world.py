@@ -18,12 +18,14 @@ from bank.formats.answer import Answer, Body
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.request import BankRequest, encode_request, subject_of
 from bank.ledger import Terms
+from mixmint.keys import SigningKey
 from replyblocks.service import Request
 from tests.properties.simon.clock import Aside, VirtualLoop
 from tests.properties.simon.network import Asked, Network, Wire
 from tests.properties.simon.party import DEPOSIT, WITHDRAW, Input, Party
 from tests.properties.simon.tapes import Tapes, drawn_from_tapes
 from tests.properties.simon.views import BANK, PUBLIC, View
+from tests.unit.wallet.succession import Handover
 from tests.unit.wallet.town import Town
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
@@ -51,7 +53,8 @@ class World:
         self._public = 0
         self._tasks: set[asyncio.Task[None]] = set()
         with self.tapes.use("B"):
-            self.town = self.aside.run(_open(folder, terms))
+            self.handover = self.aside.run(_open(folder, terms))
+        self.town = self.handover.town
 
     # The bank and the board
 
@@ -77,7 +80,7 @@ class World:
         """What somebody without a wallet asks, over the network; the bank's own answer to it."""
         message = self.network.send(BANK, encode_request(request), os.urandom(16))
         answer = Answer.decode(await message.answer)
-        assert answer.holds(self.town.names.key, self.town.names.id)
+        assert answer.holds(self.handover.keys.current, self.handover.keys.id)
         assert answer.subject == subject_of(request)
         return answer.body
 
@@ -98,6 +101,10 @@ class World:
             self.view.note(self.network.tick, PUBLIC, "shows", leaf)
         self._public = len(leaves)
 
+    def skip_public(self) -> None:
+        """What the board shows by now is no part of the run."""
+        self._public = len(self.town.board.maker.leaves)
+
     def live_units(self) -> int:
         """Certified by the bank and not spent by a holder, as anyone can count from the board."""
         return sum(1 << exponent for exponent in self.live().values())
@@ -106,9 +113,9 @@ class World:
         """Exponents of the coins that are certified and unspent on the board; every signature checked."""
         certified: dict[bytes, int] = {}
         spent: set[bytes] = set()
-        names = self.town.names
-        for entry in self.town.board.entries():
-            if isinstance(entry, CertifiedEntry) and entry.holds(names.key, names.id):
+        keys = self.handover.keys
+        for place, entry in enumerate(self.town.board.entries()):
+            if isinstance(entry, CertifiedEntry) and entry.holds(keys.key_at(place), keys.id):
                 if certified.setdefault(entry.coin, entry.exponent) != entry.exponent:
                     raise AssertionError("one coin id was certified for two values")
             elif isinstance(entry, SpentEntry) and entry.holds():
@@ -202,6 +209,15 @@ class World:
         """The bank's process ends and begins again: only what is on disk stays."""
         self.aside.run(_reopen(self.town))
 
+    def recover(self) -> None:
+        """
+        Definition 6: B or B' is gone, with its key and its books, and a new B with a new key has nothing but
+        the public output and the balances.
+        """
+        with self.tapes.use(f"successor of {self.cycle_number}"):
+            self.aside.run(_replace(self.handover, SigningKey.generate()))
+        self.network.bank = self.answer_all
+
     def close(self) -> None:
         self.loop.run_until_complete(_cancel(asyncio.all_tasks(self.loop)))
         self.aside.run(self.town.__aexit__(None, None, None))
@@ -209,10 +225,18 @@ class World:
         self.loop.close()
 
 
-async def _open(folder: Path, terms: Terms) -> Town:
+async def _open(folder: Path, terms: Terms) -> Handover:
     town = Town(folder, terms)
     await town.__aenter__()
-    return town
+    # Before there are wallets: they know whose signatures change the bank's key.
+    return Handover(town)
+
+
+async def _replace(handover: Handover, new: SigningKey) -> None:
+    balances = await handover.list_accounts()
+    await handover.lose()
+    handover.change(new)
+    await handover.recover(new, balances)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
