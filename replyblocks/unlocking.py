@@ -107,11 +107,16 @@ def passphrase_in(file: Path) -> Passphrase:
         raise UserError(f"{file} holds no passphrase: its first line isn't text") from None
 
 
-def chosen_passphrase(file: Path | None) -> Passphrase:
+def passphrase_from(file: Path | None, what: str) -> Passphrase:
+    """A passphrase from a file or typed. Raises UserError."""
+    return passphrase_of(typed(what)) if file is None else passphrase_in(file)
+
+
+def chosen_passphrase(file: Path | None, what: str = "new passphrase") -> Passphrase:
     """A new passphrase, from a file or typed twice. Raises UserError."""
     if file is not None:
         return new_passphrase(passphrase_in(file).decode())
-    text = typed("new passphrase")
+    text = typed(what)
     found = new_passphrase(text)
     if typed("the same again") != text:
         raise UserError("the two are different; nothing was changed")
@@ -121,7 +126,7 @@ def chosen_passphrase(file: Path | None) -> Passphrase:
 def typed(what: str) -> str:
     """Ask for something on the terminal without showing it. Raises UserError when there is no terminal."""
     if not sys.stdin.isatty():
-        raise UserError(f"the {what} is needed, and there is no terminal; name --passphrase-file FILE")
+        raise UserError(f"the {what} is needed, and there is no terminal; name a file (see --help)")
     try:
         return getpass(f"{what}: ")
     except EOFError:

@@ -178,7 +178,7 @@ class Purse:
         connection.execute("BEGIN IMMEDIATE")
         facts = {"seed": seed or os.urandom(SEED_BYTES), "device": bytes(2), "bank": bank} | more
         for name, value in facts.items():
-            sealed = sealer.seal(value, _context("fact", name))
+            sealed = sealer.seal(value, context_of("fact", name))
             connection.execute("INSERT INTO fact VALUES (?, ?)", (name, sealed))
         connection.execute("COMMIT")
         connection.close()
@@ -212,10 +212,10 @@ class Purse:
     def fact(self, name: str) -> bytes | None:
         """A stored value, or None."""
         found = self._connection.execute("SELECT sealed FROM fact WHERE name=?", (name,)).fetchone()
-        return None if found is None else self._sealer.open(found[0], _context("fact", name))
+        return None if found is None else self._sealer.open(found[0], context_of("fact", name))
 
     def set_fact(self, name: str, value: bytes) -> None:
-        sealed = self._sealer.seal(value, _context("fact", name))
+        sealed = self._sealer.seal(value, context_of("fact", name))
         self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, sealed))
 
     def account(self) -> SigningKey:
@@ -275,7 +275,7 @@ class Purse:
         return row
 
     def _seal_coin(self, row: int | None, record: CoinRecord) -> bytes:
-        return self._sealer.seal(msgspec.msgpack.encode(record), _context("coin", str(row)))
+        return self._sealer.seal(msgspec.msgpack.encode(record), context_of("coin", str(row)))
 
     def marks(self) -> frozenset[bytes]:
         """``mark_of`` of all our coins, so that whole rounds are matched without a query each."""
@@ -299,7 +299,8 @@ class Purse:
         return None if found is None else (found[0], self._open_coin(*found))
 
     def _open_coin(self, row: int, sealed: bytes) -> CoinRecord:
-        return msgspec.msgpack.decode(self._sealer.open(sealed, _context("coin", str(row))), type=CoinRecord)
+        opened = self._sealer.open(sealed, context_of("coin", str(row)))
+        return msgspec.msgpack.decode(opened, type=CoinRecord)
 
     # Copies of this wallet (wallet/restoring/copies.py)
 
@@ -390,7 +391,7 @@ class Purse:
         self._write_operation(row, Stored(state, self.stored(row).made_s))
 
     def _write_operation(self, row: int, stored: Stored) -> None:
-        sealed = self._sealer.seal(encode_stored(stored), _context("operation", str(row)))
+        sealed = self._sealer.seal(encode_stored(stored), context_of("operation", str(row)))
         self._connection.execute(
             "UPDATE operation SET open=?, sealed=? WHERE row=?", (int(stored.is_open), sealed, row)
         )
@@ -414,12 +415,12 @@ class Purse:
         return {row: self._open_operation(row, sealed) for row, sealed in self._connection.execute(query)}
 
     def _open_operation(self, row: int, sealed: bytes) -> Stored:
-        return decode_stored(self._sealer.open(sealed, _context("operation", str(row))))
+        return decode_stored(self._sealer.open(sealed, context_of("operation", str(row))))
 
     def __repr__(self) -> str:
         return "Purse()"
 
 
-def _context(table: str, key: str) -> bytes:
+def context_of(table: str, key: str) -> bytes:
     """A sealed value opens in its own place only."""
     return f"{table}:{key}".encode()

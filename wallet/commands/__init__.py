@@ -4,11 +4,13 @@ import click
 
 from wallet.commands.account import deposit, withdraw
 from wallet.commands.asking import ask_refund, cancel, refund, request
+from wallet.commands.backing_up import backup, passphrase, words
 from wallet.commands.churning import churn
 from wallet.commands.holding import capture, release
 from wallet.commands.looking import balance, coins, history
 from wallet.commands.paying import exchange, pay, receive
 from wallet.commands.proving import check_proof, prove, verify_proof
+from wallet.commands.restoring import restore
 from wallet.commands.setup import init, resume
 
 _GROUP_HELP = """
@@ -46,6 +48,10 @@ for _command in (
     deposit,
     history,
     resume,
+    words,
+    passphrase,
+    backup,
+    restore,
     check_proof,
     verify_proof,
 ):

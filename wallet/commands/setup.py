@@ -35,6 +35,9 @@ def init(home: Path, network: Path | None, gateway: str | None, as_json: bool) -
     click.echo(f"made a wallet in {home}")
     click.echo(f"account key: {key}")
     click.echo("give this key to the bank's operator (bank account open, bank account credit), then withdraw")
+    click.echo(
+        "write your 24 words down, on paper: mixmint wallet words. Nothing else brings lost coins back"
+    )
 
 
 @click.command()

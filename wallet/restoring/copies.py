@@ -22,6 +22,11 @@ JUMP = 32
 _FACT = "copies"
 
 
+def note_copies(purse: Purse) -> None:
+    """This purse has copies. Inside its transaction."""
+    purse.set_fact(_FACT, b"1")
+
+
 class Copies:
     """What other copies of the wallet in this purse do. Writing happens in the purse's transaction."""
 
@@ -40,7 +45,7 @@ class Copies:
     def note(self) -> None:
         """Another copy exists."""
         if not self.exist:
-            self._purse.set_fact(_FACT, b"1")
+            note_copies(self._purse)
 
     def news(self) -> list[str]:
         """What the member should know of other copies, since it was asked last."""

@@ -28,6 +28,7 @@ from mixmint.errors import FatalError
 from wallet.answers import Bank
 from wallet.derivation import MOST_DEVICE, Purpose
 from wallet.purse import MOST_AHEAD, CoinState, Purse
+from wallet.restoring.copies import note_copies
 from wallet.restoring.deriving import COIN_PURPOSES, PREFIX_BYTES, Run
 from wallet.restoring.matching import Matcher, Wanted, merged
 from wallet.restoring.reading import BareReader, Page
@@ -177,7 +178,7 @@ class Scan:
             # The old copy may be at work still, so this one never makes the same ids.
             highest = max(self._table.devices, default=0)
             self._purse.set_device(min(max(self._state.device, highest + 1), MOST_DEVICE))
-            self._purse.set_fact("copies", b"1")
+            note_copies(self._purse)
             self._state = self._state.over()
             self._state.write(self._purse)
 

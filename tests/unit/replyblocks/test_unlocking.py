@@ -96,7 +96,7 @@ def test_passphrase_is_a_files_first_line(tmp_path: Path, monkeypatch: pytest.Mo
 def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """One clear line instead of a process that waits for ever."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    with pytest.raises(UserError, match="--passphrase-file"):
+    with pytest.raises(UserError, match="no terminal"):
         asking()("passphrase of x")
 
 

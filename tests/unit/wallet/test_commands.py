@@ -69,7 +69,7 @@ def test_no_option_takes_money_or_secrets() -> None:
     for name, command in wallet.commands.items():
         for parameter in command.params:
             kinds = (click.Path, click.IntRange, click.types.BoolParamType, Span)
-            plain = parameter.name == "gateway"
+            plain = parameter.name in ("gateway", "board")
             assert isinstance(parameter.type, kinds) or plain, (name, parameter.name)
 
 
