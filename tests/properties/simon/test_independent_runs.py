@@ -28,7 +28,7 @@ from wallet.purse import CoinState
 from wallet.teller import Teller
 
 TRIALS = 32
-FEW = 16
+FEW = 20
 """Enough for a leak that is always there."""
 UNITS = 64
 S = ("ann", "bob", "cid", "dan")
