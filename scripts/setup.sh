@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv with everything that mixmint needs; `scripts/setup.sh browser` also what tests drive.
+# Make .venv with everything that mixmint needs; `scripts/setup.sh browser` also what tests drive: a browser,
+# Go, PostgreSQL's server.
 # Installs missing Debian packages where it may (root, or sudo without a password); else says exactly which.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +38,11 @@ fi
 # A verifier of the board's log is built from the sources that Go's toolchain brings along.
 if [ "${1:-}" = browser ] && ! command -v go >/dev/null; then
     missing+=(golang-go)
+fi
+
+# Tests run the bank on PostgreSQL too, on a server of their own; Debian keeps its programs off the path.
+if [ "${1:-}" = browser ] && ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    missing+=(postgresql)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
