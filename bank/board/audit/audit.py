@@ -14,9 +14,8 @@ The checks, in the order in which they are made:
    certificates than it states, nor fewer than it states once all of them should be public;
 8. the map: the root and the number of coins of every map entry;
 9. receipts that the auditor was shown: their entries are in the promised rounds;
-10. time: a board whose rounds stand still is late, which is no theft.
-
-What isn't checked yet: whether claims are answered in time.
+10. claims: each true one is answered by the round that the bank's terms name, and not with a lie;
+11. time: a board whose rounds stand still is late, which is no theft.
 
 One pass reads the log, in any number of processes (``replay``); one sorts what it says of coins, shard by
 shard (``shard``). Memory doesn't grow with the log, but for a byte in eight leaves, and the places of
@@ -35,6 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bank.board.accusation.evidence import SignedLog
+from bank.board.audit.claims import Claims
 from bank.board.audit.convict import Prosecutor
 from bank.board.audit.finding import Fault, Finding, Problems, Weight
 from bank.board.audit.maps import Maps
@@ -48,6 +48,7 @@ from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
 from bank.board.receipts import EntryReceipt
 from bank.formats.entry import Kind
+from mix.directory import Authorities
 from mixmint.errors import UserError
 
 MOST_SHOWN = 8
@@ -74,6 +75,14 @@ class Report:
     unconfirmed: int = 0
     """Of the others, how many changed what a coin is."""
     bank_key: bytes | None = None
+    changes: int = 0
+    """How often its key was changed."""
+    believed: bool = False
+    """Whether those changes were believed as they stand."""
+    unjudged: int = 0
+    """Claims from before the bank's first terms."""
+    open_claims: int = 0
+    """Claims without an answer, whose time isn't over."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -93,8 +102,15 @@ class Report:
                 f"{self.unconfirmed:,} entries about coins, {since}, are in no statement of the bank's yet: "
                 "whether they give out as much as they take in. Ask why, if that lasts."
             )
-        if claims := self.kinds[Kind.CLAIM]:
-            told.append(f"{claims:,} claims: whether the bank owes an answer.")
+        if self.unjudged:
+            told.append(f"{self.unjudged:,} claims from before the bank's terms: nothing was promised yet.")
+        if self.open_claims:
+            told.append(f"{self.open_claims:,} claims without an answer, whose time isn't over.")
+        if self.changes and self.believed:
+            told.append(
+                f"{self.changes:,} changes of the bank's key: whether the network's authorities signed them. "
+                "Name the network file: --network FILE."
+            )
         if unknown := sum(count for kind, count in self.kinds.items() if kind not in set(Kind)):
             told.append(f"{unknown:,} entries of unknown kinds: a newer version may know them.")
         return told
@@ -115,6 +131,8 @@ class Audit:
     bank_key: bytes | None = None
     progress: Progress = lambda what, done, total: None
     receipts: Sequence[EntryReceipt] = ()
+    authorities: Authorities | None = None
+    """Who may change the bank's key; None: every change that the log shows is taken to be theirs."""
 
     async def run(self, now_s: float) -> Report:
         """
@@ -129,7 +147,8 @@ class Audit:
         key = await self._key(replay)
         with tempfile.TemporaryDirectory(prefix="mixmint-audit-") as folder:
             with closing(Spill(Path(folder))) as spill:
-                await replay.run(key, spill, self.pool, 2 * self.jobs, self.progress)
+                changes = await replay.find_changes(key, self.authorities) if key else ()
+                await replay.run(key, spill, self.pool, 2 * self.jobs, self.progress, changes)
                 spill.finish()
             with closing(Spilled(Path(folder))) as spilled:
                 await self._judge(report, replay, spilled)
@@ -150,6 +169,7 @@ class Audit:
         signed = SignedLog.of(report.published.note, self.reader.log)
         prosecutor = Prosecutor(self.reader, replay, signed, spilled)
         report.kinds, report.rounds, report.bank_key = replay.kinds, spilled.rounds, replay.bank_key
+        report.changes, report.believed = len(replay.changes), self.authorities is None
         report.closed_at_s = replay.last_mark[2]
         if replay.root() != report.checkpoint.root:  # check 2
             # Nothing that was read is known to be what the board signed, so nothing of it can accuse anyone.
@@ -170,6 +190,10 @@ class Audit:
         await maps.compare()
         report.findings += maps.findings  # check 8
         report.findings += await judge_receipts(self.receipts, spilled, replay, prosecutor)  # check 9
+        claims = Claims(spilled, replay, prosecutor)
+        await claims.judge()
+        report.findings += claims.findings  # check 10
+        report.unjudged, report.open_claims = claims.unjudged, claims.open
         report.statements, report.maps = statements.count, maps.count
         report.unconfirmed = statements.unconfirmed
         if prosecutor.confirmations:
@@ -207,7 +231,7 @@ class Audit:
         return problems
 
     def _look_at_the_clock(self, report: Report, replay: Replay, now_s: float) -> None:
-        quiet_s = now_s - replay.last_mark[2]  # check 10
+        quiet_s = now_s - replay.last_mark[2]  # check 11
         if replay.last_mark[0] >= 0 and quiet_s > LATE_S:
             minutes = round(quiet_s / 60)
             report.findings.append(

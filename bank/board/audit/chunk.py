@@ -14,10 +14,14 @@ from struct import Struct
 from bank.board.audit.finding import Fault, Problems
 from bank.board.log.tree import leaf_hash, parents
 from bank.board.rounds import is_mark
-from bank.formats.coin import bank_id
+from bank.formats.claim import Claim
 from bank.formats.entry import (
+    AccountEntry,
+    AnswerEntry,
     CertifiedEntry,
+    ClaimEntry,
     Entry,
+    KeyChangeEntry,
     KeyEntry,
     Kind,
     MapEntry,
@@ -25,8 +29,11 @@ from bank.formats.entry import (
     RoundEntry,
     SpentEntry,
     StatementEntry,
+    TermsEntry,
     decode_entry,
 )
+from bank.formats.statement import BankStatement
+from bank.formats.succession import BankKeys, KeyChange
 from mixmint.errors import MalformedMessage
 
 CHUNK = 4096
@@ -43,6 +50,8 @@ MARK = Struct(">QIQ")
 
 CERTIFIED, SPENT, REPLACED = 1, 2, 3
 """What an entry says of its coin: the state of the map."""
+VOID = 0x40
+"""Added when a key signed it that another had replaced: it is nobody's crime, and counts for nothing."""
 UNPROVED = 0x80
 """Added when its signature is false: the map has it all the same, and nothing else counts it."""
 
@@ -56,7 +65,9 @@ class Chunk:
     first: int
     leaves: Sequence[bytes]
     bank_key: bytes | None
-    """None as long as the log has no key of a bank: then there can be no entries of one."""
+    """The founding one. None as long as the log has no key of a bank: then there can be no entries of one."""
+    changes: tuple[KeyChange, ...] = ()
+    """Of that key, those that count."""
 
 
 @dataclass(slots=True)
@@ -79,6 +90,8 @@ class Checked:
     """By shard, the first byte of the coin id."""
     landmarks: list[tuple[int, bytes]] = field(default_factory=list)
     """Statements of the bank's and map entries, with their indexes."""
+    claims: list[tuple[int, bytes]] = field(default_factory=list)
+    """True claims, answers, and what they are judged by: terms, accounts, changes of the bank's key."""
     kinds: Counter[int] = field(default_factory=Counter)
 
 
@@ -118,7 +131,8 @@ class _Reading:
         self._result = result
         self._problems = result.problems
         self._key = chunk.bank_key or bytes(32)
-        self._bank = bank_id(self._key)
+        self._keys = BankKeys(self._key, chunk.changes)
+        self._bank = self._keys.id
         self._records: dict[int, list[bytes]] = {}
         self._marks: list[bytes] = []
         self._last_mark: tuple[int, int, int] | None = None
@@ -142,31 +156,55 @@ class _Reading:
 
     def _take(self, index: int, leaf: bytes, entry: Entry) -> None:
         if isinstance(entry, CertifiedEntry):
-            self._coin(index, entry, CERTIFIED, entry.holds(self._key, self._bank))
+            self._coin(index, entry, CERTIFIED, self._signed(index, entry))
         elif isinstance(entry, SpentEntry):
-            self._coin(index, entry, SPENT, entry.holds())
+            self._coin(index, entry, SPENT, 0 if entry.holds() else UNPROVED)
         elif isinstance(entry, ReplacedEntry):
-            self._coin(index, entry, REPLACED, entry.holds(self._key, self._bank))
+            self._coin(index, entry, REPLACED, self._signed(index, entry))
         elif isinstance(entry, RoundEntry):
             self._mark(index, entry)
         elif isinstance(entry, MapEntry):
             self._result.landmarks.append((index, leaf))
         elif isinstance(entry, StatementEntry):
-            if entry.statement.holds(self._key, self._bank):
+            if not self._signed(index, entry.statement):
                 self._result.landmarks.append((index, leaf))
-            else:
+        elif isinstance(entry, KeyEntry):
+            if not entry.holds(self._bank):
                 self._problems.add(Fault.FALSE, index)
-        elif isinstance(entry, KeyEntry) and not entry.holds(self._bank):
-            self._problems.add(Fault.FALSE, index)
+        elif isinstance(entry, AccountEntry | AnswerEntry | KeyChangeEntry) or self._counts(entry):
+            self._result.claims.append((index, leaf))
+
+    def _signed(self, index: int, what: CertifiedEntry | ReplacedEntry | BankStatement) -> int:
+        """0, when the key that counts at this leaf signed it; else UNPROVED or VOID, and a problem noted."""
+        counting = self._keys.key_at(index)
+        if what.holds(counting, self._bank):
+            return 0
+        earlier = self._keys.all[: self._keys.all.index(counting)]
+        if any(what.holds(key, self._bank) for key in earlier):
+            self._problems.add(Fault.VOID, index)
+            return VOID
+        self._problems.add(Fault.FALSE, index)
+        return UNPROVED
+
+    def _counts(self, entry: Entry) -> bool:
+        """A claim that the bank owes an answer, or terms that say by when."""
+        if isinstance(entry, TermsEntry):
+            return entry.terms.bank == self._bank and entry.terms.holds(self._key)
+        if not isinstance(entry, ClaimEntry):
+            return False
+        try:
+            return Claim.decode(entry.body).objection(self._key, self._bank) is None
+        except MalformedMessage:
+            return False
 
     def _coin(
-        self, index: int, entry: CertifiedEntry | SpentEntry | ReplacedEntry, what: int, holds: bool
+        self, index: int, entry: CertifiedEntry | SpentEntry | ReplacedEntry, what: int, wrong: int
     ) -> None:
-        if not holds:
-            self._problems.add(Fault.FALSE, index)
-            what |= UNPROVED
+        what |= wrong
         coin = entry.coin
         if isinstance(entry, SpentEntry):
+            if wrong:
+                self._problems.add(Fault.FALSE, index)
             record = RECORD.pack(coin, index, what, 0, 0, entry.seal[:16])
         else:
             record = RECORD.pack(coin, index, what, entry.exponent, entry.epoch, b"")

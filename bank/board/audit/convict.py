@@ -32,6 +32,7 @@ _WORDS = {
     Fault.MALFORMED: "entry {one} is malformed",
     Fault.UNFINISHED: "the log ends with entry {one}, in the middle of a round",
     Fault.FALSE: "entry {one} bears a false signature",
+    Fault.VOID: "entry {one} is signed by a key of the bank's that another had replaced",
     Fault.ENDED_TWICE: "entries {one} and {other} both end one coin",
     Fault.CERTIFIED_TWICE: "entries {one} and {other} certify one coin with two values or epochs",
     Fault.NEVER_CERTIFIED: "entry {one} ends a coin that no entry certifies",
@@ -45,6 +46,8 @@ class Confirmation:
 
     size: int
     at: int
+    leaf: int = 0
+    """Its own index in the log, by which its key is chosen."""
 
 
 class Prosecutor:
@@ -60,6 +63,10 @@ class Prosecutor:
     async def of(self, problem: Problem) -> Finding:
         """The finding, with its file. Raises Unavailable, PeerError: the log can't be read again."""
         words = _WORDS[problem.fault].format(one=problem.one, other=problem.other)
+        if problem.fault is Fault.VOID:
+            return Finding(
+                Weight.NOTE, problem.fault, f"{words}: it counts for nothing, and is nobody's crime."
+            )
         if problem.fault is Fault.REPEATED:
             return Finding(Weight.NOTE, problem.fault, f"{words}: nobody gains by it.")
         evidence = await self._evidence(problem)
@@ -98,7 +105,8 @@ class Prosecutor:
         return None
 
     def log_of(self, confirmation: Confirmation) -> ConfirmedLog | None:
-        entry, key = self._spilled.entry(confirmation.at), self._replay.bank_key
+        entry = self._spilled.entry(confirmation.at)
+        key = self._replay.key_at(confirmation.leaf)
         if not isinstance(entry, StatementEntry) or key is None:
             return None
         return ConfirmedLog(key, entry.statement)
@@ -171,13 +179,13 @@ class Prosecutor:
         if fault is Fault.FALSE:
             return await self._false(problem.one)
         if fault is Fault.ENDED_TWICE:
-            for log in self._logs(max(problem.one, problem.other)):
+            for log in self.logs(max(problem.one, problem.other)):
                 leaves = await self.leaves(log.size, (problem.one, problem.other))
                 if leaves is not None and check(SpentTwice(log, leaves)).holds:
                     return SpentTwice(log, leaves)
         return None
 
-    def _logs(self, after: int) -> list[ProvenLog]:
+    def logs(self, after: int) -> list[ProvenLog]:
         """What proves the most first: the bank's own word, then the board's."""
         confirmed = self.confirmed(after)
         return [confirmed, self.signed] if confirmed else [self.signed]
@@ -211,7 +219,7 @@ class Prosecutor:
     async def _false(self, index: int) -> Evidence | None:
         if isinstance(decode_entry(await self._replay.leaf(index)), PostedEntry):
             return None
-        for log in self._logs(index):
+        for log in self.logs(index):
             leaves = await self.leaves(log.size, (index,))
             if leaves is not None and check(EntryFalse(log, leaves)).holds:
                 return EntryFalse(log, leaves)

@@ -19,6 +19,8 @@ class Fault(StrEnum):
     """The log ends in the middle of a round."""
     FALSE = "false"
     """A signature is false."""
+    VOID = "void"
+    """A key signed it that another had replaced."""
     ENDED_TWICE = "ended-twice"
     """Spent by two orders, or spent and replaced."""
     REPEATED = "repeated"
@@ -33,6 +35,8 @@ class Fault(StrEnum):
     """Fewer certificates than stated, where all of them should be public."""
     MAP = "map"
     RECEIPT = "receipt"
+    CLAIM = "claim"
+    """A claim without a true answer."""
 
 
 class Problem(NamedTuple):

@@ -16,7 +16,9 @@ from bank.board.audit.spill import Spill
 from bank.board.log.reader import LogReader
 from bank.board.log.tree import HASH_BYTES, Frontier, leaf_hash
 from bank.board.rounds import is_mark
-from bank.formats.entry import KeyEntry, Kind, decode_entry
+from bank.formats.entry import KeyChangeEntry, KeyEntry, Kind, decode_entry
+from bank.formats.succession import BankKeys, KeyChange
+from mix.directory import Authorities
 from mixmint.errors import MalformedMessage, PeerError
 
 Progress = Callable[[str, int, int], None]
@@ -32,6 +34,9 @@ class Replay:
         self.problems = Problems()
         self.kinds: Counter[int] = Counter()
         self.bank_key: bytes | None = None
+        """The founding one."""
+        self.changes: tuple[KeyChange, ...] = ()
+        """Of that key, those that count."""
         self.last_mark = BEFORE_THE_FIRST
         """Of the newest round: index, number, when it closed."""
         self._blocks = bytearray()
@@ -44,6 +49,30 @@ class Replay:
         """The last leaf so far."""
         self._again: tuple[int, list[bytes]] = (-1, [])
         """The block that was read again last, and its leaves."""
+
+    def key_at(self, index: int) -> bytes | None:
+        """The bank's key that counts at a leaf."""
+        return BankKeys(self.bank_key, self.changes).key_at(index) if self.bank_key else None
+
+    async def find_changes(self, founding: bytes, who: Authorities | None) -> tuple[KeyChange, ...]:
+        """
+        The changes of the bank's key that count, in the log: by these authorities, or when nobody says who
+        they are, as the log shows them.
+        """
+        keys, logged = BankKeys(founding), Kind.KEY_CHANGE.to_bytes(1)
+        async for first, leaves in self._reader.bundles(0, self.size, self.size):
+            for index, leaf in enumerate(leaves, start=first):
+                if leaf[:1] != logged:
+                    continue
+                try:
+                    entry = decode_entry(leaf)
+                except MalformedMessage:
+                    continue
+                if isinstance(entry, KeyChangeEntry):
+                    signers = [authority for authority, _ in entry.change.signatures]
+                    trusted = (who.keys, who.threshold) if who else (signers, len(signers))
+                    keys = keys.follow(entry.change, *trusted, index)
+        return keys.changes
 
     async def find_key(self) -> bytes | None:
         """The key (32 bytes) in the log's first key entry: before it, no bank can have published anything."""
@@ -59,19 +88,28 @@ class Replay:
         return None
 
     async def run(
-        self, bank_key: bytes | None, spill: Spill, pool: Executor, ahead: int, told: Progress
+        self,
+        bank_key: bytes | None,
+        spill: Spill,
+        pool: Executor,
+        ahead: int,
+        told: Progress,
+        changes: tuple[KeyChange, ...] = (),
     ) -> None:
         """
-        Read and check every leaf. ``ahead``: how many chunks are in hand at a time.
+        Read and check every leaf. ``ahead``: how many chunks are in hand at once; ``changes``: of the bank's
+        key, those that count.
 
         Raises Unavailable, PeerError, MalformedMessage (a file of the log is missing or damaged), UserError.
         """
-        self.bank_key = bank_key
+        self.bank_key, self.changes = bank_key, changes
         loop = asyncio.get_running_loop()
         running: deque[asyncio.Future[Checked]] = deque()
         try:
             async for first, leaves in self._chunked():
-                running.append(loop.run_in_executor(pool, check_chunk, Chunk(first, leaves, bank_key)))
+                running.append(
+                    loop.run_in_executor(pool, check_chunk, Chunk(first, leaves, bank_key, changes))
+                )
                 if len(running) >= ahead:
                     self._take(await running.popleft(), spill, told)
             while running:
@@ -108,7 +146,7 @@ class Replay:
         self._rest = done.rest
         self.problems.join(done.problems)
         self.kinds += done.kinds
-        spill.take(done.records, done.marks, done.landmarks)
+        spill.take(done.records, done.marks, done.landmarks, done.claims)
         told("reading entries, checking signatures", done.first + done.count, self.size)
 
     def root(self) -> bytes:

@@ -28,7 +28,7 @@ from bank.board.map.client import Trust, read_trust
 from bank.board.reading.client import log_key
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
-from mix.directory import load_network
+from mix.directory import load_authorities, load_network
 from mixmint.errors import MalformedMessage, PeerError, UserError
 
 MOST_FILES = 32
@@ -110,7 +110,8 @@ async def _audit(
 ) -> Report:
     async with _source(options.place) as source:
         reader = LogReader(source, trust.log, trust.policy)
-        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, receipts)
+        who = load_authorities(options.network) if options.network else None
+        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, receipts, who)
         try:
             return await audit.run(time.time())
         except PeerError as error:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 from struct import Struct
 
-from bank.board.audit.chunk import CERTIFIED, RECORD, REPLACED, SPENT, UNPROVED
+from bank.board.audit.chunk import CERTIFIED, RECORD, REPLACED, SPENT, UNPROVED, VOID
 from bank.board.audit.finding import Fault, Problems
 from bank.board.audit.spill import TOGETHER, counts_path, read_shards, roots_path
 from bank.board.map.growing import GrowingShard
@@ -48,6 +48,8 @@ class Coin:
     certified: list[tuple[int, int, int]] = field(default_factory=list)
     spent: list[tuple[int, bytes]] = field(default_factory=list)
     replaced: list[int] = field(default_factory=list)
+    void: bool = False
+    """Whether a replaced key certified it: it may have been spent while nobody knew."""
 
 
 def check_shards(job: ShardJob) -> Problems:
@@ -88,6 +90,8 @@ def coins_of(data: bytes) -> Iterator[Coin]:
             coin.spent.append((index, seal))
         elif what == REPLACED:
             coin.replaced.append(index)
+        elif what == CERTIFIED | VOID:
+            coin.void = True
     if current:
         yield coin
 
@@ -104,7 +108,7 @@ class _Counting:
         self._look_at_ends(coin)
         if not coin.certified:
             ends = [index for index, _ in coin.spent] + coin.replaced
-            if ends:
+            if ends and not coin.void:
                 self.problems.add(Fault.NEVER_CERTIFIED, min(ends))
             return
         first, exponent, epoch = coin.certified[0]
@@ -145,7 +149,7 @@ def roots_of(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
     if not sizes:
         return
     events = sorted(
-        ((index, coin, what & ~UNPROVED) for coin, index, what, *_ in RECORD.iter_unpack(data)),
+        ((index, coin, what & ~(UNPROVED | VOID)) for coin, index, what, *_ in RECORD.iter_unpack(data)),
         key=itemgetter(0),
     )
     shard, at = GrowingShard(), 0

@@ -4,6 +4,7 @@ What an audit keeps on disk between its passes, so that its memory doesn't grow 
     records-<n>  records of coins, a part of the log in each: where each shard begins 8 (257 times), records
     marks        where each round ends
     landmarks    statements and map entries, in the log's order: index 8, length 2, bytes
+    claims       claims, answers, and what they are judged by (terms, accounts): the same
     counts-<xx>  of the second pass: what became of a few shards' coins, by part of the log
     roots-<xx>   of the second pass: these shards' roots and coins at each map entry
 
@@ -58,8 +59,15 @@ class Spill:
         self._files = 0
         self._marks = (folder / "marks").open("wb")
         self._landmarks = (folder / "landmarks").open("wb")
+        self._claims = (folder / "claims").open("wb")
 
-    def take(self, records: dict[int, bytes], marks: bytes, landmarks: list[tuple[int, bytes]]) -> None:
+    def take(
+        self,
+        records: dict[int, bytes],
+        marks: bytes,
+        landmarks: list[tuple[int, bytes]],
+        claims: list[tuple[int, bytes]],
+    ) -> None:
         """What one chunk has; chunks in the log's order."""
         for shard, data in records.items():
             self._waiting.setdefault(shard, []).append(data)
@@ -68,8 +76,9 @@ class Spill:
             if self._held >= _HELD_BYTES:
                 self._flush()
             self._marks.write(marks)
-            for index, entry in landmarks:
-                self._landmarks.write(index.to_bytes(8) + len(entry).to_bytes(2) + entry)
+            for file, entries in ((self._landmarks, landmarks), (self._claims, claims)):
+                for index, entry in entries:
+                    file.write(index.to_bytes(8) + len(entry).to_bytes(2) + entry)
         except OSError as error:
             raise _full(self.folder, error) from None
 
@@ -79,12 +88,14 @@ class Spill:
             self._flush()
             self._marks.flush()
             self._landmarks.flush()
+            self._claims.flush()
         except OSError as error:
             raise _full(self.folder, error) from None
 
     def close(self) -> None:
         self._marks.close()
         self._landmarks.close()
+        self._claims.close()
 
     def _flush(self) -> None:
         shards = [b"".join(self._waiting.get(shard, ())) for shard in range(SHARDS)]
@@ -104,11 +115,26 @@ class Spilled:
         self.folder = folder
         self._marks = (folder / "marks").open("rb")
         self._landmarks = (folder / "landmarks").open("rb")
+        self._claims = (folder / "claims").open("rb")
         self.rounds = os.fstat(self._marks.fileno()).st_size // MARK.size
 
     def close(self) -> None:
         self._marks.close()
         self._landmarks.close()
+        self._claims.close()
+
+    def claims(self) -> Iterator[tuple[int, bytes]]:
+        """Claims and what they are judged by, in the log's order: indexes and leaves."""
+        at = 0
+        while True:
+            # Whoever takes them may read elsewhere in between.
+            self._claims.seek(at)
+            head = self._claims.read(10)
+            if not head:
+                return
+            leaf = self._claims.read(int.from_bytes(head[8:]))
+            at += 10 + len(leaf)
+            yield int.from_bytes(head[:8]), leaf
 
     def landmarks(self) -> Iterator[tuple[Landmark, Entry]]:
         """All of them, in the log's order."""

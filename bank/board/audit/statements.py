@@ -40,6 +40,8 @@ class Statements:
         self._replay = replay
         self._prosecutor = prosecutor
         self._newest: BankStatement | None = None
+        self._key = replay.bank_key
+        """Who signed it."""
         self._standing: dict[tuple[int, int], _Standing] = {}
         self._units = Tally()
         """Those of all rows that stand."""
@@ -61,7 +63,7 @@ class Statements:
             self._judge_alone(statement)
             self._judge_after(statement, landmark)
             if await self._is_of_this_log(statement, landmark):
-                confirmations.append(Confirmation(statement.size, landmark.at))
+                confirmations.append(Confirmation(statement.size, landmark.at, landmark.leaf))
         self._prosecutor.confirmations = sorted(confirmations, key=lambda each: each.size)
 
     def sizes(self) -> set[int]:
@@ -71,11 +73,11 @@ class Statements:
     async def compare(self) -> None:
         """The second part: against what the log shows."""
         sizes = sorted(self.sizes())
-        by_size: dict[int, list[int]] = {}
+        by_size: dict[int, list[Confirmation]] = {}
         for confirmation in self._prosecutor.confirmations:
-            by_size.setdefault(confirmation.size, []).append(confirmation.at)
+            by_size.setdefault(confirmation.size, []).append(confirmation)
         waiting = deque(
-            (place.mark, landmark.at)
+            (place.mark, landmark)
             for landmark, _ in self._all()
             if (place := self._spilled.round_of(landmark.leaf)) is not None
         )
@@ -85,10 +87,14 @@ class Statements:
                 self.unconfirmed = shown.entries - confirmed
                 break
             size, confirmed = sizes[part], shown.entries
-            for at in by_size[size]:
-                await self._judge_shown(at, shown)
+            for confirmation in by_size[size]:
+                await self._judge_shown(confirmation, shown)
+            confirming = {self._replay.key_at(each.leaf) for each in by_size[size]}
             while waiting and waiting[0][0] < size:
-                self._judge_overstated(self._statement(waiting.popleft()[1]), shown)
+                _, landmark = waiting.popleft()
+                # What a bank that was replaced had still to publish never came: that is why it was replaced.
+                if self._replay.key_at(landmark.leaf) in confirming:
+                    self._judge_overstated(self._statement(landmark.at), shown)
             if part == len(sizes) - 1 and not self.findings:
                 self._judge_standing(size, shown)
 
@@ -130,6 +136,14 @@ class Statements:
         if statement.size > landmark.leaf:
             self._whole(Fault.STATEMENT, f"statement {number} confirms entries that were not there yet")
         newest = self._newest
+        if self._key != (key := self._replay.key_at(landmark.leaf)):
+            # A successor counts all that came before as withdrawn and deposited, since it can't tell.
+            if newest is not None and number <= newest.sequence:
+                self._whole(Fault.STATEMENT, f"statement {number} comes after statement {newest.sequence}")
+            self._key, self._newest = key, statement
+            self._standing, self._units = {}, Tally()
+            self._stand(statement, landmark.at)
+            return
         if newest is not None and newest.encode() == statement.encode():
             self._add(Finding(Weight.NOTE, Fault.REPEATED, f"statement {number} stands in the log twice."))
             return
@@ -174,13 +188,13 @@ class Statements:
         self._add(self._prosecutor.finding(Fault.TWO_VIEWS, evidence, words))
         return False
 
-    async def _judge_shown(self, at: int, shown: Shown) -> None:
+    async def _judge_shown(self, confirmation: Confirmation, shown: Shown) -> None:
         """No more certificates than stated, in what this statement confirms."""
         if not self._room:
             # What proves it is sought in all records.
             return
-        statement = self._statement(at)
-        log = self._prosecutor.log_of(Confirmation(statement.size, at))
+        statement = self._statement(confirmation.at)
+        log = self._prosecutor.log_of(confirmation)
         words = f"the log shows more certificates than statement {statement.sequence} states"
         for row in statement.rows:
             stated = row.tally.certified

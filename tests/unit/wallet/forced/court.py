@@ -4,6 +4,7 @@ A town whose bank reads its board and answers the claims there, as the daemon do
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from bank.board.accusation.file import check_file
@@ -17,12 +18,16 @@ from bank.confirmer import Confirmer
 from bank.formats.entry import AnswerEntry, ClaimEntry, RoundEntry
 from bank.ledger import Terms
 from bank.statements import Statements
+from mixmint.errors import UserError
 from tests.unit.bank.board.logs import BEGIN_S
 from tests.unit.wallet.town import Files, Town, Wallet
 
 TERMS = Terms(epoch_s=10**8, hold_rounds=10, promise_rounds=3, claim_rounds=6)
-SOON = {"claim_after_rounds": 4, "settle_wait_s": 0.2}
+SOON = {"claim_after_rounds": 4, "settle_wait_s": 60}
 """Settings of wallets here: a claim after 4 rounds, or up to 2 more."""
+
+
+IMPATIENT_S = 0.05
 
 
 class Court(Town):
@@ -54,19 +59,26 @@ class Court(Town):
         for _ in range(count):
             await self.tick()
 
-    async def resume_until(self, wallet: Wallet, rounds: int = 24) -> None:
-        """A member who runs the command now and then, until nothing of his is open."""
-        from mixmint.errors import UserError
+    async def resume(self, wallet: Wallet) -> None:
+        """A round closes, and the member asks how things stand; he doesn't wait for what takes long."""
+        await self.tick()
+        with suppress(UserError), wallet.teller.hurry(IMPATIENT_S):
+            await wallet.cashier.resume()
 
+    async def resume_until(self, wallet: Wallet, rounds: int = 100) -> None:
+        """A member who runs the command now and then, until nothing of his is open."""
         for _ in range(rounds):
-            await self.tick()
-            try:
-                await wallet.cashier.resume()
-            except UserError:
-                continue
+            await self.resume(wallet)
             if not wallet.cashier.undecided():
                 return
         raise AssertionError("the wallet's operations never end")
+
+    async def funded(self, name: str = "ann", units: int = 8, **settings: object) -> Wallet:
+        """A wallet with coins."""
+        made = self.wallet(name, **(SOON | settings))
+        await self.fund(made, units)
+        await made.cashier.withdraw(units)
+        return made
 
     def round_of_claim(self) -> int:
         """The round that shows the first claim."""

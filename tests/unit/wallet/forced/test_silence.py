@@ -1,7 +1,5 @@
 """A bank that doesn't answer, and a wallet that has the board answer for it."""
 
-from contextlib import suppress
-
 import pytest
 
 from bank.formats.answer import Refusal, Refused, sign_answer
@@ -9,18 +7,11 @@ from bank.formats.claim import Claim
 from bank.formats.entry import CertifiedEntry
 from bank.formats.request import decode_request, subject_of
 from mixmint.errors import PendingError, UserError
-from tests.unit.wallet.forced.court import SOON, Court
+from tests.unit.wallet.forced.court import IMPATIENT_S, SOON, Court
 from tests.unit.wallet.town import Crash, Wallet
 from wallet.machines.steps import Phase
 from wallet.operations import PlanState, Want
 from wallet.purse import CoinState
-
-
-async def funded(court: Court, units: int = 8, **settings: object) -> Wallet:
-    ann = court.wallet("ann", **(SOON | settings))
-    await court.fund(ann, units)
-    await ann.cashier.withdraw(units)
-    return ann
 
 
 def silence(wallet: Wallet, until: Court | None = None) -> None:
@@ -30,7 +21,7 @@ def silence(wallet: Wallet, until: Court | None = None) -> None:
 
 async def test_an_exchange_that_the_bank_ignores_is_forced(court: Court) -> None:
     """Claimed after the stated rounds, executed there, and exchanged once more: its coins were shown."""
-    ann = await funded(court)
+    ann = await court.funded()
     silence(ann, court)
     begun = court.board.closed
     with pytest.raises(PendingError):
@@ -53,33 +44,26 @@ async def test_an_exchange_that_the_bank_ignores_is_forced(court: Court) -> None
 
 async def test_the_second_exchange_may_have_to_be_forced_too(court: Court) -> None:
     """A bank that never answers this customer: his coins move all the same, each time in public."""
-    ann = await funded(court)
+    ann = await court.funded()
     silence(ann)
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
     for _ in range(30):
-        await court.tick()
-        with pytest.raises(UserError):
-            await ann.cashier.resume()
+        await court.resume(ann)
     assert len(court.claims()) > 1
     assert ann.units(CoinState.FREE, CoinState.RESERVED) == 8
 
 
 async def test_a_payment_that_the_bank_ignores_reaches_its_payee(court: Court) -> None:
     """The payee reads the board as ever; the payer pays once."""
-    ann, bob = await funded(court), court.wallet("bob", **SOON)
+    ann, bob = await court.funded(), court.wallet("bob", **SOON)
     await ann.cashier.exchange(None)
     _, request = await bob.cashier.request(8, "")
     silence(ann)
     with pytest.raises(PendingError):
         await ann.cashier.pay(request, now=True)
     for _ in range(12):
-        await court.tick()
-        try:
-            await ann.cashier.resume()
-        except UserError:
-            continue
-        break
+        await court.resume(ann)
     await bob.teller.sync()
     assert (ann.units(), bob.units()) == (0, 8)
     paid = [stored.state for stored in ann.purse.operations().values()]
@@ -91,7 +75,7 @@ async def test_a_payment_that_the_bank_ignores_reaches_its_payee(court: Court) -
 @pytest.mark.parametrize("want", ["withdraw", "deposit"])
 async def test_account_requests_are_forced_by_an_answer(court: Court, want: str) -> None:
     """The statement that books it stands on the board; the chain goes on from it."""
-    ann = await funded(court)
+    ann = await court.funded()
     await court.fund_again(ann, 8)
     await ann.cashier.exchange(None)
     silence(ann)
@@ -99,9 +83,7 @@ async def test_account_requests_are_forced_by_an_answer(court: Court, want: str)
         await (ann.cashier.deposit(8) if want == "deposit" else ann.cashier.withdraw(4))
     wanted = 16 if want == "deposit" else 4
     for _ in range(24):
-        await court.tick()
-        with suppress(UserError):
-            await ann.cashier.resume()
+        await court.resume(ann)
         if ann.books.head().balance == wanted:
             break
     # The operator's credit stood in the way of the first request: shown on the board, and signed after.
@@ -114,7 +96,7 @@ async def test_account_requests_are_forced_by_an_answer(court: Court, want: str)
 
 async def test_a_claim_by_hand_needs_no_patience_and_no_leave(court: Court) -> None:
     """With claims = false nothing is posted by itself, however long it takes."""
-    ann = await funded(court, claims=False)
+    ann = await court.funded(claims=False)
     silence(ann)
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
@@ -122,9 +104,7 @@ async def test_a_claim_by_hand_needs_no_patience_and_no_leave(court: Court) -> N
         row for row, stored in ann.purse.open_operations().items() if isinstance(stored.state, PlanState)
     ]
     for _ in range(12):
-        await court.tick()
-        with pytest.raises(UserError):
-            await ann.cashier.resume()
+        await court.resume(ann)
     assert court.claims() == []
     await ann.cashier.claim(row)
     assert ann.units() == 8
@@ -134,7 +114,7 @@ async def test_a_claim_by_hand_needs_no_patience_and_no_leave(court: Court) -> N
 
 async def test_nothing_is_claimed_while_the_bank_answers(court: Court) -> None:
     """Every claim tells everyone something."""
-    ann = await funded(court)
+    ann = await court.funded()
     for _ in range(5):
         await ann.cashier.exchange(None)
         await court.ticks(3)
@@ -144,7 +124,7 @@ async def test_nothing_is_claimed_while_the_bank_answers(court: Court) -> None:
 @pytest.mark.parametrize("step", ["claim-made", "claim-posted", "board-booked"])
 async def test_a_crash_at_any_step_claims_once(court: Court, step: str) -> None:
     """On file first, posted again by the next process, known to the board by its subject."""
-    ann = await funded(court)
+    ann = await court.funded()
     silence(ann, court)
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
@@ -159,7 +139,8 @@ async def test_a_crash_at_any_step_claims_once(court: Court, step: str) -> None:
         court.close(ann)
         ann = court.wallet("ann", at=at, **SOON)
         try:
-            await ann.cashier.resume()
+            with ann.teller.hurry(IMPATIENT_S):
+                await ann.cashier.resume()
         except Crash:
             crashes += 1
         except UserError:
@@ -173,7 +154,7 @@ async def test_a_crash_at_any_step_claims_once(court: Court, step: str) -> None:
 
 async def test_the_board_away_for_a_while(court: Court) -> None:
     """The claim stays on file, and is posted by a later command."""
-    ann = await funded(court)
+    ann = await court.funded()
     silence(ann)
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
@@ -186,30 +167,26 @@ async def test_the_board_away_for_a_while(court: Court) -> None:
         raise UserError("not now")
 
     taking, court.board.post = court.board.post, post
-    with pytest.raises(UserError):
+    with pytest.raises(UserError), ann.teller.hurry(IMPATIENT_S):
         await ann.cashier.resume()
     assert refused == 1
     court.board.post = taking
     court.close(ann)
     ann = court.wallet("ann", **SOON)
     for _ in range(4):
-        await court.tick()
-        with pytest.raises(UserError):
-            await ann.cashier.resume()
+        await court.resume(ann)
     assert len(court.claims()) >= 1
 
 
 async def test_too_late_said_directly_does_not_outdo_the_claim(court: Court) -> None:
     """The claim was on the board in time, so the bank must execute it there; freed coins could pay twice."""
-    ann = await funded(court, order_rounds=16)
+    ann = await court.funded(order_rounds=16)
     silence(ann)
     with pytest.raises(PendingError):
         await ann.cashier.exchange(None)
     court.silent = True
     while not court.claims():
-        await court.tick()
-        with pytest.raises(UserError):
-            await ann.cashier.resume()
+        await court.resume(ann)
     await court.ticks(16)
     ann.wire.fate = lambda: "both"
 
@@ -218,7 +195,7 @@ async def test_too_late_said_directly_does_not_outdo_the_claim(court: Court) -> 
         return sign_answer(court.key, court.signer.bank, subject_of(asked), Refused(Refusal.TOO_LATE))
 
     ann.wire.bends = too_late
-    with pytest.raises(UserError):
+    with pytest.raises(UserError), ann.teller.hurry(IMPATIENT_S):
         await ann.cashier.resume()
     assert ann.units(CoinState.RESERVED) == 8
     court.silent = False
@@ -230,7 +207,7 @@ async def test_too_late_said_directly_does_not_outdo_the_claim(court: Court) -> 
 
 async def test_a_denied_coin_is_asked_for_on_the_board(court: Court) -> None:
     """*Unknown certificate*, of a coin that the bank certified: in public it can't say that."""
-    ann = await funded(court)
+    ann = await court.funded()
 
     ask = ann.wire.ask
 

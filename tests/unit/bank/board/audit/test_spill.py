@@ -25,7 +25,7 @@ def test_a_shards_records_come_together_from_all_files(
     monkeypatch.setattr(spilling, "_HELD_BYTES", 1)
     with closing(Spill(tmp_path)) as spill:
         for number in range(files):
-            spill.take({shard: record(shard, number) for shard in (0, 7, 8, 255)}, b"", [])
+            spill.take({shard: record(shard, number) for shard in (0, 7, 8, 255)}, b"", [], [])
         spill.finish()
     for first in range(0, 256, 8):
         for shard, data in enumerate(read_shards(tmp_path, first, 8), start=first):
@@ -37,7 +37,7 @@ def test_rounds_are_found_by_their_entries(tmp_path: Path) -> None:
     """By a binary search in the file."""
     marks = [(2, 1, 10), (3, 2, 11), (9, 3, 12)]
     with closing(Spill(tmp_path)) as spill:
-        spill.take({}, b"".join(MARK.pack(*mark) for mark in marks), [])
+        spill.take({}, b"".join(MARK.pack(*mark) for mark in marks), [], [])
         spill.finish()
     with closing(Spilled(tmp_path)) as spilled:
         found = [spilled.round_of(index) for index in range(11)]
@@ -49,7 +49,7 @@ def test_landmarks_come_in_order_and_again_by_their_place(tmp_path: Path) -> Non
     """Each with its index in the log."""
     entries = [MapEntry(number, number + 5, 0, bytes(32)) for number in range(3)]
     with closing(Spill(tmp_path)) as spill:
-        spill.take({}, b"", [(10 * number, entry.encode()) for number, entry in enumerate(entries)])
+        spill.take({}, b"", [(10 * number, entry.encode()) for number, entry in enumerate(entries)], [])
         spill.finish()
     with closing(Spilled(tmp_path)) as spilled:
         found = list(spilled.landmarks())
@@ -64,7 +64,7 @@ def test_a_folder_that_can_not_be_written_is_said_in_one_line(tmp_path: Path) ->
     folder = tmp_path / "gone"
     folder.mkdir()
     with closing(Spill(folder)) as spill:
-        spill.take({0: record(0, 0)}, b"", [])
+        spill.take({0: record(0, 0)}, b"", [], [])
         shutil.rmtree(folder)
         with pytest.raises(UserError, match="TMPDIR"):
             spill.finish()

@@ -1,0 +1,245 @@
+"""
+Claims: whether each true one is answered in time, and whether what the bank answered may be true.
+
+A claim is answered by the bank's answer that names it, or by certificates for all that its order asks for,
+published or posted after it. Late is told from never: what came late is no proof against anybody, since the
+board may have kept it back. What didn't come at all, when its time was over, accuses the board or the bank;
+and the bank alone once a statement of its own confirms so much of the log.
+
+Only true claims are debts: a board that puts in others can't make a bank look silent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bank.board.accusation.claims import ClaimUnanswered, answers_claim, read_claim, read_leaf, wanted_of
+from bank.board.accusation.evidence import ProvenLog
+from bank.board.accusation.file import Evidence, check
+from bank.board.accusation.lies import AnswerFalse, Named
+from bank.board.audit.chunk import CERTIFIED, RECORD
+from bank.board.audit.convict import MOST_PROVED, Prosecutor
+from bank.board.audit.finding import Fault, Finding, Weight
+from bank.board.audit.replay import Replay
+from bank.board.audit.spill import Spilled, read_shards
+from bank.formats.answer import Answer
+from bank.formats.claim import Claim
+from bank.formats.entry import AccountEntry, AnswerEntry, ClaimEntry, KeyChangeEntry, TermsEntry
+from mixmint.errors import MalformedMessage
+
+MOST_SHOWN = 8
+"""Claims that get a file; the rest are counted."""
+MOST_EVIDENCE_BYTES = 11 << 20
+"""Of leaves in one file, which is longer by a third."""
+
+
+@dataclass
+class _Debt:
+    """A true claim: its leaf, its round, by when it is due, a leaf with the terms that say so."""
+
+    leaf: int
+    round: int
+    due: int
+    terms: int
+    account: int = -1
+    """The leaf that opened the account, of an account's claim."""
+    wanted: frozenset[tuple[bytes, int]] = field(default_factory=frozenset)
+    shown: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    """Where each certificate that it asks for stands, first."""
+
+
+class Claims:
+    """The checks of all claims of one log."""
+
+    def __init__(self, spilled: Spilled, replay: Replay, prosecutor: Prosecutor) -> None:
+        self._spilled = spilled
+        self._replay = replay
+        self._prosecutor = prosecutor
+        self._key = replay.bank_key
+        self.findings: list[Finding] = []
+        self.unjudged = 0
+        """Claims from before the bank's first terms: nothing was promised yet."""
+        self.open = 0
+        """Claims whose time isn't over."""
+        self._more = 0
+
+    async def judge(self) -> None:
+        """Raises Unavailable, PeerError: the log can't be read again."""
+        if self._key is None:
+            return
+        debts = await self._read(self._key)
+        self._look_for_certificates(debts)
+        for subject, debt in debts.items():
+            await self._judge_debt(subject, debt)
+        if self._more:
+            self.findings.append(
+                Finding(Weight.CHEAT, Fault.CLAIM, f"{self._more} more claims without a true answer.")
+            )
+
+    async def _read(self, key: bytes) -> dict[bytes, _Debt]:
+        """The claims without an answer, by what their answer would name; answers are judged on the way."""
+        debts: dict[bytes, _Debt] = {}
+        claims: dict[bytes, int] = {}
+        accounts: dict[bytes, int] = {}
+        terms, shortest = -1, 0
+        for index, leaf in self._spilled.claims():
+            entry = read_leaf(leaf)
+            if isinstance(entry, TermsEntry):
+                # The shortest counts, as anyone may be shown any of them.
+                if terms < 0 or entry.terms.claim_rounds < shortest:
+                    terms, shortest = index, entry.terms.claim_rounds
+            elif isinstance(entry, AccountEntry):
+                accounts.setdefault(entry.account, index)
+            elif isinstance(entry, KeyChangeEntry):
+                # Who owes what after a change is for its own rules (docs/spec/succession.md).
+                debts.clear()
+            elif isinstance(entry, ClaimEntry):
+                claim = read_claim(leaf)
+                if claim is not None:
+                    claims[claim.subject] = claims[claim.answer_subject] = index
+                    self._owe(debts, claim, index, accounts, terms, shortest)
+            elif isinstance(entry, AnswerEntry):
+                await self._answer(entry, index, claims, debts, key)
+        return debts
+
+    def _owe(
+        self,
+        debts: dict[bytes, _Debt],
+        claim: Claim,
+        index: int,
+        accounts: dict[bytes, int],
+        terms: int,
+        shortest: int,
+    ) -> None:
+        place = self._spilled.round_of(index)
+        if terms < 0 or place is None:
+            self.unjudged += 1
+            return
+        account = -1
+        if claim.account is not None:
+            account = accounts.get(claim.account.request.account, -1)
+            if account < 0:
+                return
+        debt = _Debt(index, place.number, place.number + shortest, terms, account, wanted_of(claim))
+        debts.setdefault(claim.answer_subject, debt)
+
+    async def _answer(
+        self,
+        entry: AnswerEntry,
+        index: int,
+        claims: dict[bytes, int],
+        debts: dict[bytes, _Debt],
+        key: bytes,
+    ) -> None:
+        try:
+            answer = Answer.decode(entry.body)
+        except MalformedMessage:
+            return
+        at = claims.get(answer.subject)
+        claim = None if at is None else read_claim(await self._replay.leaf(at))
+        if at is None or claim is None:
+            return
+        debt = debts.get(answer.subject)
+        if debt is not None and answers_claim(entry, claim, key):
+            del debts[answer.subject]
+            self._late(debt, index, claim.subject)
+        evidence = await self._lie(claim, answer, at, index, debt, key)
+        if evidence is not None:
+            words = f"the answer at entry {index} to the claim of {claim.subject.hex()} is false"
+            self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
+
+    def _late(self, debt: _Debt, index: int, subject: bytes) -> None:
+        place = self._spilled.round_of(index)
+        if place is not None and place.number > debt.due:
+            words = (
+                f"the claim of {subject.hex()} was due by round {debt.due} and was answered in round "
+                f"{place.number}: the bank was late, or its board was."
+            )
+            self._add(Finding(Weight.LATE, Fault.CLAIM, words))
+
+    async def _lie(
+        self, claim: Claim, answer: Answer, at: int, index: int, debt: _Debt | None, key: bytes
+    ) -> Evidence | None:
+        """The accusation, if the answer is provably false."""
+        named = Named.CLAIM if answer.subject == claim.answer_subject else Named.REQUEST
+        alone = AnswerFalse(key, named, claim, answer)
+        if check(alone).holds:
+            return alone
+        if named is Named.REQUEST:
+            return None
+        place, behind = self._spilled.round_of(at), self._spilled.round_of(index)
+        if place is None or behind is None:
+            return None
+        groups: list[Sequence[int]] = [(at, place.mark)]
+        if debt is not None:
+            groups.append((debt.terms, at, index, behind.mark))
+        for indexes in groups:
+            for log in self._prosecutor.logs(max(indexes)):
+                leaves = await self._prosecutor.leaves(log.size, indexes)
+                evidence = AnswerFalse(key, named, claim, answer, None, log, leaves)
+                if leaves is not None and check(evidence).holds:
+                    return evidence
+        return None
+
+    def _look_for_certificates(self, debts: dict[bytes, _Debt]) -> None:
+        """Find the certificates that answer claims: one pass over the shards that they are in."""
+        by_coin: dict[bytes, list[_Debt]] = {}
+        for debt in debts.values():
+            for coin, _ in debt.wanted:
+                by_coin.setdefault(coin, []).append(debt)
+        for shard in sorted({coin[0] for coin in by_coin}):
+            for records in read_shards(self._spilled.folder, shard, 1):
+                for coin, index, what, exponent, _, _ in RECORD.iter_unpack(records):
+                    if what == CERTIFIED and coin in by_coin:
+                        _note(by_coin[coin], coin, exponent, index)
+
+    async def _judge_debt(self, subject: bytes, debt: _Debt) -> None:
+        if debt.wanted and debt.shown.keys() == debt.wanted:
+            claim = read_claim(await self._replay.leaf(debt.leaf))
+            self._late(debt, max(debt.shown.values()), claim.subject if claim else subject)
+            return
+        if self._replay.last_mark[1] < debt.due:
+            self.open += 1
+            return
+        if len(self.findings) >= MOST_SHOWN:
+            self._more += 1
+            return
+        evidence = await self._unanswered(debt)
+        words = (
+            f"the claim at entry {debt.leaf}, of round {debt.round}, had no answer by round {debt.due}, nor "
+            "has it any now"
+        )
+        self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
+
+    async def _unanswered(self, debt: _Debt) -> Evidence | None:
+        """All leaves of the claim's time in one file, if they fit."""
+        place = self._spilled.place(debt.due - 1)
+        if place.number != debt.due or self._key is None:
+            return None
+        before = [debt.terms] if debt.account < 0 else sorted((debt.terms, debt.account))
+        confirmed = self._prosecutor.confirmed(place.mark)
+        logs: list[tuple[ProvenLog, int]] = [(confirmed, confirmed.size - 1)] if confirmed else []
+        logs.append((self._prosecutor.signed, place.mark))
+        for log, last in logs:
+            indexes = [*before, *range(debt.leaf, last + 1)]
+            if len(indexes) > MOST_PROVED:
+                continue
+            leaves = await self._prosecutor.leaves(log.size, indexes)
+            if leaves is None or sum(map(len, leaves.bytes)) > MOST_EVIDENCE_BYTES:
+                continue
+            evidence = ClaimUnanswered(self._key, log, leaves)
+            if check(evidence).holds:
+                return evidence
+        return None
+
+    def _add(self, finding: Finding) -> None:
+        if len(self.findings) < MOST_SHOWN:
+            self.findings.append(finding)
+        elif finding.weight is Weight.CHEAT:
+            self._more += 1
+
+
+def _note(debts: Sequence[_Debt], coin: bytes, exponent: int, index: int) -> None:
+    """A certificate stands at ``index``: the first one behind a claim of its coin is what answers that."""
+    for debt in debts:
+        if index > debt.leaf and (coin, exponent) in debt.wanted:
+            debt.shown[coin, exponent] = min(index, debt.shown.get((coin, exponent), index))
