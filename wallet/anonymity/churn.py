@@ -8,7 +8,7 @@ exchanges come in it as chance has it.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from math import expm1
+from math import expm1, log
 from random import Random
 
 PACKETS_AN_EXCHANGE = 2
@@ -84,4 +84,5 @@ def wait_s(exchanges: int, within_s: float, rng: Random) -> float:
     """
     if exchanges < 1 or within_s <= 0:
         return 0.0
-    return within_s * (1.0 - rng.random() ** (1.0 / exchanges))
+    # Of so many even times the earliest: its logarithm is exponential.
+    return within_s * -expm1(log(rng.random() or 1.0) / exchanges)

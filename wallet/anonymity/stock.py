@@ -84,7 +84,8 @@ class _Stock:
 
     def splits(self) -> list[Exchange]:
         """For each value that is missing, the nearest larger coin that can be spared is halved."""
-        spare, moves = list(self._spare), []
+        spare = list(self._spare)
+        moves: list[Exchange] = []
         for exponent in range(len(spare)):
             while spare[exponent] < 0:
                 larger = next((at for at in range(exponent + 1, len(spare)) if spare[at] > 0), None)
@@ -99,7 +100,8 @@ class _Stock:
 
     def merges(self) -> list[Exchange]:
         """Coins that nothing is missing of, two by two: what is spare would pile up, small, for ever."""
-        spare, moves = list(self._spare), []
+        spare = list(self._spare)
+        moves: list[Exchange] = []
         for exponent in range(min(len(spare), MOST_EXPONENT)):
             while spare[exponent] >= 2:
                 one = self._take(exponent, moves)

@@ -25,7 +25,7 @@ PENDING = 3
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Span(click.ParamType):
+class Span(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no arguments for it
     """A time with its unit: 90s, 30m, 2h, 1d."""
 
     name = "TIME"
@@ -51,7 +51,6 @@ def _exponent(_: click.Context, __: click.Parameter, values: tuple[int, ...]) ->
 @click.option(
     "--public",
     type=click.IntRange(min=2),
-    default=0,
     help="Also exchange coins of old epochs that fewer than so many coins look like.",
 )
 @click.option(
@@ -74,7 +73,7 @@ def _exponent(_: click.Context, __: click.Parameter, values: tuple[int, ...]) ->
 def churn(
     context: click.Context,
     to: int | None,
-    public: int,
+    public: int | None,
     exponents: tuple[int, ...],
     within_s: float,
     leave: bool,
@@ -96,7 +95,7 @@ def churn(
     if stop:
         _stop(home)
         return
-    row = _begin(home, to, public, exponents, within_s)
+    row = _begin(home, to or 0, public or 0, exponents, within_s)
     try:
         progress = _look(home, row) if leave else _watch(home, row, quiet=as_json)
     except KeyboardInterrupt:
@@ -111,14 +110,14 @@ def churn(
     context.exit(1 if progress.is_over and progress.reason else 0)
 
 
-def _begin(home: Path, to: int | None, public: int, exponents: tuple[int, ...], within_s: float) -> int:
+def _begin(home: Path, to: int, public: int, exponents: tuple[int, ...], within_s: float) -> int:
     """The row of a new churn, or of the one that is under way."""
 
     async def work(cashier: "Cashier") -> int:
         from wallet.anonymity.churn import Aim
 
-        if to is not None or public:
-            return await cashier.churning.begin(Aim(to or 0, public, exponents), within_s)
+        if to or public:
+            return await cashier.churning.begin(Aim(to, public, exponents), within_s)
         row = cashier.churning.open()
         if not row:
             raise UserError("no churn is under way; begin one with --to N")
