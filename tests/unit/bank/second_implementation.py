@@ -164,3 +164,36 @@ def read_terms(data: bytes, bank_key: bytes) -> dict[str, object]:
     terms["holds"] = holds(bank_key, cut(64), "mixmint/terms/v1", data[:56])
     assert not cut.left
     return terms
+
+
+def read_key_change(entry: bytes) -> dict[str, object]:
+    """A change of a bank's key, as an entry (succession.md, section 1)."""
+    cut = Cut(entry)
+    assert cut.number(1) == 12
+    change: dict[str, object] = {
+        "bank": cut(32),
+        "number": cut.number(4),
+        "old": cut(32),
+        "new": cut(32),
+        "size": cut.number(8),
+        "root": cut(32),
+        "answer_rounds": cut.number(4),
+    }
+    signed, signers = entry[1:145], []
+    for _ in range(cut.number(1)):
+        authority = cut(32)
+        if holds(authority, cut(64), "mixmint/key-change/v1", signed):
+            signers.append(authority)
+    assert not cut.left
+    return change | {"signed_by": signers}
+
+
+def key_at(founding: bytes, changes: list[dict[str, object]], leaf: int) -> bytes:
+    """The key that counts at a leaf (succession.md, section 2)."""
+    key = founding
+    for change in changes:
+        size, new = change["size"], change["new"]
+        assert isinstance(size, int)
+        assert isinstance(new, bytes)
+        key = new if size <= leaf else key
+    return key

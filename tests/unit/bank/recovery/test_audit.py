@@ -1,0 +1,155 @@
+"""The log of a bank that was replaced, audited whole: clean, and what is void is told as nobody's crime."""
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bank.board.accusation.file import check_file
+from bank.board.audit.audit import Audit, Report
+from bank.board.audit.finding import Fault, Weight
+from bank.board.log.reader import LogReader
+from bank.board.log.source import FolderSource
+from bank.board.reading.client import BoardReader
+from bank.confirmer import Confirmer
+from bank.feeder import Feeder
+from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.entry import CertifiedEntry, StatementEntry, make_key_entry
+from bank.formats.order import SPEND_LABEL
+from bank.formats.statement import Row, Tally, sign_statement, units_of
+from bank.statements import Statements
+from mixmint.keys import SigningKey
+from tests.unit.wallet.succession import NETWORK, Handover
+from tests.unit.wallet.town import NOW_S, Town
+
+NEW, THIRD = SigningKey(b"n" * 32), SigningKey(b"o" * 32)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Executor]:
+    with ProcessPoolExecutor(1) as running:
+        yield running
+
+
+def reader_of(town: Town) -> LogReader:
+    return LogReader(FolderSource(town.board.maker.folder.path), town.board.maker.verifier)
+
+
+async def audited(town: Town, pool: Executor) -> Report:
+    return await Audit(reader_of(town), pool, 1, authorities=NETWORK).run(NOW_S)
+
+
+class Counting:
+    """A bank that reads its board back, and states what it did."""
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.confirmer = Confirmer(
+            town.store, BoardReader(reader_of(town)), town.folder / "evidence", pause_s=0
+        )
+        entry = make_key_entry(town.key, town.signer.bank).encode()
+        town.feeder = Feeder(
+            town.store,
+            town.board,
+            entry,
+            town.clock,
+            pause_s=0,
+            signer=town.signer,
+            statements=Statements(town.signer, 2),
+        )
+
+    async def rounds(self, count: int = 4) -> None:
+        for _ in range(count):
+            await self.town.tick()
+            await self.confirmer.step()
+        assert self.confirmer.complaint is None
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+async def test_a_log_with_changes_of_the_key_is_clean(tmp_path: Path, pool: Executor, changes: int) -> None:
+    """Orders before, above and after each cut; statements of every key."""
+    async with Town(tmp_path) as town:
+        handover = Handover(town)
+        counting = Counting(town)
+        alice = town.wallet("alice")
+        await town.fund(alice, 64)
+        await alice.cashier.withdraw(32)
+        await counting.rounds()
+        for new in (NEW, THIRD)[:changes]:
+            await alice.cashier.exchange(32)
+            await counting.rounds()
+            listed = await handover.list_accounts()
+            cut = handover.cut()
+            await alice.cashier.exchange(32)
+            await handover.lose()
+            handover.change(new, cut)
+            made = await handover.recover(new, listed)
+            assert made.void > 0
+            counting = Counting(town)
+            await alice.teller.sync()
+            await alice.cashier.resume()
+            await counting.rounds()
+            await alice.cashier.exchange(32)
+            await counting.rounds()
+        await alice.cashier.deposit(32)
+        await counting.rounds()
+        report = await audited(town, pool)
+        assert report.passed, report.findings
+        assert {finding.fault for finding in report.findings} <= {Fault.VOID, Fault.REPEATED}
+        assert all(finding.weight is Weight.NOTE for finding in report.findings)
+        assert report.changes == changes
+        assert report.statements > changes
+        assert report.confirmed > cut.size
+
+
+async def test_nobody_is_framed_by_what_the_old_key_signs_afterwards(tmp_path: Path, pool: Executor) -> None:
+    """A thief certifies, states and confirms what he likes: of the bank and its board nothing is said."""
+    async with Town(tmp_path) as town:
+        handover = Handover(town)
+        counting = Counting(town)
+        alice = town.wallet("alice")
+        await town.fund(alice, 64)
+        await alice.cashier.withdraw(32)
+        await counting.rounds()
+        listed, cut, old, bank = await handover.list_accounts(), handover.cut(), town.key, town.signer.bank
+        taken = next(iter(alice.purse.coins().values()))
+        stolen = SigningKey(b"t" * 32)
+        lie = (Row(4, 1, Tally(withdrawn=1, spent=7)),)
+        signature = stolen.sign(SPEND_LABEL, bytes(32))
+        for coin, exponent in ((taken.id(), 20), (coin_id(stolen.public), 9)):
+            certificate = sign_certificate(old, bank, exponent, 1, coin)
+            town.board.posted.append(CertifiedEntry(coin, exponent, 1, certificate).encode())
+        spent = b"\x04" + stolen.public + bytes(32) + signature
+        said = sign_statement(old, bank, 9, 5, b"r" * 32, units_of(lie), lie)
+        town.board.posted += [spent, StatementEntry(said).encode()]
+        await handover.lose()
+        handover.change(NEW, cut)
+        await handover.recover(NEW, listed)
+        counting = Counting(town)
+        await alice.cashier.exchange(32)
+        await counting.rounds()
+        report = await audited(town, pool)
+        assert report.passed, report.findings
+        assert sum(finding.fault is Fault.VOID for finding in report.findings) == 3
+
+
+async def test_a_successor_who_cheats_is_found_out(tmp_path: Path, pool: Executor) -> None:
+    """More certificates than he states: the audit fails, and its file says where to look."""
+    async with Town(tmp_path) as town:
+        handover = Handover(town)
+        listed = await handover.list_accounts()
+        await handover.lose()
+        handover.change(NEW)
+        await handover.recover(NEW, listed)
+        coin = coin_id(SigningKey(b"x" * 32).public)
+        for exponent in (3, 4):
+            certificate = sign_certificate(NEW, town.signer.bank, exponent, 1, coin)
+            town.board.posted.append(CertifiedEntry(coin, exponent, 1, certificate).encode())
+        await town.tick()
+        report = await audited(town, pool)
+        assert not report.passed
+        (finding,) = [each for each in report.findings if each.weight is Weight.CHEAT]
+        assert finding.fault is Fault.CERTIFIED_TWICE
+        assert finding.accusation is not None
+        assert not check_file(finding.accusation).holds
