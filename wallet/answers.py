@@ -41,6 +41,7 @@ from bank.formats.request import (
     Deposit,
     Execute,
     ReadAccount,
+    Replace,
     Withdraw,
     decode_request,
     subject_of,
@@ -151,7 +152,7 @@ def chain_objection(bank: Bank, claim: Claim, body: Statements, known: Known) ->
 def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
     """Why a signed answer is wrong; empty when it isn't."""
     if isinstance(body, Refused):
-        return _refusal(asked, body, known)
+        return _refusal(bank, asked, body, known)
     if isinstance(asked, ReadAccount):
         return _statements(bank, asked, body, known)
     if isinstance(asked, Withdraw):
@@ -169,6 +170,11 @@ def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
             # Whoever executed this deposit has a statement to show; its proof says nothing about a stranger.
             return "deposit-without-statement"
         return _proof(asked.order.order, body, known)
+    if isinstance(asked, Replace):
+        if isinstance(body, Credited):
+            units = sum(1 << output.exponent for output in asked.signed.request.outputs)
+            return _statement(bank, asked, body.statement, known.head, units)
+        return "another-kind"
     if isinstance(asked, Execute):
         opened = known.foreign
         if opened is None or opened.seal != asked.seal:
@@ -190,8 +196,12 @@ def _order(bank: Bank, order: Order, body: Body, known: Known) -> str:
     return _taken(bank, order.outputs, body)
 
 
-def _refusal(asked: BankRequest, body: Refused, known: Known) -> str:
+def _refusal(bank: Bank, asked: BankRequest, body: Refused, known: Known) -> str:
     closed, head = known.closed, known.head
+    if isinstance(asked, Replace):
+        return _replacement_refusal(bank, asked, body, known)
+    if body.reason in (Refusal.NOT_YET, Refusal.ENDED_COIN):
+        return "false-refusal"
     if body.reason in _NEVER_TRUE and not (known.foreign and body.reason in _TRUE_OF_OTHERS):
         return "false-refusal"
     if body.reason is Refusal.NO_ACCOUNT and head is not None:
@@ -214,6 +224,18 @@ def _refusal(asked: BankRequest, body: Refused, known: Known) -> str:
         return "false-refusal"
     of_account = body.reason in (Refusal.NO_ACCOUNT, Refusal.SEQUENCE, Refusal.BALANCE)
     return "false-refusal" if of_account and isinstance(asked, SignedOrder) else ""
+
+
+def _replacement_refusal(bank: Bank, asked: Replace, body: Refused, known: Known) -> str:
+    if body.reason is Refusal.SIGNATURE:
+        # A successor doesn't take what its predecessor signed, or whoever had that key.
+        return "false-refusal" if asked.statement.holds(bank.key) else ""
+    if body.reason is Refusal.TOO_LATE and known.closed < asked.signed.request.last_round:
+        return "too-late-too-early"
+    of_coins = body.reason in (Refusal.NOT_YET, Refusal.ENDED_COIN)
+    if of_coins and body.index < len(asked.signed.request.outputs):
+        return ""
+    return "" if body.reason in (Refusal.SEQUENCE, Refusal.BALANCE, Refusal.TOO_LATE) else "false-refusal"
 
 
 def _order_of(asked: BankRequest) -> Order | None:
@@ -251,7 +273,9 @@ def _taken(bank: Bank, outputs: tuple[Output, ...], body: Body) -> str:
     return "" if body.proof.holds(bank.key, bank.id) else "false-proof"
 
 
-def _statement(bank: Bank, asked: Withdraw | Deposit, signed: SignedStatement, head: Head, units: int) -> str:
+def _statement(
+    bank: Bank, asked: Withdraw | Deposit | Replace, signed: SignedStatement, head: Head, units: int
+) -> str:
     """The statement that books the request: signed, about it, and the next link if it is new."""
     statement, request = signed.statement, asked.signed.request
     if not signed.holds(bank.key) or statement.bank != bank.id or statement.account != request.account:

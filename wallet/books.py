@@ -24,12 +24,14 @@ from bank.formats.fields import Reader
 from bank.formats.order import Order, Output, SignedOrder, input_ids, sign_order
 from bank.formats.succession import KeyChange
 from bank.formats.terms import PublishedTerms
+from bank.ledger.terms import Terms
 from mixmint.errors import FatalError, MalformedMessage
 from mixmint.keys import SigningKey, write_secret
 from wallet.anonymity.crowd import Crowd
 from wallet.answers import Bank, Booking, Known
 from wallet.claiming import accusation_of, check_told
 from wallet.derivation import Purpose
+from wallet.expiry import book_expired
 from wallet.lookout import OURS_TO_COME, Lookout, seals_of
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
@@ -51,6 +53,7 @@ from wallet.machines.steps import (
     MakeOutputs,
     Phase,
     Renewed,
+    Replaced,
     Shown,
     Spend,
     Void,
@@ -59,6 +62,7 @@ from wallet.machines.steps import (
 from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
 from wallet.restoring.copies import Copies
+from wallet.statements import keep_statement
 from wallet.succession import Cuts, Succession, changes_in, with_known_changes
 from wallet.terms import newest_terms
 
@@ -132,6 +136,13 @@ class Books:
         newest = newest_terms(known, entries, self.bank.id, self.bank.keys.key_at(first))
         if newest is not None and newest != known:
             self.purse.set_fact("terms", newest.encode())
+
+    def book_expired(self) -> None:
+        """Set coins aside that are over, by the closing time of the newest round that was read."""
+        cursor, terms = self.cursor(), self.terms()
+        if cursor is not None and terms is not None:
+            with self.purse.transaction():
+                book_expired(self.purse, Terms.of(terms), cursor.closed_at_s)
 
     def known(self, state: Machine) -> Known:
         """What an answer to this operation is checked against."""
@@ -217,7 +228,10 @@ class Books:
             self._move((effect.coin,), CoinState.DISPUTED)
         elif isinstance(effect, Void):
             self._void(effect.coins)
+        elif isinstance(effect, Replaced):
+            self._move(effect.coins, CoinState.REPLACED, operation=row)
         elif isinstance(effect, Extend):
+            keep_statement(self.purse, effect.statement)
             self.purse.set_fact("chain", effect.statement)
             self._look_at_recovered(effect.statement)
         elif isinstance(effect, Keep):

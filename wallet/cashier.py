@@ -14,6 +14,7 @@ from bank.board.log.reader import LogReader
 from bank.formats.answer import Answer, Spent
 from bank.formats.coin import certificate_holds, exponents_of
 from bank.formats.order import MOST_OUTPUTS
+from bank.ledger.terms import Terms
 from mixmint.errors import PendingError, UserError
 from wallet.bearer import Bearer
 from wallet.books import Books
@@ -30,10 +31,12 @@ from wallet.operations import STOCK, Machine, PlanState, Want, is_wish
 from wallet.payee import Payee
 from wallet.payer import Payer
 from wallet.payment_request import PaymentRequest
-from wallet.plans import Exchange, check_enough, covering
+from wallet.plans import Exchange, Held, check_enough, covering, renew
 from wallet.purse import CoinState
 from wallet.receipts.making import make_receipt
 from wallet.receipts.receipt import Receipt
+from wallet.renewal import Renewals, renewals
+from wallet.replacing import Found, replaceable
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
 from wallet.words import meaning
@@ -71,6 +74,8 @@ class Cashier:
         self.purse = teller.purse
         self._settings = settings
         self._now_s = now_s
+        self._rng = rng
+        self.stock_wait_s = stock_wait_s
         self._counter = Counter(self.books, now_s)
         self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng, letters)
         self.payer = Payer(self.books)
@@ -86,6 +91,7 @@ class Cashier:
         before = self.purse.open_operations()
         if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
             await self.teller.sync()
+        self.books.book_expired()
         self._reclaim()
         await self.teller.post_claims()
         await self.payee.collect()
@@ -318,6 +324,50 @@ class Cashier:
         await self._prepare()
         check_enough(self._errands.held(), amount)
         return await self._carry(PlanState(want=Want.DEPOSIT, amount=amount))
+
+    def replaceable(self) -> Found:
+        """What of the expired coins can be replaced to the account."""
+        self.books.book_expired()
+        return replaceable(self.purse)
+
+    async def replace(self) -> list[Outcome]:
+        """
+        Expired coins of withdrawals back to the account: a request for every eight coins of a withdrawal, one
+        after the other, since each is a link of the account's chain.
+
+        Raises UserError when there is nothing to replace: nothing has happened.
+        """
+        await self._prepare()
+        found = self.replaceable()
+        if not found.parts:
+            raise UserError("there is nothing to replace; `mixmint wallet coins` shows what is expired")
+        over = []
+        for part in found.parts:
+            with self.purse.transaction():
+                row = self._counter.replacement(part, self._errands.last_round())
+            self.teller.at("order-written")
+            await _on_file(self.teller.finish([row]))
+            over.append(self._outcome(row))
+        return over
+
+    async def renew(self, rows: Collection[int], *, spread_s: float = 0.0) -> None:
+        """
+        Exchange these free coins, v -> v, an order each, ahead of their expiry; over ``spread_s`` seconds.
+
+        Raises PendingError when an outcome stays unknown: the orders are on file.
+        """
+        free = self.purse.coins(CoinState.FREE)
+        moves = [renew(Held(row, free[row].exponent, free[row].is_clean)) for row in rows if row in free]
+        orders = [self.background_exchange(move) for move in moves]
+        await _on_file(self.teller.finish(orders, [self._rng.uniform(0, spread_s) for _ in orders]))
+
+    def renewals(self) -> Renewals:
+        """Which coins are to be renewed now (wallet/renewal.py); none while the terms aren't known."""
+        terms = self.books.terms()
+        if terms is None:
+            return Renewals()
+        free = self.purse.coins(CoinState.FREE)
+        return renewals(free, Terms.of(terms), self._now_s(), self._rng)
 
     def background_exchange(self, move: Exchange) -> int:
         """Put an exchange on file that nobody asked for singly; its row."""

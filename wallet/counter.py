@@ -24,6 +24,7 @@ from wallet.machines.steps import Phase
 from wallet.marks.mark import Mark
 from wallet.plans import Exchange, Held
 from wallet.purse import CoinRecord, CoinState
+from wallet.replacing import Replaceable
 
 
 class Counter:
@@ -190,6 +191,18 @@ class Counter:
             request_id=os.urandom(16),
             last_round=last_round,
             outputs=tuple((output.coin, output.exponent) for output in outputs),
+        )
+        return self._purse.add_operation(state, self._now_s())
+
+    def replacement(self, part: Replaceable, last_round: int) -> int:
+        """A replacement of expired coins of one withdrawal; its row. The coins stay aside."""
+        state = AccountState(
+            operation=Operation.REPLACE,
+            bank=self._bank.id,
+            request_id=os.urandom(16),
+            last_round=last_round,
+            replaced=part.coins,
+            receipt=part.request.encode() + part.statement.encode(),
         )
         return self._purse.add_operation(state, self._now_s())
 

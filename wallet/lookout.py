@@ -12,10 +12,11 @@ from collections import defaultdict
 from bank.board.reading.client import VerifiedRound
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
-from bank.formats.entry import AnswerEntry, CertifiedEntry, ClaimEntry, PostedEntry, SpentEntry
+from bank.formats.entry import AnswerEntry, CertifiedEntry, ClaimEntry, PostedEntry, ReplacedEntry, SpentEntry
 from mixmint.errors import MalformedMessage
 from wallet.anonymity.crowd import beside
 from wallet.answers import Bank
+from wallet.expiry import book_replaced
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase, Seen
@@ -61,6 +62,9 @@ class Lookout:
                     certified[row].add(entry.coin)
                     if not isinstance(entry, PostedEntry):
                         published[row].add(entry.coin)
+            elif isinstance(entry, ReplacedEntry):
+                if entry.holds(self._bank.keys.key_at(round_.first), self._bank.id):
+                    book_replaced(self._purse, entry.coin)
             elif isinstance(entry, SpentEntry):
                 row = self._spent(entry)
                 if row:

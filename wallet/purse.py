@@ -76,6 +76,10 @@ class CoinState(Enum):
     """Spent by an order that isn't ours; the proof is on file."""
     DISPUTED = "disputed"
     """Refused by the bank, although its certificate is the bank's."""
+    EXPIRED = "expired"
+    """Its grace is over, by the board's clock: no money any more."""
+    REPLACED = "replaced"
+    """Never spent, and back in the account."""
     VOID = "void"
     """The order that asked for it was refused. If the board shows it all the same, it is ours."""
 
@@ -213,6 +217,13 @@ class Purse:
         """A stored value, or None."""
         found = self._connection.execute("SELECT sealed FROM fact WHERE name=?", (name,)).fetchone()
         return None if found is None else self._sealer.open(found[0], context_of("fact", name))
+
+    def facts(self, prefix: str) -> list[bytes]:
+        """All stored values whose names begin so, in no meaningful order."""
+        rows = self._connection.execute(
+            "SELECT name, sealed FROM fact WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+        )
+        return [self._sealer.open(sealed, context_of("fact", name)) for name, sealed in rows]
 
     def set_fact(self, name: str, value: bytes) -> None:
         sealed = self._sealer.seal(value, context_of("fact", name))

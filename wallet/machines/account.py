@@ -13,6 +13,7 @@ A withdrawal or a deposit, along the account's chain of statements.
     asked      spent / held / unknown coin        refused   as for an order
     asked      refused: balance, too late, ...    refused   Void outputs / Free inputs
     asked      Seen, everything in one round      asked     Spend inputs; the statement is still wanted
+    asked      credited, a replacement            settled   Extend, Replaced coins; the board's entries follow
     answered   Seen, everything in one round      settled   Forget
     refused    Seen, everything in one round      settled   the board overrules a refusal
 
@@ -49,7 +50,7 @@ from bank.formats.answer import (
 from bank.formats.coin import CoinId, coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import NOTHING, Output, SignedOrder, input_ids
-from bank.formats.request import Deposit, Withdraw, encode_request, sign_read
+from bank.formats.request import Deposit, Replace, Withdraw, encode_request, sign_read
 from mixmint.keys import SigningKey
 from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
@@ -71,6 +72,7 @@ from wallet.machines.steps import (
     MakeOutputs,
     Phase,
     Renewed,
+    Replaced,
     Seen,
     Spend,
     Void,
@@ -83,7 +85,9 @@ BLOCKED = "sequence"
 
 class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dict=True):
     """
-    A withdrawal (``outputs``: coin id and exponent each) or a deposit (``order``: the signed order).
+    A withdrawal (``outputs``: coin id and exponent each), a deposit (``order``: the signed order), or a
+    replacement (``replaced``: as outputs, coins of a withdrawal; ``receipt``: that withdrawal's signed
+    request, then the bank's signed statement).
 
     ``requests``: every account request that was ever signed for it, the newest last. ``current``: the one
     that is asked. ``since``: the first statement that is asked for; on file, because the head may move on
@@ -111,6 +115,8 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     reason: str = ""
     proof: bytes = b""
     claim: ClaimRecord = ClaimRecord()
+    replaced: tuple[tuple[bytes, int], ...] = ()
+    receipt: bytes = b""
 
     @cached_property
     def opened(self) -> SignedOrder:
@@ -119,6 +125,16 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True, tag="account", dic
     @property
     def is_deposit(self) -> bool:
         return self.operation == Operation.DEPOSIT
+
+    @property
+    def is_replacement(self) -> bool:
+        return self.operation == Operation.REPLACE
+
+    @cached_property
+    def withdrawal(self) -> tuple[SignedAccountRequest, SignedStatement]:
+        """What a replacement shows: the withdrawal that made its coins."""
+        reader = Reader(self.receipt)
+        return SignedAccountRequest.read(reader), SignedStatement.read(reader)
 
     @property
     def mine(self) -> tuple[bytes, ...]:
@@ -190,6 +206,8 @@ def _read(state: AccountState, key: SigningKey) -> Ask:
 
 def _ask(state: AccountState) -> Ask:
     signed = state.signed()
+    if state.is_replacement:
+        return Ask(state.attempt, encode_request(Replace(signed, *state.withdrawal)))
     body = Deposit(signed, state.opened) if state.is_deposit else Withdraw(signed)
     return Ask(state.attempt, encode_request(body))
 
@@ -210,12 +228,21 @@ def _sign(
         operation=Operation(state.operation),
         request_id=state.request_id,
         last_round=state.last_round,
-        seal=state.opened.seal if state.is_deposit else NOTHING,
-        outputs=tuple(Output(CoinId(coin), exponent) for coin, exponent in sorted(state.outputs)),
+        seal=_seal(state),
+        outputs=tuple(
+            Output(CoinId(coin), exponent) for coin, exponent in sorted(state.outputs or state.replaced)
+        ),
     )
     requests = (*state.requests, sign_request(key, request).encode())
     asked = _next(state, Phase.ASKED, requests=requests, current=len(requests) - 1)
     return asked, [*before, _ask(asked)]
+
+
+def _seal(state: AccountState) -> bytes:
+    """Of the deposit's order, or the digest of the withdrawal that a replacement is about."""
+    if state.is_replacement:
+        return state.withdrawal[0].request.digest()
+    return state.opened.seal if state.is_deposit else NOTHING
 
 
 def _answered(
@@ -287,6 +314,10 @@ def _booked(state: AccountState, body: Withdrawn | Credited, head: Head) -> tupl
     effects: list[Effect] = []
     if head is None or signed.statement.sequence > head.sequence:
         effects.append(Extend(signed.encode()))
+    if state.is_replacement:
+        # The signed statement is the money. What the board shows of it concerns nobody but the bank.
+        effects += [Replaced(tuple(coin for coin, _ in state.replaced)), Forget(state.attempt)]
+        return msgspec.structs.replace(state, phase=Phase.SETTLED, round=signed.statement.round), effects
     request = state.signed().request
     outputs = tuple((output.coin, output.exponent) for output in request.outputs)
     if isinstance(body, Withdrawn):
@@ -310,7 +341,7 @@ def _booked(state: AccountState, body: Withdrawn | Credited, head: Head) -> tupl
 
 def _refused(state: AccountState, body: Refused, data: bytes) -> tuple[AccountState, list[Effect]]:
     reason = _reason(body)
-    if body.reason in (Refusal.BALANCE, Refusal.TOO_LATE, Refusal.NO_ACCOUNT):
+    if body.reason in (Refusal.BALANCE, Refusal.TOO_LATE, Refusal.NO_ACCOUNT, Refusal.NOT_YET):
         return _refuse(state, reason, data)
     evidence = Keep(reason, data + state.requests[state.current] + state.order)
     if body.reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN) and body.index < len(

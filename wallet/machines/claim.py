@@ -54,7 +54,7 @@ def may_claim(state: object) -> bool:
     one that the wallet didn't sign is its payer's.
     """
     if isinstance(state, AccountState):
-        return bool(state.requests)
+        return bool(state.requests) and not state.is_replacement
     return type(state) is OrderState
 
 

@@ -182,6 +182,13 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """These own coins (ids) went back to the account, unspent, for good."""
+
+    coins: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Free:
     """These own coins (ids) were kept for the operation and are not any more."""
 
@@ -240,6 +247,8 @@ class Keep:
     data: bytes
 
 
-Effect = Ask | Certify | Spend | Free | Lose | Dispute | Void | Extend | MakeOutputs | Forget | Keep
+Effect = (
+    Ask | Certify | Spend | Replaced | Free | Lose | Dispute | Void | Extend | MakeOutputs | Forget | Keep
+)
 
 Head = Statement | None

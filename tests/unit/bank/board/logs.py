@@ -24,6 +24,7 @@ class LogMaker:
         self.origin = origin
         self.edge = Edge()
         self.round = 0
+        self.begin_s = BEGIN_S
         self.leaves: list[bytes] = []
 
     @property
@@ -43,7 +44,7 @@ class LogMaker:
     def close(self, entries: Sequence[bytes]) -> RoundEntry:
         """One round: its entries sorted, then its mark."""
         self.round += 1
-        mark = RoundEntry(self.round, BEGIN_S + self.round - 1, self.edge.size)
+        mark = RoundEntry(self.round, self.begin_s + self.round - 1, self.edge.size)
         self.append([*sorted(entries), mark.encode()])
         return mark
 

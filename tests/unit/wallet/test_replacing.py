@@ -1,0 +1,134 @@
+"""Coins in a drawer: renewed, expired, replaced; and what the account's chain says of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bank.board.reading.client import Cursor
+from bank.formats.account import Operation
+from bank.formats.entry import ReplacedEntry
+from bank.ledger import Terms
+from bank.ledger.terms import Age
+from bank.retiring import Step, retire_step
+from bank.stores.interface import Books
+from mixmint.errors import UserError
+from tests.unit.wallet.town import NOW_S, Town, Wallet
+from wallet.expiry import warnings
+from wallet.machines.steps import Phase
+from wallet.purse import CoinState
+from wallet.renewal import Renewals, age_of
+from wallet.statements import kept_statements, signed_requests
+
+TERMS = Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10, promise_rounds=3, claim_rounds=4)
+
+
+class OldTown(Town):
+    """A town whose years can go by: by the bank's clock, the board's, and the wallets'."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, TERMS)
+        self.board.maker.begin_s = int(NOW_S)
+
+    async def epochs(self, count: int) -> None:
+        self.now_s += count * TERMS.epoch_s
+        self.board.maker.begin_s = int(self.now_s)
+        await self.tick()
+
+    async def retire(self) -> None:
+        """The bank's task, until nothing is left to do; the bank reads the board beside it."""
+        epoch = TERMS.epoch_at(self.now_s)
+
+        def read(book: Books) -> Step:
+            cursor = Cursor(self.board.closed, closed_at_s=int(self.now_s))
+            book.confirm(book.state().confirmed, cursor.encode(), news=False)
+            return retire_step(book, TERMS, epoch)
+
+        for _ in range(3 * TERMS.claim_rounds):
+            await self.store.run(read)
+            await self.tick()
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[OldTown]:
+    async with OldTown(tmp_path) as made:
+        yield made
+
+
+async def withdrawn(town: OldTown, units: int) -> Wallet:
+    ann = town.wallet("ann")
+    await town.fund(ann, 100)
+    await ann.cashier.withdraw(units)
+    return ann
+
+
+async def test_expired_coins_are_no_money_and_go_back_to_the_account(town: OldTown) -> None:
+    """Not before their epoch is over at the bank; then once, booked by both sides, shown by the board."""
+    ann = await withdrawn(town, 13)
+    await town.epochs(5)
+    await ann.cashier.resume()
+    assert (ann.units(), ann.units(CoinState.EXPIRED)) == (0, 13)
+    assert "expired" in warnings(list(ann.purse.coins().values()), TERMS, town.now_s)[0]
+    (early,) = await ann.cashier.replace()
+    assert (early.state.phase, early.state.reason) == (Phase.REFUSED, "not-yet")
+    await town.epochs(1)
+    await town.retire()
+    (done,) = await ann.cashier.replace()
+    assert done.state.phase is Phase.SETTLED
+    assert (ann.units(CoinState.EXPIRED), ann.units(CoinState.REPLACED)) == (0, 13)
+    assert await town.balance(ann) == 100
+    await town.tick()
+    await ann.cashier.resume()
+    shown = {bytes(entry.coin) for entry in town.board.entries() if isinstance(entry, ReplacedEntry)}
+    assert shown == {bytes(each.id()) for each in ann.purse.coins(CoinState.REPLACED).values()}
+    with pytest.raises(UserError, match="nothing to replace"):
+        await ann.cashier.replace()
+    statements = [each.statement for each in kept_statements(ann.purse)]
+    assert [each.operation for each in statements] == [
+        Operation.OPENED,
+        Operation.CREDIT,
+        Operation.WITHDRAW,
+        Operation.REPLACE,
+    ]
+    assert statements[-1].digest in signed_requests(ann.purse)
+    assert statements[-1].balance == 100
+
+
+async def test_without_its_receipt_a_coin_is_only_said_to_be_there(town: OldTown) -> None:
+    """As after a restore from words; and exchanged coins are nobody's to replace."""
+    ann = await withdrawn(town, 5)
+    with ann.purse.transaction():
+        for row, stored in ann.purse.operations().items():
+            bare = type(stored.state)(
+                **{
+                    name: getattr(stored.state, name)
+                    for name in ("operation", "bank", "request_id", "last_round")
+                },
+                phase=Phase.SETTLED,
+            )
+            ann.purse.set_operation(row, bare)
+        row, record = next(iter(ann.purse.coins(CoinState.FREE).items()))
+        ann.purse.change_coin(row, record, exchanges=1)
+    await town.epochs(6)
+    await ann.cashier.resume()
+    found = ann.cashier.replaceable()
+    assert not found.parts
+    assert found.exchanged_units + found.without_receipt_units == 5
+    assert found.exchanged_units == record.units
+
+
+async def test_coins_in_their_grace_are_renewed_first(town: OldTown) -> None:
+    """All of them, an order each; afterwards they are as young as any."""
+    ann = await withdrawn(town, 7)
+    assert ann.cashier.renewals() == Renewals(next_s=ann.cashier.renewals().next_s)
+    await town.epochs(3)
+    await ann.cashier.resume()
+    found = ann.cashier.renewals()
+    assert len(found.first) == 3
+    await ann.cashier.renew(found.first)
+    await town.tick()
+    await ann.cashier.resume()
+    fresh = list(ann.purse.coins(CoinState.FREE).values())
+    assert sorted(each.units for each in fresh) == [1, 2, 4]
+    assert {age_of(each, TERMS, town.now_s) for each in fresh} == {Age.GOOD}
+    assert not ann.cashier.renewals().first
