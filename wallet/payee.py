@@ -69,6 +69,8 @@ class Payee:
         if reply:
             if self._letters is None:
                 raise UserError("this wallet has no post, so nothing can come back to it")
+            # What comes to a mailbox that isn't open is lost.
+            await self._teller.reach()
             number, way = self._letters.expect(f"payment request over {amount} units", MOST_BLOCKS)
         with self._purse.transaction():
             row = self._purse.next_operation()
@@ -105,7 +107,8 @@ class Payee:
     async def collect(self, row: int = 0) -> None:
         """
         Fetch what came by reply blocks, if an open request of ours (or the one in ``row``) has any, and keep
-        what is about a request with it. Without the network, later.
+        what is about a request with it. For the one in ``row`` it waits a while, if nothing came yet. Without
+        the network, later.
         """
         states = {number: stored.state for number, stored in self._purse.operations().items()}
         waiting = {
@@ -116,8 +119,9 @@ class Payee:
         is_asked = row in waiting or any(state.phase not in FINAL for state in waiting.values())
         if self._letters is None or not is_asked:
             return
+        expected = waiting[row].replies if row in waiting and not waiting[row].notices else 0
         with suppress(UserError):
-            await self._letters.carry()
+            await self._letters.carry(expected)
         arrived = self._letters.arrived()
         for number, state in waiting.items():
             for text in arrived.get(state.replies, ()):

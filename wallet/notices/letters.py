@@ -6,6 +6,7 @@ to it, in the inbox. On the payer's side a notice is an answer that goes through
 messages do (fragments, blocks used once, nothing delivered twice) holds here too.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,10 @@ from replyblocks.blocks import first_mix_keys, is_usable
 from replyblocks.envelope import parts_for
 from replyblocks.post import Post
 from wallet.payment_request import ReplyTo
+
+MOST_WAIT_S = 30.0
+"""A command waits no longer for what its other side may never send."""
+POLL_S = 2.0
 
 
 class Letters(Protocol):
@@ -36,8 +41,11 @@ class Letters(Protocol):
         Raises UserError: too long for the blocks, or they have expired.
         """
 
-    async def carry(self) -> None:
-        """Send what is queued, and fetch what waits. Raises Unavailable."""
+    async def carry(self, expected: int = 0) -> None:
+        """
+        Send what is queued, and fetch what waits; with ``expected``, wait a while until something is there
+        under this number. Raises Unavailable.
+        """
 
     def arrived(self) -> dict[int, list[str]]:
         """What has come so far, by number, the oldest first."""
@@ -75,9 +83,15 @@ class LettersByPost:
         with self._post.messages.transaction():
             self._post.messages.outbox.queue_through(through, reply.key, text, 0, 0, now_s)
 
-    async def carry(self) -> None:
+    async def carry(self, expected: int = 0) -> None:
         await self._post.send_queued()
-        await self._post.poll(0)
+        now_s = asyncio.get_running_loop().time
+        give_up = now_s() + (min(self._post.usual_wait_s, MOST_WAIT_S) if expected else 0.0)
+        while True:
+            left_s = max(0.0, give_up - now_s())
+            await self._post.poll(min(left_s, POLL_S))
+            if not left_s or expected in self.arrived():
+                return
 
     def arrived(self) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}

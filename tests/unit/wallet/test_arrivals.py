@@ -9,7 +9,7 @@ from bank.formats.order import Order, Output, sign_order
 from bank.formats.request import encode_request
 from mixmint.errors import UserError
 from replyblocks.service import Request
-from tests.unit.wallet.test_holding import payer, rounds
+from tests.unit.wallet.test_holding import patient, payer, rounds
 from tests.unit.wallet.town import Town, Wallet
 from wallet.arrivals import refunds_of
 from wallet.machines.steps import Phase
@@ -39,7 +39,7 @@ def of(request: PaymentRequest, units: int) -> Output:
 
 async def test_paid_in_part_is_shown_as_partial(town: Town) -> None:
     """9 of 25 units: not paid, and the rest may come; then it is."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(25, "")
     await pay_oddly(town, ann, (of(request, 8), of(request, 1)))
     await bob.teller.sync()
@@ -53,7 +53,7 @@ async def test_paid_in_part_is_shown_as_partial(town: Town) -> None:
 
 async def test_other_values_are_the_payees_and_pay_nothing(town: Town) -> None:
     """One id paid with 16 for 8: more than asked in sum, and the request can't be paid any more."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "")
     await pay_oddly(town, ann, (Output(of(request, 8).coin, 4), of(request, 1)))
     await bob.teller.sync()
@@ -65,7 +65,7 @@ async def test_other_values_are_the_payees_and_pay_nothing(town: Town) -> None:
 
 async def test_paid_after_its_end_is_shown_as_late(town: Town) -> None:
     """A payer can have his order executed with a later last round; it is paid, and the payee is told."""
-    ann, bob = await payer(town), town.wallet("bob", request_rounds=5, grace_rounds=2)
+    ann, bob = await payer(town), patient(town, "bob", request_rounds=5, grace_rounds=2)
     row, request = await bob.cashier.request(9, "")
     await rounds(town, 9)
     assert (await bob.cashier.look_for(row)).state.phase is Phase.EXPIRED
@@ -78,7 +78,7 @@ async def test_paid_after_its_end_is_shown_as_late(town: Town) -> None:
 
 async def test_cancelled_request_still_shows_what_comes(town: Town) -> None:
     """A copy of it is out there, and its ids are ours for ever."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "")
     await bob.cashier.cancel(row)
     assert bob.cashier.payee.arrivals(row).word == "cancelled"
@@ -97,7 +97,7 @@ async def test_cancelled_request_still_shows_what_comes(town: Town) -> None:
 
 async def test_refund_goes_to_ids_that_the_payer_gave_and_not_twice(town: Town) -> None:
     """By hand; what was paid back stands beside the request."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "")
     with pytest.raises(UserError, match="nothing has come"):
         await bob.cashier.refund(row, request, now=True)
@@ -117,7 +117,7 @@ async def test_refund_goes_to_ids_that_the_payer_gave_and_not_twice(town: Town) 
 
 async def test_payer_asks_for_a_refund_by_the_reply_blocks(town: Town) -> None:
     """Neither learns who the other is."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "", reply=True)
     paid = await ann.cashier.pay(request, now=True)
     await ann.cashier.ask_refund(paid.row)
@@ -129,7 +129,7 @@ async def test_payer_asks_for_a_refund_by_the_reply_blocks(town: Town) -> None:
 
 async def test_refund_asked_for_after_a_crash_and_of_a_request_without_a_way(town: Town) -> None:
     """What can't be sent is said before a request is made."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "")
     paid = await ann.cashier.pay(request, now=True)
     count = len(ann.purse.operations())
@@ -145,7 +145,7 @@ async def test_refund_asked_for_after_a_crash_and_of_a_request_without_a_way(tow
 
 async def test_hundreds_of_requests_are_open_at_once(town: Town) -> None:
     """Each is paid by its own ids; a page of rounds is matched in one go."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     made = [await bob.cashier.request(1 + number % 3, "") for number in range(300)]
     for row, request in (made[7], made[150], made[299]):
         await ann.cashier.pay(request, now=True)
@@ -156,7 +156,7 @@ async def test_hundreds_of_requests_are_open_at_once(town: Town) -> None:
 
 async def test_payee_who_is_away_for_days_is_paid_all_the_same(town: Town) -> None:
     """His wallet is closed; the payer pays; thousands of rounds and an epoch go by; he comes back."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(13, "")
     town.close(bob)
     await ann.cashier.pay(request, now=False)
@@ -165,7 +165,7 @@ async def test_payee_who_is_away_for_days_is_paid_all_the_same(town: Town) -> No
     for _ in range(4000):
         town.board.close_round()
     await town.tick()
-    bob = town.wallet("bob")
+    bob = patient(town, "bob")
     over = await bob.cashier.resume()
     assert [outcome.row for outcome in over] == [row]
     assert (bob.cashier.payee.arrivals(row).word, bob.units()) == ("paid", 13)

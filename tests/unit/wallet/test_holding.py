@@ -1,7 +1,7 @@
 """Authorise, then capture: a hold from the payer's wallet to the payee's, and every way it can end."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from bank.formats.fields import Reader
 from bank.formats.order import Order, sign_order
 from bank.formats.request import Execute, encode_request
 from bank.stores.sqlite.book import SqliteBook
-from mixmint.errors import PendingError, UserError
+from mixmint.errors import PendingError, Unavailable, UserError
 from replyblocks.service import Request
 from tests.unit.wallet.town import Crash, Town, Wallet
 from wallet.machines.foreign import BROKEN, ForeignState
@@ -22,11 +22,20 @@ from wallet.notices.checks import h_of
 from wallet.operations import PlanState, Want
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
+from wallet.teller import nothing
+
+PATIENCE_S = 20.0
+"""Nothing here waits for an answer that doesn't come, so a slow machine may be slow."""
 
 
-async def payer(town: Town, **settings: object) -> Wallet:
+def patient(town: Town, name: str, at: Callable[[str], None] = nothing, **settings: object) -> Wallet:
+    """A wallet that waits."""
+    return town.wallet(name, at=at, **({"settle_wait_s": PATIENCE_S} | settings))
+
+
+async def payer(town: Town, at: Callable[[str], None] = nothing) -> Wallet:
     """A wallet with 25 units."""
-    ann = town.wallet("ann", **settings)
+    ann = patient(town, "ann", at)
     await town.fund(ann, 25)
     await ann.cashier.withdraw(25)
     return ann
@@ -34,7 +43,7 @@ async def payer(town: Town, **settings: object) -> Wallet:
 
 async def authorised(town: Town, units: int = 13) -> tuple[Wallet, Wallet, int]:
     """Ann's wallet has made a hold for Bob's request, and told him; the request's row."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(units, "a bicycle", hold=True, reply=True)
     outcome = await ann.cashier.pay(request, now=False)
     assert outcome.state.phase is Phase.SETTLED
@@ -83,7 +92,7 @@ async def test_held_then_captured(town: Town) -> None:
 
 async def test_hold_goes_by_a_file_too(town: Town, tmp_path: Path) -> None:
     """Closed to others where the request has a key, plain where it has none."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     for number, reply in enumerate((True, False)):
         row, request = await bob.cashier.request(4, "", hold=True, reply=reply)
         file = tmp_path / f"notice{number}"
@@ -179,12 +188,12 @@ async def test_payer_can_not_spend_held_coins_elsewhere(town: Town) -> None:
     """A changed wallet of his signs another order: the bank answers *held*, then the capture succeeds."""
     ann, bob, row = await authorised(town)
     keys = [coin.key() for coin in ann.purse.coins(CoinState.RESERVED).values()]
-    target, request = await town.wallet("eve").cashier.request(13, "")
+    target, request = await patient(town, "eve").cashier.request(13, "")
     inputs = tuple(sorted(CoinKey(key.public) for key in keys))
     order = Order(town.signer.bank, bytes(16), 1000, inputs, request.outputs)
     await town.bank.handle([Request(bytes(16), encode_request(sign_order(order, keys)))])
     assert (await bob.cashier.capture(row)).state.phase is Phase.SETTLED
-    assert await town.wallet("eve").cashier.look_for(target) is None
+    assert await patient(town, "eve").cashier.look_for(target) is None
     await ann.cashier.resume()
     assert whole(town, ann, bob)
 
@@ -192,7 +201,7 @@ async def test_payer_can_not_spend_held_coins_elsewhere(town: Town) -> None:
 async def test_bank_that_forgets_a_hold_leaves_evidence(town: Town) -> None:
     """Two payees with holds on one coin: each has the bank's word; both together accuse it."""
     ann, bob, row = await authorised(town)
-    cyd = town.wallet("cyd")
+    cyd = patient(town, "cyd")
     _, request = await cyd.cashier.request(13, "", hold=True, reply=True)
 
     def forget(book: SqliteBook) -> None:
@@ -229,7 +238,7 @@ PAYER_STEPS = ("plan-written", "order-written", "before-asking", "answered", "an
 @pytest.mark.parametrize("step", PAYER_STEPS)
 async def test_payer_crashes_anywhere(town: Town, step: str, time: int) -> None:
     """The hold is made and told once, or not at all when nothing had been written."""
-    bob = town.wallet("bob")
+    bob = patient(town, "bob")
     row, request = await bob.cashier.request(13, "", hold=True, reply=True)
     ann, written = await crashed(town, request, step, time)
     if not written:
@@ -251,7 +260,7 @@ async def crashed(town: Town, request: PaymentRequest, step: str, time: int) -> 
         await ann.cashier.pay(request, now=False)
     except Crash:
         town.close(ann)
-        ann = town.wallet("ann")
+        ann = patient(town, "ann")
     await resumed(ann, town)
     return ann, len(ann.purse.operations()) > 1
 
@@ -263,14 +272,14 @@ async def test_payee_crashes_anywhere(town: Town, step: str) -> None:
     """Captured once, by the next command."""
     ann = await payer(town)
     crash = CrashAt(step, 1)
-    bob = town.wallet("bob", at=crash)
+    bob = patient(town, "bob", at=crash)
     row, request = await bob.cashier.request(13, "", hold=True, reply=True)
     await ann.cashier.pay(request, now=False)
     crash.armed = True
     with pytest.raises(Crash):
         await bob.cashier.capture(row)
     town.close(bob)
-    bob = town.wallet("bob")
+    bob = patient(town, "bob")
     await resumed(bob, town)
     assert (await bob.cashier.capture(row)).state.phase is Phase.SETTLED
     orders = [each.state for each in bob.purse.operations().values() if isinstance(each.state, ForeignState)]
@@ -288,12 +297,12 @@ async def test_payer_crashes_while_the_coins_come_back(town: Town, step: str) ->
     await lapse(town, ann)
     town.close(ann)
     crash = CrashAt(step, 1)
-    ann = town.wallet("ann", at=crash)
+    ann = patient(town, "ann", at=crash)
     crash.armed = True
     with pytest.raises(Crash):
         await ann.cashier.resume()
     town.close(ann)
-    ann = town.wallet("ann")
+    ann = patient(town, "ann")
     await resumed(ann, town)
     assert promised(ann).phase is Phase.EXPIRED
     assert whole(town, ann, bob)
@@ -301,7 +310,7 @@ async def test_payer_crashes_while_the_coins_come_back(town: Town, step: str) ->
 
 async def test_notice_waits_while_the_post_is_away(town: Town) -> None:
     """It is on disk, and goes with a later command."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(13, "", hold=True, reply=True)
     ann.slips.is_down = True
     await ann.cashier.pay(request, now=False)
@@ -310,6 +319,16 @@ async def test_notice_waits_while_the_post_is_away(town: Town) -> None:
     ann.slips.is_down = False
     await ann.cashier.resume()
     assert (await bob.cashier.capture(row)).state.phase is Phase.SETTLED
+
+
+async def test_way_back_is_open_before_it_is_given_away(town: Town) -> None:
+    """What comes to a mailbox that the gateway doesn't know is lost."""
+    bob = patient(town, "bob")
+    bob.wire.is_down = True
+    with pytest.raises(Unavailable):
+        await bob.cashier.request(1, "", reply=True)
+    assert not bob.purse.operations()
+    assert bob.slips.ways == {}
 
 
 async def test_strangers_notices_mean_nothing(town: Town) -> None:

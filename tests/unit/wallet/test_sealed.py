@@ -11,7 +11,14 @@ from bank.formats.order import Order, SignedOrder, seal_of, sign_order
 from bank.formats.request import encode_request
 from mixmint.errors import UserError
 from replyblocks.service import Request
-from tests.unit.wallet.test_holding import CrashAt, payer, promised, resumed, whole
+from tests.unit.wallet.test_holding import (
+    CrashAt,
+    patient,
+    payer,
+    promised,
+    resumed,
+    whole,
+)
 from tests.unit.wallet.town import Crash, Town, Wallet
 from wallet.machines.steps import Phase
 from wallet.marks.mark import Mark, MarkOpening, Opened, Part
@@ -24,7 +31,7 @@ STATEMENT = "rent for November, house 7"
 
 async def sealed(town: Town, file: Path, units: int = 13) -> tuple[Wallet, Wallet, int]:
     """Ann's sealed payment for Bob's request, in a file; the request's row."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(units, "")
     outcome = await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True, path=file)
     assert outcome.state.phase is Phase.SETTLED
@@ -50,7 +57,7 @@ async def test_payee_takes_it_and_the_statement_is_in_the_order(town: Town, tmp_
 
 async def test_by_reply_blocks_the_next_command_takes_it(town: Town) -> None:
     """No file: the request has a way back."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(13, "", reply=True)
     await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True)
     await bob.cashier.resume()
@@ -131,14 +138,14 @@ async def test_forgotten_sealed_payment_comes_back_after_its_last_round(town: To
 @pytest.mark.parametrize("step", ["plan-written", "order-written", "payee-told"])
 async def test_payer_crashes_and_the_file_is_written_once(town: Town, tmp_path: Path, step: str) -> None:
     """Written again, it is the same payment."""
-    file, crash, bob = tmp_path / "payment", CrashAt(step, 1), town.wallet("bob")
+    file, crash, bob = tmp_path / "payment", CrashAt(step, 1), patient(town, "bob")
     _, request = await bob.cashier.request(13, "")
     ann = await payer(town, at=crash)
     crash.armed = True
     with pytest.raises(Crash):
         await ann.cashier.pay(request, now=True, statement=STATEMENT, is_sealed=True, path=file)
     town.close(ann)
-    ann = town.wallet("ann")
+    ann = patient(town, "ann")
     await resumed(ann, town)
     assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
     await ann.cashier.resume()
@@ -154,12 +161,12 @@ async def test_payee_crashes_and_takes_it_once(town: Town, tmp_path: Path, step:
     ann, bob, _ = await sealed(town, file)
     town.close(bob)
     crash = CrashAt(step, 1)
-    bob = town.wallet("bob", at=crash)
+    bob = patient(town, "bob", at=crash)
     crash.armed = True
     with pytest.raises(Crash):
         await bob.cashier.take(file.read_text())
     town.close(bob)
-    bob = town.wallet("bob")
+    bob = patient(town, "bob")
     await resumed(bob, town)
     assert (await bob.cashier.take(file.read_text())).state.phase is Phase.SETTLED
     await ann.cashier.resume()
@@ -168,7 +175,7 @@ async def test_payee_crashes_and_takes_it_once(town: Town, tmp_path: Path, step:
 
 async def test_payer_who_puts_in_too_little_pays_nothing(town: Town, tmp_path: Path) -> None:
     """The payee can't see what inputs are worth; the bank refuses, and that is no evidence against it."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     _, request = await bob.cashier.request(13, "")
     (coin,) = [each for each in ann.purse.coins(CoinState.FREE).values() if each.units == 1]
     mark = Mark.make(request.digest(), "", "much money")
@@ -183,7 +190,7 @@ async def test_payer_who_puts_in_too_little_pays_nothing(town: Town, tmp_path: P
 
 async def test_what_can_not_be_sealed_is_said_before_anything_happens(town: Town, tmp_path: Path) -> None:
     """A hold; a statement that nobody relays; a payment with no way to its payee."""
-    ann, bob = await payer(town), town.wallet("bob")
+    ann, bob = await payer(town), patient(town, "bob")
     _, hold = await bob.cashier.request(4, "", hold=True, reply=True)
     _, plain = await bob.cashier.request(4, "")
     with pytest.raises(UserError, match="asks for a hold"):

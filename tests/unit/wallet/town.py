@@ -176,7 +176,7 @@ class Slips:
     def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
         self.queued.append((reply.blocks[-1 if last else 0], text))
 
-    async def carry(self) -> None:
+    async def carry(self, expected: int = 0) -> None:
         if self.is_down:
             raise Unavailable("the gateway can't be reached")
         for block, text in self.queued:

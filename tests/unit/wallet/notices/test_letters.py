@@ -1,0 +1,86 @@
+"""From payer to payee by a request's reply blocks, over a network in one process."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from mixmint.errors import UserError
+from replyblocks.member import create_member
+from replyblocks.post import Post
+from tests.unit.replyblocks.fake_network import FakeNetwork
+from wallet.notices.letters import LettersByPost
+from wallet.payment_request import ReplyTo
+
+
+class Pair:
+    """A payee and a payer, each opened for one step at a time, as commands do."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.network = FakeNetwork(now_s=time.time())
+        file = self.network.write(tmp_path / "network")
+        self.members = {
+            name: create_member(tmp_path / name, file, f"g{n}") for n, name in ((1, "ann"), (2, "bob"))
+        }
+
+    def post(self, name: str) -> Post:
+        member = self.members[name]
+        return Post(member, self.network.link(member.owner))
+
+    async def ask(self) -> tuple[int, ReplyTo]:
+        async with self.post("bob") as post:
+            await post.reach()
+            return LettersByPost(post, time.time).expect("payment request over 8 units", 2)
+
+    async def tell(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+        async with self.post("ann") as post:
+            letters = LettersByPost(post, time.time)
+            letters.queue(reply, text, last=last)
+            assert letters.is_loaded
+            await letters.carry()
+            assert not letters.is_loaded
+
+    async def arrived(self, number: int) -> list[str]:
+        async with self.post("bob") as post:
+            letters = LettersByPost(post, time.time)
+            await letters.carry(number)
+            return letters.arrived().get(number, [])
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return Pair(tmp_path)
+
+
+async def test_what_is_queued_arrives_under_the_requests_number(pair: Pair) -> None:
+    """Two requests, two ways; a second text goes by the last block."""
+    first, way = await pair.ask()
+    second, other = await pair.ask()
+    await pair.tell(way, "held")
+    await pair.tell(other, "sealed")
+    await pair.tell(way, "pay it back", last=True)
+    assert await pair.arrived(first) == ["held", "pay it back"]
+    assert await pair.arrived(second) == ["sealed"]
+
+
+async def test_expired_blocks_are_said_before_anything_is_queued(pair: Pair) -> None:
+    """Blocks that a stranger made up, or that died with their keys: our gateway would refuse the packet."""
+    _, way = await pair.ask()
+    made_up = ReplyTo(way.key, (bytes(258),))
+    async with pair.post("ann") as post:
+        letters = LettersByPost(post, time.time)
+        with pytest.raises(UserError, match="expired"):
+            letters.queue(made_up, "held")
+        with pytest.raises(UserError, match="too long"):
+            letters.queue(ReplyTo(way.key, way.blocks[:1]), "x" * 3000)
+        late = LettersByPost(post, lambda: time.time() + 90 * 86400)
+        with pytest.raises(UserError, match="expired"):
+            late.queue(way, "held")
+        assert not letters.is_loaded
+
+
+async def test_the_requests_key_opens_what_was_sealed_to_it(pair: Pair) -> None:
+    """A notice as a file, closed to everyone else."""
+    number, way = await pair.ask()
+    async with pair.post("bob") as post:
+        assert LettersByPost(post, time.time).key(number).public == way.key
