@@ -6,6 +6,7 @@ from wallet.commands.account import deposit, withdraw
 from wallet.commands.asking import ask_refund, cancel, refund, request
 from wallet.commands.backing_up import backup, passphrase, words
 from wallet.commands.churning import churn
+from wallet.commands.claiming import claim
 from wallet.commands.holding import capture, release
 from wallet.commands.looking import balance, coins, history
 from wallet.commands.paying import exchange, pay, receive
@@ -48,6 +49,7 @@ for _command in (
     deposit,
     history,
     resume,
+    claim,
     words,
     passphrase,
     backup,
