@@ -1,0 +1,117 @@
+"""
+Requests, marks, notices and receipts once more, written from payment-request.md, mark.md, notice.md and
+receipt.md alone. Shares no code with the project.
+"""
+
+import json
+from base64 import b64decode, urlsafe_b64decode
+
+from tests.unit.bank.board.log import second_log
+from tests.unit.bank.second_implementation import Cut, certificate_holds, h, holds, read_order
+
+
+def read_request(uri: str) -> dict[str, object]:
+    """payment-request.md, sections 2 and 3."""
+    body = uri.removeprefix("mixmint:pay/")
+    data = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    data, checksum = data[:-4], data[-4:]
+    assert h("mixmint/payment-request-checksum/v1", data)[:4] == checksum
+    return read_request_bytes(data)
+
+
+def read_request_bytes(data: bytes) -> dict[str, object]:
+    cut = Cut(data)
+    version = cut.number(1)
+    assert version in (1, 2)
+    request: dict[str, object] = {"bank": cut(32), "last_round": cut.number(4)}
+    outputs = [(cut(32), cut.number(1)) for _ in range(cut.number(1))]
+    assert outputs == sorted(outputs)
+    request |= {"outputs": outputs, "note": cut(cut.number(1)).decode(), "tau": bytes(32), "blocks": []}
+    if version == 2:
+        request["tau"] = cut(32)
+        count = cut.number(1)
+        assert count <= 2
+        assert count or request["tau"] != bytes(32)
+        request["key"] = cut(32) if count else b""
+        request["blocks"] = [cut(258) for _ in range(count)]
+    assert not cut.left
+    return request | {"digest": h("mixmint/payment-request-digest/v1", data)}
+
+
+def read_opening(data: bytes) -> tuple[bytes, dict[int, bytes]]:
+    """mark.md, sections 1 and 2: the mark that it leads to, and the contents shown."""
+    cut, hashes, shown = Cut(data), [], {}
+    for part in (1, 2, 3):
+        if cut.number(1):
+            salt = cut(16)
+            shown[part] = cut(cut.number(2))
+            hashes.append(h("mixmint/mark-part/v1", bytes([part]), salt, shown[part]))
+        else:
+            hashes.append(cut(32))
+    assert not cut.left
+    return h("mixmint/mark/v1", *hashes), shown
+
+
+def read_notice_text(text: str) -> bytes:
+    """notice.md, section 3."""
+    first, *lines = text.splitlines()
+    assert first == "mixmint payment notice v1"
+    data = b64decode("".join(lines), validate=True)
+    assert h("mixmint/notice-checksum/v1", data[:-4])[:4] == data[-4:]
+    return data[:-4]
+
+
+def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
+    """receipt.md, section 3: what it shows, when all of it holds. ``log``: the log's name."""
+    fields = json.loads(file)
+    assert fields["what"] == "mixmint payment receipt v1"
+    order = read_order(bytes.fromhex(fields["order"]))
+    assert order["holds"]
+    inputs, outputs, seal = order["inputs"], order["outputs"], order["seal"]
+    assert isinstance(inputs, list)
+    assert isinstance(outputs, list)
+    assert isinstance(seal, bytes)
+    for key, signature in zip(inputs, fields["signatures"], strict=True):
+        made = bytes.fromhex(signature)
+        assert holds(key, made, "mixmint/receipt/v1", seal, fields["to"].encode())
+    mark, shown = read_opening(bytes.fromhex(fields["mark"]))
+    assert mark == order["note"]
+    request = read_request(fields["request"])
+    assert shown[1] == request["digest"]
+    assert request["bank"] == order["bank"]
+    bank_key = bytes.fromhex(fields["founding_key"])
+    assert h("mixmint/bank/v1", bank_key) == order["bank"]
+    found: dict[int, bytes] = {}
+    for text in fields["entries"]:
+        entry, index, hashes, note = second_log.read_proof(text.encode())
+        assert entry is not None
+        signed, signatures = second_log.open_note(note, log, 1, board)
+        assert signatures
+        _, size, root = second_log.checkpoint(signed)
+        assert second_log.root_by_path(entry, index, size, hashes) == root
+        found[index] = entry
+    spent, certified, rounds = set(), set(), []
+    for index, entry in found.items():
+        cut = Cut(entry)
+        kind = cut.number(1)
+        if kind == 4:
+            key, under, signature = cut(32), cut(32), cut(64)
+            assert under == seal
+            assert holds(key, signature, "mixmint/spend/v1", seal)
+            spent.add(key)
+        elif kind in (3, 7):
+            coin, exponent, epoch, certificate = cut(32), cut.number(1), cut.number(4), cut(64)
+            bank = order["bank"]
+            assert isinstance(bank, bytes)
+            assert certificate_holds(bank_key, bank, coin, exponent, epoch, certificate)
+            certified.add((coin, exponent))
+        else:
+            assert kind == 127
+            rounds.append((index, cut.left))
+    assert spent == set(inputs)
+    assert certified == set(outputs)
+    ((end, mark_entry),) = rounds
+    fields_of_mark = Cut(mark_entry)
+    number, _closed_at, first = fields_of_mark.number(4), fields_of_mark.number(8), fields_of_mark.number(8)
+    assert all(first <= index <= end for index in found)
+    return {"round": number, "shown": shown, "request": request, "order": order}

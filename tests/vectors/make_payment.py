@@ -1,0 +1,146 @@
+"""
+Make the payments' test vectors: ``python -m tests.vectors.make_payment`` writes ``payment.json`` beside it.
+
+A request of version 2, a mark and its openings, notices, and a receipt over a log of three rounds. Secrets
+and salts are repeated bytes, so the file is the same whoever makes it.
+"""
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+
+from bank.board.log.proof import LogProof
+from bank.board.log.reader import LogReader
+from bank.board.log.source import FolderSource
+from bank.formats.answer import Answer, Hold, sign_answer
+from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificate
+from bank.formats.entry import CertifiedEntry, SpentEntry, make_key_entry
+from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
+from mixmint.keys import SigningKey
+from tests.unit.bank.board.logs import LogMaker
+from wallet.marks.mark import Mark, Opened, Part
+from wallet.notices.checks import h_of
+from wallet.notices.notice import HoldNotice, Notice, RefundTo, SealedNotice, notice_text
+from wallet.payment_request import PaymentRequest, ReplyTo
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
+
+FILE = Path(__file__).with_name("payment.json")
+EPOCH, LAST_ROUND = 687, 1000
+BANK, BOARD, ONE, OTHER = (SigningKey(bytes([number]) * 32) for number in range(1, 5))
+BANK_ID = bank_id(BANK.public)
+SECRET = b"\x0a" * 32
+"""Of the coin that the request asks for."""
+TO = "the reader's question"
+
+
+def output(secret: bytes, exponent: int) -> Output:
+    return Output(coin_id(SigningKey(secret).public), exponent)
+
+
+PAID, CHANGE = output(SECRET, 3), output(b"\x0b" * 32, 2)
+VERSION_2 = PaymentRequest(
+    b"\x01" * 32,
+    LAST_ROUND,
+    tuple(Output(CoinId(bytes([n]) * 32), exponent) for n, exponent in ((2, 0), (3, 2), (4, 3))),
+    "two books",
+    b"\x05" * 32,
+    ReplyTo(b"\x06" * 32, (b"\x07" * 258, b"\x08" * 258)),
+)
+REQUEST = PaymentRequest(BANK_ID, LAST_ROUND, (PAID,), "two books")
+HELD = PaymentRequest(BANK_ID, LAST_ROUND, (PAID,), "two books", tau=tau_of(h_of(SECRET)))
+MARK = Mark(
+    {
+        Part.REQUEST: Opened(b"\x11" * 16, REQUEST.digest()),
+        Part.NOTE: Opened(b"\x12" * 16, b"for the roof"),
+        Part.STATEMENT: Opened(b"\x13" * 16, "Miete für November".encode()),
+    }
+)
+
+
+def order(tau: bytes = NOTHING) -> SignedOrder:
+    """8 + 4 units in, 8 for the payee, 4 of change."""
+    inputs = tuple(sorted(CoinKey(key.public) for key in (ONE, OTHER)))
+    outputs = tuple(sorted((PAID, CHANGE), key=lambda each: each.coin))
+    asked = Order(BANK_ID, b"\x14" * 16, LAST_ROUND, inputs, outputs, tau=tau, note=MARK.commitment())
+    return sign_order(asked, [ONE, OTHER], b"\x15" * 16)
+
+
+def notices() -> dict[str, Notice]:
+    held = order(HELD.tau)
+    answer = Answer.decode(sign_answer(BANK, BANK_ID, held.seal, Hold(8, 67)))
+    return {
+        "hold": HoldNotice(held, answer),
+        "sealed": SealedNotice(order(), MARK.open((Part.REQUEST, Part.STATEMENT))),
+        "refund": RefundTo(REQUEST.digest(), VERSION_2),
+    }
+
+
+def certified(each: Output) -> bytes:
+    certificate = sign_certificate(BANK, BANK_ID, each.exponent, EPOCH, each.coin)
+    return CertifiedEntry(each.coin, each.exponent, EPOCH, certificate).encode()
+
+
+def entries(signed: SignedOrder) -> list[bytes]:
+    spent = zip(signed.order.inputs, signed.signatures, strict=True)
+    return [certified(each) for each in signed.order.outputs] + [
+        SpentEntry(key, signed.seal, signature).encode() for key, signature in spent
+    ]
+
+
+async def proofs(folder: Path, signed: SignedOrder) -> tuple[tuple[LogProof, ...], str]:
+    """Of the order's entries in the second of three rounds, with its mark; the log's key as text."""
+    maker = LogMaker(folder, BOARD)
+    inputs = [output(bytes([3]) * 32, 3), output(bytes([4]) * 32, 2)]
+    maker.close([make_key_entry(BANK, BANK_ID).encode(), *(certified(each) for each in inputs)])
+    mark = maker.close([*entries(signed), certified(output(b"\x0c" * 32, 0))])
+    maker.close([])
+    note = maker.publish()
+    log, size = LogReader(FolderSource(folder), maker.verifier), len(maker.leaves)
+    wanted = {*entries(signed), mark.encode()}
+    found = [(index, leaf) for index, leaf in enumerate(maker.leaves) if leaf in wanted]
+    made = [LogProof(at, tuple(await log.inclusion(at, size)), note, leaf) for at, leaf in found]
+    return tuple(made), maker.verifier.text()
+
+
+def receipt() -> tuple[Receipt, str]:
+    signed, keys = order(), {key.public: key for key in (ONE, OTHER)}
+    with tempfile.TemporaryDirectory() as folder:
+        shown, log = asyncio.run(proofs(Path(folder), signed))
+    signatures = tuple(
+        keys[public].sign(RECEIPT_LABEL, signed.seal, TO.encode()) for public in signed.order.inputs
+    )
+    opening = MARK.open((Part.REQUEST, Part.NOTE))
+    return Receipt(TO, signed, signatures, opening, REQUEST, BANK.public, (), shown), log
+
+
+def make() -> dict[str, object]:
+    """All vectors, bytes as hex."""
+    made, log = receipt()
+    return {
+        "about": "made by tests/vectors/make_payment.py; see docs/spec/payment-request.md, mark.md,"
+        " notice.md, receipt.md; hex",
+        "request": {"uri": VERSION_2.uri(), "digest": VERSION_2.digest().hex()},
+        "mark": {
+            "parts": {part.name.lower(): MARK.parts[part].encode().hex() for part in Part},
+            "mark": MARK.commitment().hex(),
+            "all": MARK.open(tuple(Part)).encode().hex(),
+            "note": MARK.open((Part.NOTE,)).encode().hex(),
+            "none": MARK.open(()).encode().hex(),
+        },
+        "hold": {"secret": SECRET.hex(), "h": h_of(SECRET).hex(), "uri": HELD.uri()},
+        "notices": {
+            name: {"bytes": notice.encode().hex(), "text": notice_text(notice)}
+            for name, notice in notices().items()
+        },
+        "receipt": {"log": log, "bank": BANK.public.hex(), "file": made.encode().decode()},
+    }
+
+
+def as_text() -> str:
+    """The file's text."""
+    return json.dumps(make(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(as_text())
