@@ -117,7 +117,7 @@ class _Business:
         self._board = board
         self._bank = SigningKey.generate()
         self._id = bank_id(self._bank.public)
-        self._rng = Random(0)  # noqa: S311 - which coin is spent next is no secret
+        self._rng = Random(0)
         self._live: list[SigningKey] = []
         self._tally = Tally()
         self._edge = Edge()

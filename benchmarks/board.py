@@ -97,7 +97,7 @@ def _per_s(runs: list[Run]) -> float:
 
 async def _run(rounds_before: int) -> Run:
     bank, key = SigningKey.generate(), SigningKey.generate()
-    bodies = _bodies(bank, key.public, Random(0))  # noqa: S311 - which coin is spent next is no secret
+    bodies = _bodies(bank, key.public, Random(0))
     run = Run()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -60,10 +60,13 @@ def two_scalar_multiplications_us() -> float:
     return 2 * microseconds(lambda: bindings.crypto_scalarmult(secret, public))
 
 
-def one_verify_two_signs_us() -> float:
-    """The least that an order 1 -> 1 can cost: one Ed25519 verification and two signatures."""
+def order_limit_us(coins: int) -> float:
+    """
+    The least that an order of so many coins to as many can cost: an Ed25519 verification for each input, a
+    signature for each output, and one for the answer.
+    """
     public, secret = bindings.crypto_sign_keypair()
     message = os.urandom(120)
     signed = bindings.crypto_sign(message, secret)
     verify = microseconds(lambda: bindings.crypto_sign_open(signed, public))
-    return verify + 2 * microseconds(lambda: bindings.crypto_sign(message, secret))
+    return coins * verify + (coins + 1) * microseconds(lambda: bindings.crypto_sign(message, secret))
