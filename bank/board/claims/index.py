@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bank.board.claims.limits import MOST_ON_A_GROUND
-from bank.board.claims.rules import KeyChangeSubmission, Submission, read_submission
+from bank.board.claims.rules import ClaimSubmission, KeyChangeSubmission, Submission, read_submission
 from bank.board.log.tree import leaf_hash
 from bank.board.writing import bank_keys
 from bank.formats.entry import Kind
@@ -86,6 +86,10 @@ def note(connection: sqlite3.Connection, submission: Submission, round_: int) ->
     row = (submission.kind, submission.subject, leaf_hash(submission.entry), round_)
     if connection.execute("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?)", row).rowcount:
         _add(connection, submission.grounds())
+        if isinstance(submission, ClaimSubmission):
+            # No submission stands on it; that it is there says that an answer with this subject is asked for.
+            name = _awaited(submission.claim.answer_subject)
+            connection.execute("INSERT OR IGNORE INTO grounds VALUES (?, 0)", (name,))
         if isinstance(submission, KeyChangeSubmission):
             bank_keys.note(connection, round_, submission.change)
 
@@ -118,10 +122,17 @@ def _of_kind(leaves: Sequence[bytes], kind: Kind) -> Sequence[bytes]:
 
 
 def _is_claimed(connection: sqlite3.Connection, subject: bytes) -> bool:
+    """Whether somebody claims it: by the request's own name, or by the claim's (docs/spec/claim.md)."""
     row = connection.execute(
-        "SELECT 1 FROM submitted WHERE kind = ? AND subject = ?", (Kind.CLAIM, subject)
+        "SELECT 1 FROM submitted WHERE kind = ? AND subject = ? UNION ALL SELECT 1 FROM grounds"
+        " WHERE ground = ?",
+        (Kind.CLAIM, subject, _awaited(subject)),
     ).fetchone()
     return row is not None
+
+
+def _awaited(subject: bytes) -> bytes:
+    return Kind.ANSWER.to_bytes(1) + b"awaited" + subject
 
 
 def _count(connection: sqlite3.Connection, ground: bytes) -> int:

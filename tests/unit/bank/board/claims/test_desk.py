@@ -292,6 +292,17 @@ async def test_a_recovered_board_knows_what_was_submitted(
     assert (await again.desk.submit(entry(withdrawal(1, request=1)))).fresh
 
 
+async def test_an_answer_that_names_the_claim_comes_at_once_too(site: Site) -> None:
+    """That is how the bank answers on the board, here or on another one."""
+    claimed = claim(1)
+    await site.desk.submit(entry(claimed))
+    for number in range(BUCKET):
+        assert (await site.desk.submit(answer(number.to_bytes(32)))).fresh
+    assert (await site.desk.submit(answer(claimed.answer_subject))).fresh
+    with pytest.raises(WaitYourTurn):
+        await site.desk.submit(answer(claim(2).answer_subject))
+
+
 async def test_what_the_bank_answers_by_its_feed_is_known_too(site: Site) -> None:
     """Submitted again by a customer, it isn't logged twice."""
     claimed = claim(1)
