@@ -180,6 +180,12 @@ class Book(Protocol):
     def statements(self, account: bytes, sequence: int, most: int) -> list[Statement]:
         """At most ``most`` statements from ``sequence`` on, ascending."""
 
+    def accept(self, account: bytes, request: bytes) -> None:
+        """
+        Keep the newest request (signed, encoded) by which the account's holder had something booked: by it
+        he accepts the chain up to there. Older ones are let go.
+        """
+
     def add_statement(self, statement: Statement, epoch: int) -> bool:
         """
         Append to an account's chain and set its balance. False when the account has that sequence already;

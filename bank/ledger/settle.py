@@ -1,8 +1,9 @@
 """Answering a prepared request from the books: the one way in, for live requests and for repeated ones."""
 
-from bank.formats.answer import Body
+from bank.formats.account import Statement
+from bank.formats.answer import Body, Credited, Withdrawn
 from bank.formats.order import SignedOrder
-from bank.formats.request import Deposit, Execute, Replace, Withdraw
+from bank.formats.request import Deposit, Execute, ReadAccount, Replace, Withdraw
 from bank.ledger.accounts import deposit, read_statements, withdraw
 from bank.ledger.book import Book
 from bank.ledger.orders import exchange, execute, hold
@@ -32,10 +33,29 @@ def _body(asking: Asking, signer: Signer, book: Book, moment: Moment) -> Body:
         return hold(request, signer, book, moment)
     if isinstance(request, Execute):
         return execute(request, signer, book, moment)
+    if isinstance(request, ReadAccount):
+        return read_statements(request, signer, book)
+    body = _of_account(request, subject, signer, book, moment)
+    if isinstance(body, Withdrawn | Credited):
+        _keep_his_word(request, body.statement.statement, book)
+    return body
+
+
+def _of_account(
+    request: Withdraw | Deposit | Replace, subject: bytes, signer: Signer, book: Book, moment: Moment
+) -> Body:
     if isinstance(request, Withdraw):
         return withdraw(request, subject, signer, book, moment)
     if isinstance(request, Deposit):
         return deposit(request, subject, signer, book, moment)
-    if isinstance(request, Replace):
-        return replace(request, subject, signer, book, moment)
-    return read_statements(request, signer, book)
+    return replace(request, subject, signer, book, moment)
+
+
+def _keep_his_word(request: Withdraw | Deposit | Replace, booked: Statement, book: Book) -> None:
+    """
+    The holder's newest request stays on file, signed: it names the head before it, so it is his word for the
+    whole chain, and the bank needs no older one to prove what he denies.
+    """
+    account = book.account(booked.account)
+    if account is not None and account.sequence == booked.sequence:
+        book.accept(booked.account, request.signed.encode())

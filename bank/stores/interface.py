@@ -147,6 +147,9 @@ class View(Protocol):
     def statements(self, account: bytes, sequence: int, most: int) -> list[Statement]:
         """As ``bank.ledger.Book``."""
 
+    def accepted(self, account: bytes) -> bytes:
+        """The newest request that the account's holder signed, as it came; empty when there is none."""
+
     def unpublished(self, most: int) -> list[bytes]:
         """Keys (32) of accounts whose opening has no group yet; at most ``most``."""
 

@@ -249,6 +249,13 @@ class PostgresBook(PostgresView):
         now = self.accounts_now.get(key)
         return super().account(key) if now is None else now[0]
 
+    def accept(self, account: bytes, request: bytes) -> None:
+        self._later(
+            "INSERT INTO accepted VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET request = $2",
+            account,
+            request,
+        )
+
     def add_statement(self, statement: Statement, epoch: int) -> bool:
         key, sequence = statement.account, statement.sequence
         account = self.account(key)

@@ -45,6 +45,7 @@ SCHEMA = (
         account bytea NOT NULL REFERENCES account (key), sequence bigint NOT NULL, body bytea NOT NULL,
         epoch bigint NOT NULL, PRIMARY KEY (account, sequence)
     );
+    CREATE TABLE accepted (account bytea PRIMARY KEY, request bytea NOT NULL);
 
     CREATE TABLE tally (
         exponent smallint NOT NULL, epoch bigint NOT NULL, withdrawn bigint NOT NULL,

@@ -130,5 +130,9 @@ class PostgresView:
         )
         return [Row(exponent, epoch, Tally(*counts)) for exponent, epoch, *counts in rows]
 
+    def accepted(self, account: bytes) -> bytes:
+        rows = self.rows("SELECT request FROM accepted WHERE account = $1", account)
+        return bytes(rows[0][0]) if rows else b""
+
     def unpublished(self, most: int) -> list[bytes]:
         return [key for (key,) in self.rows("SELECT key FROM account WHERE published = 0 LIMIT $1", most)]

@@ -206,6 +206,9 @@ class SqliteBook(SqliteView):
         ).fetchone()
         return None if row is None else (Statement.read(Reader(row[0])), row[1])
 
+    def accept(self, account: bytes, request: bytes) -> None:
+        self._execute("INSERT OR REPLACE INTO accepted VALUES (?, ?)", (account, request))
+
     def add_statement(self, statement: Statement, epoch: int) -> bool:
         account, sequence = statement.account, statement.sequence
         if statement.operation is Operation.OPENED:

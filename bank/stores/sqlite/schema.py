@@ -106,6 +106,8 @@ SCHEMA = (
     ALTER TABLE state ADD COLUMN due_since INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN swept INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE state ADD COLUMN sweep_key BLOB NOT NULL DEFAULT x'';
+    -- The newest request that each account's holder signed: his word for the chain up to there.
+    CREATE TABLE accepted (account BLOB PRIMARY KEY, request BLOB NOT NULL) STRICT, WITHOUT ROWID;
     -- 1: spent (and its row in spent is gone) or replaced. An id is kept for ever: certified a second time it
     -- would convict the bank.
     ALTER TABLE certified ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;

@@ -112,6 +112,10 @@ class SqliteView:
         )
         return [Row(exponent, epoch, Tally(*counts)) for exponent, epoch, *counts in rows]
 
+    def accepted(self, account: bytes) -> bytes:
+        row = self._execute("SELECT request FROM accepted WHERE account = ?", (account,)).fetchone()
+        return b"" if row is None else bytes(row[0])
+
     def unpublished(self, most: int) -> list[bytes]:
         rows = self._execute("SELECT key FROM account WHERE published = 0 LIMIT ?", (most,))
         return [key for (key,) in rows]

@@ -226,3 +226,19 @@ def test_a_deposit_can_not_overflow_a_balance(desk: Desk) -> None:
     account = desk.account(MOST_BALANCE)
     assert desk.ask(desk.deposit(account, [desk.coin(0)])).body == Refused(Refusal.BALANCE)
     assert desk.count("spent") == 0
+
+
+def test_the_holder_s_newest_word_stays_on_file(desk: Desk) -> None:
+    """One request for each account, the newest booked: not refused ones, nor older ones that are repeated."""
+    account = desk.account(100)
+    assert desk.run(lambda book: book.accepted(account.public)) == b""
+    first, refused = desk.withdraw(account, [fresh(3)[1]]), desk.withdraw(account, [fresh(20)[1]])
+    assert isinstance(desk.ask(refused).body, Refused)
+    assert desk.run(lambda book: book.accepted(account.public)) == b""
+    desk.ask(first)
+    assert desk.run(lambda book: book.accepted(account.public)) == first.signed.encode()
+    second = desk.deposit(account, [desk.coin(2)])
+    desk.ask(second)
+    desk.ask(first)
+    desk.reopen()
+    assert desk.run(lambda book: book.accepted(account.public)) == second.signed.encode()
