@@ -71,7 +71,8 @@ def account_after(
         attempt=state.attempt + 1,
         since=1,
         round=0,
-        shown=0,
+        # Spent coins are spent wherever the board shows it, and it shows that once.
+        shown=shown if state.is_deposit else 0,
         overdue=False,
         late=(),
         last_round=max(state.last_round, event.round + PATIENCE_ROUNDS),

@@ -22,6 +22,11 @@ from wallet.machines.steps import Phase
 NEW, THIRD = SigningKey(b"n" * 32), SigningKey(b"o" * 32)
 
 
+def patient(town: Town, name: str) -> Wallet:
+    """A wallet that waits as long as a busy machine needs."""
+    return town.wallet(name, settle_wait_s=60.0)
+
+
 async def all_of(town: Town, wallet: Wallet) -> int:
     """What a wallet has: coins, and what is on its account."""
     return wallet.units() + await town.balance(wallet)
@@ -38,7 +43,7 @@ async def test_everybody_ends_with_what_he_had(tmp_path: Path, from_mirror: bool
     """Bank lost between two orders; books made again; all coins are good, the rest is on the accounts."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice, bob = town.wallet("alice"), town.wallet("bob")
+        alice, bob = patient(town, "alice"), patient(town, "bob")
         for wallet in (alice, bob):
             await town.fund(wallet, 100)
             await wallet.cashier.withdraw(37)
@@ -78,7 +83,7 @@ async def test_what_the_old_bank_did_above_the_cut_is_asked_for_again(tmp_path: 
     """
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice, bob, carol = (town.wallet(name) for name in ("alice", "bob", "carol"))
+        alice, bob, carol = (patient(town, name) for name in ("alice", "bob", "carol"))
         for wallet in (alice, bob, carol):
             await town.fund(wallet, 64)
             await wallet.cashier.withdraw(32)
@@ -108,7 +113,7 @@ async def test_a_withdrawal_in_flight_is_taken_up_along_the_chain(tmp_path: Path
     """Answered by the old bank, on the board above the cut or not at all: certified anew, or never booked."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice = town.wallet("alice")
+        alice = patient(town, "alice")
         await town.fund(alice, 100)
         await alice.cashier.withdraw(10)
         listed = await handover.list_accounts()
@@ -133,7 +138,7 @@ async def test_a_deposit_is_booked_once(tmp_path: Path, listed_late: bool) -> No
     """Its coins are spent wherever that stands; the successor books it if the list hasn't."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice = town.wallet("alice")
+        alice = patient(town, "alice")
         await town.fund(alice, 100)
         await alice.cashier.withdraw(32)
         await alice.cashier.exchange(32)
@@ -148,6 +153,7 @@ async def test_a_deposit_is_booked_once(tmp_path: Path, listed_late: bool) -> No
         await settle_all(town, alice)
         await alice.cashier.withdraw(1)
         await settle_all(town, alice)
+        assert not alice.purse.open_operations()
         assert alice.units() + await town.balance(alice) == 100
 
 
@@ -155,13 +161,15 @@ async def test_a_deposit_that_never_came_to_the_board_is_in_the_list(tmp_path: P
     """Booked, listed, and lost with the outbox: its coins can't be spent once more."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice = town.wallet("alice")
+        alice = patient(town, "alice")
         await town.fund(alice, 100)
         await alice.cashier.withdraw(32)
         await alice.cashier.exchange(32)
         town.board.groups_lost = True
+        alice.teller._settle_wait_s = 0.2
         with pytest.raises(PendingError):
             await alice.cashier.deposit(32)
+        alice.teller._settle_wait_s = 60.0
         listed = await handover.list_accounts()
         await handover.lose()
         town.board.groups_lost = False
@@ -176,7 +184,7 @@ async def test_a_change_that_too_few_signed_is_ignored_and_said(tmp_path: Path) 
     """One authority alone, or a board that lets anything through, moves no wallet."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice = town.wallet("alice")
+        alice = patient(town, "alice")
         await town.fund(alice, 100)
         await alice.cashier.withdraw(8)
         told: list[str] = []
@@ -194,7 +202,7 @@ async def test_two_changes_one_after_the_other(tmp_path: Path) -> None:
     """And a wallet that was away over both, with a coin from before the first."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice, away = town.wallet("alice"), town.wallet("away")
+        alice, away = patient(town, "alice"), patient(town, "away")
         for wallet in (alice, away):
             await town.fund(wallet, 50)
             await wallet.cashier.withdraw(16)
@@ -222,7 +230,7 @@ async def test_a_new_wallet_that_begins_at_the_head_knows_the_key(tmp_path: Path
         handover.change(NEW)
         await handover.recover(NEW, listed)
         await town.tick()
-        late = town.wallet("late")
+        late = patient(town, "late")
         await town.fund(late, 20)
         await late.cashier.withdraw(20)
         assert late.books.bank.key == NEW.public
@@ -233,7 +241,7 @@ async def test_a_thief_who_has_the_old_key_gains_nothing(tmp_path: Path) -> None
     """He certifies coins for himself: the successor refuses them, and so does whoever he hands them to."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        alice = town.wallet("alice")
+        alice = patient(town, "alice")
         await town.fund(alice, 20)
         await alice.cashier.withdraw(4)
         old, bank = town.key, town.signer.bank
@@ -269,7 +277,7 @@ async def test_a_bank_that_dies_in_the_middle_of_a_hundred_orders(tmp_path: Path
     """Some are settled, some answered only, some executed in silence, some lost: nobody loses a unit."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
-        wallets = [town.wallet(f"member-{number}") for number in range(10)]
+        wallets = [patient(town, f"member-{number}") for number in range(10)]
         for wallet in wallets:
             await town.fund(wallet, 30)
             await wallet.cashier.withdraw(20)
@@ -282,6 +290,8 @@ async def test_a_bank_that_dies_in_the_middle_of_a_hundred_orders(tmp_path: Path
             if asked == 50:
                 # From here on the board takes nothing of the bank's any more.
                 town.board.groups_lost = True
+                for wallet in wallets:
+                    wallet.teller._settle_wait_s = 0.2
             return "both" if asked < 55 else "no answer" if asked < 60 else "lost"
 
         for wallet in wallets:
@@ -296,6 +306,7 @@ async def test_a_bank_that_dies_in_the_middle_of_a_hundred_orders(tmp_path: Path
         await handover.recover(NEW, listed)
         for wallet in wallets:
             wallet.wire.fate = lambda: "both"
+            wallet.teller._settle_wait_s = 60.0
         await settle_all(town, *wallets)
         for wallet in wallets:
             assert wallet.units() == 20

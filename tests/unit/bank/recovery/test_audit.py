@@ -72,7 +72,7 @@ async def test_a_log_with_changes_of_the_key_is_clean(tmp_path: Path, pool: Exec
     async with Town(tmp_path) as town:
         handover = Handover(town)
         counting = Counting(town)
-        alice = town.wallet("alice")
+        alice = town.wallet("alice", settle_wait_s=60.0)
         await town.fund(alice, 64)
         await alice.cashier.withdraw(32)
         await counting.rounds()
@@ -108,7 +108,7 @@ async def test_nobody_is_framed_by_what_the_old_key_signs_afterwards(tmp_path: P
     async with Town(tmp_path) as town:
         handover = Handover(town)
         counting = Counting(town)
-        alice = town.wallet("alice")
+        alice = town.wallet("alice", settle_wait_s=60.0)
         await town.fund(alice, 64)
         await alice.cashier.withdraw(32)
         await counting.rounds()
