@@ -3,10 +3,14 @@
 import json
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mix.directory import load_network
 from mixmint.demo.processes import DaemonSpec, Processes
 
 ENOUGH_S = 90
@@ -19,6 +23,37 @@ class Place:
     folder: Path
     processes: Processes
     specs: dict[str, DaemonSpec]
+
+    @property
+    def board_url(self) -> str:
+        """Where the board is."""
+        return load_network(self.folder / "network.toml", time.time()).service("board").url
+
+    def wait_for_requests(self, count: int) -> None:
+        """Until the bank has answered so many exchanges since it started."""
+        self._wait(lambda: self._counted("bank", 'mixmint_bank_answers_total{kind="certificates"}') >= count)
+
+    def wait_for_change(self, public: str) -> None:
+        """Until the board shows that this key (hexadecimal) is the bank's."""
+
+        def is_public() -> bool:
+            with urllib.request.urlopen(f"{self.board_url}/api/v1/bank", timeout=5) as reply:
+                return bytes.fromhex(public) in reply.read()
+
+        self._wait(is_public)
+
+    def _counted(self, name: str, metric: str) -> float:
+        url = f"http://127.0.0.1:{self.specs[name].operations_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            lines = [line.rsplit(" ", 1) for line in reply.read().decode().splitlines()]
+        return next((float(line[1]) for line in lines if line[0] == metric), 0.0)
+
+    @staticmethod
+    def _wait(until: Callable[[], bool]) -> None:
+        give_up_s = time.monotonic() + ENOUGH_S
+        while not until():
+            assert time.monotonic() < give_up_s
+            time.sleep(0.05)
 
     def person(self, name: str, gateway: str, units: int = 0) -> "Person":
         """Somebody with a wallet, and an account of ``units``."""
