@@ -8,17 +8,20 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixmint.errors import PendingError, UserError
-from tests.properties.simon.network import Asked, Network, Wire
-from tests.properties.simon.tapes import TapeRandom, Tapes
-from tests.unit.wallet.town import NOW_S, Town
+from tests.properties.simon.network import Asked, Wire
+from tests.properties.simon.tapes import TapeRandom
+from tests.unit.wallet.town import NOW_S
 from wallet.bearer import parse_bearer
 from wallet.cashier import Cashier
 from wallet.machines.steps import Phase
 from wallet.payment_request import parse_uri
 from wallet.purse import CoinState
+
+if TYPE_CHECKING:
+    from tests.properties.simon.world import World
 
 WITHDRAW = "W"
 DEPOSIT = "B"
@@ -55,7 +58,7 @@ class Input:
 class Party:
     """A wallet's process, and the member in front of it."""
 
-    def __init__(self, name: str, town: Town, network: Network, tapes: Tapes, credited: int) -> None:
+    def __init__(self, name: str, world: "World", credited: int) -> None:
         self.name = name
         self.credited = credited
         self.refusals: list[str] = []
@@ -63,11 +66,11 @@ class Party:
         self.rejected: list[str] = []
         """The same of what others sent."""
         self._led = 0
-        self._network = network
-        self._tapes = tapes
-        wire: Any = Wire(network)
-        town._wires[name] = wire
-        self.wallet = town.wallet(name, **SETTINGS)
+        self._network = world.network
+        self._tapes = world.tapes
+        wire: Any = Wire(world.network)
+        world.town._wires[name] = wire
+        self.wallet = world.town.wallet(name, **SETTINGS | world.settings)
         self.wallet.teller.sleep = asyncio.sleep
         self.cashier = self.wallet.cashier = Cashier(
             self.wallet.teller,
@@ -102,23 +105,23 @@ class Party:
     async def carry_out(self, given: Input, cycle: int) -> None:
         """A transaction input."""
         if given.what == WITHDRAW:
-            await self._insist(self.cashier.withdraw(given.units), self.refusals)
+            await self.insist(self.cashier.withdraw(given.units), self.refusals)
         elif given.what == DEPOSIT:
-            await self._insist(self.cashier.deposit(given.units), self.refusals)
+            await self.insist(self.cashier.deposit(given.units), self.refusals)
         elif given.how is How.HAND_OVER:
             await self._hand_over(given, cycle)
         else:
             question = self._network.send(given.what, ASKS + str(given.units).encode(), sender=self.name)
             request = parse_uri((await question.answer).decode())
-            await self._insist(self.cashier.pay(request, now=given.how is How.NOW), self.refusals)
+            await self.insist(self.cashier.pay(request, now=given.how is How.NOW), self.refusals)
 
     async def _hand_over(self, given: Input, cycle: int) -> None:
         path = self.wallet.home / f"coins {cycle}"
-        await self._insist(self.cashier.hand_over(given.units, path, now=False), self.refusals)
+        await self.insist(self.cashier.hand_over(given.units, path, now=False), self.refusals)
         if path.exists():
             self._network.send(given.what, path.read_bytes())
 
-    async def _insist(self, work: Coroutine[Any, Any, Any], told: list[str]) -> None:
+    async def insist(self, work: Coroutine[Any, Any, Any], told: list[str]) -> None:
         """Resume until the outcome is known; ``told`` gets why it couldn't be done."""
         try:
             await work
@@ -145,7 +148,7 @@ class Party:
             except UserError as error:
                 self.rejected.append(str(error))
                 return
-            await self._insist(self.cashier.receive(bearer), self.rejected)
+            await self.insist(self.cashier.receive(bearer), self.rejected)
 
     def units_live(self, live: Mapping[bytes, int]) -> int:
         """Units of the free coins that ``live`` (exponents by id) has with the very value."""
@@ -154,7 +157,7 @@ class Party:
 
     async def resume(self) -> None:
         """Go on with what is open; what still can't be known stays open."""
-        await self._insist(self.cashier.resume(), self.refusals)
+        await self.insist(self.cashier.resume(), self.refusals)
 
     def evidence(self) -> list[str]:
         """Names of the files kept against the bank."""

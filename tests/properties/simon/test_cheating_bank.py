@@ -19,9 +19,11 @@ from tests.properties.simon.network import Asked
 from tests.properties.simon.party import DEPOSIT, WITHDRAW, How, Input, Party
 from tests.properties.simon.profile import looked_at
 from tests.properties.simon.world import World, new_world
+from tests.unit.wallet.forced.court import TERMS, Court
 from wallet.purse import CoinState
 
 HONEST = ("ann", "bob")
+SOON = {"claim_after_rounds": 4}
 CREDIT = 64
 inputs = st.sampled_from(
     [
@@ -106,6 +108,21 @@ def test_what_the_bank_does_not_publish_comes_to_light(given_: Input, seed: int)
         world.cycle(given_)
         reform(world)
         check(world)
+
+
+def test_a_bank_that_never_answers_its_mail_is_forced() -> None:
+    """B' answers nobody, but for claims on the board: the payment has its effect all the same."""
+    with new_world(1, terms=TERMS, town=Court, settings=SOON, ann=CREDIT, bob=CREDIT) as world:
+        world.cycle(Input("ann", WITHDRAW, 15))
+        ann, bob = world.parties["ann"], world.parties["bob"]
+        world.network.bank = lambda _: None
+        world.cycle(Input("ann", "bob", 4, How.NOW))
+        for _ in range(12):
+            if not ann.cashier.undecided():
+                break
+            world.run(ann.resume())
+        world.run(bob.listen())
+        assert (ann.wal(), bob.wal(), world.balance("ann")) == (11, 4, CREDIT - 15)
 
 
 def check(world: World) -> None:

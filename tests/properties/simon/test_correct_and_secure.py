@@ -186,3 +186,27 @@ class Economy(RuleBasedStateMachine):
 
 TestEconomy = Economy.TestCase
 TestEconomy.settings = looked_at(20, 16)
+
+
+def test_a_request_whose_ids_are_known_can_be_spoiled_by_a_gift() -> None:
+    """
+    Definition 4 as it isn't: a cheat who reads a payment request has a coin of his own certified under its
+    id. The payment is refused, the payer keeps his coins, and what the cheat put in is the payee's.
+    """
+    with new_world(5, ann=CREDIT, bob=CREDIT, eve=CREDIT) as world:
+        world.cycle(Input("ann", WITHDRAW, 4))
+        world.cycle(Input("eve", WITHDRAW, 1))
+        cheat = Cheat(world, world.parties["eve"], Random(5))
+        ann, bob = world.parties["ann"], world.parties["bob"]
+
+        async def spoil() -> None:
+            _, request = await bob.cashier.request(4, "")
+            coin = cheat.own_coins()[0]
+            target = Output(request.outputs[0].coin, coin.exponent)
+            assert isinstance(await world.ask(cheat.sign([coin.key()], [target])), Certificates)
+            await ann.insist(ann.cashier.pay(request, now=True), ann.refusals)
+
+        world.run(spoil())
+        world.run(bob.listen())
+        assert (ann.wal(), bob.wal()) == (4, 1)
+        assert world.live_units() == 5

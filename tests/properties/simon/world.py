@@ -8,7 +8,7 @@ ends when all that it set off is over.
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from tests.unit.wallet.town import Town
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 TICK_S = 1.0
-MOST_TICKS = 60
+MOST_TICKS = 90
 """k of definition 3: every cycle is over by then, also one in which a hold must lapse."""
 TERMS = Terms(hold_rounds=6, promise_rounds=3)
 
@@ -38,8 +38,12 @@ TERMS = Terms(hold_rounds=6, promise_rounds=3)
 class World:
     """Made by ``new_world``. Its methods are plain calls: each runs the virtual loop as far as it must."""
 
-    def __init__(self, folder: Path, tapes: Tapes, terms: Terms) -> None:
+    def __init__(
+        self, folder: Path, tapes: Tapes, terms: Terms, make: type[Town], settings: Mapping[str, object]
+    ) -> None:
+        """``make``: the town, which is the bank's side. ``settings``: of wallets."""
         self.folder = folder
+        self.settings = settings
         self.tapes = tapes
         self.view = View()
         self.loop = VirtualLoop()
@@ -53,7 +57,7 @@ class World:
         self._public = 0
         self._tasks: set[asyncio.Task[None]] = set()
         with self.tapes.use("B"):
-            self.handover = self.aside.run(_open(folder, terms))
+            self.handover = self.aside.run(_open(make, folder, terms))
         self.town = self.handover.town
 
     # The bank and the board
@@ -132,7 +136,7 @@ class World:
     def add(self, name: str, units: int) -> Party:
         """A party with an account that the operator has credited with ``units``."""
         with self.tapes.use(f"start of {name}"):
-            party = self.parties[name] = Party(name, self.town, self.network, self.tapes, units)
+            party = self.parties[name] = Party(name, self, units)
         self.network.parties[name] = lambda message: self.begin(party.takes(message, self.cycle_number))
         self.credited += units
         self.aside.run(self.town.fund(party.wallet, units))
@@ -225,8 +229,8 @@ class World:
         self.loop.close()
 
 
-async def _open(folder: Path, terms: Terms) -> Handover:
-    town = Town(folder, terms)
+async def _open(make: type[Town], folder: Path, terms: Terms) -> Handover:
+    town = make(folder, terms)
     await town.__aenter__()
     # Before there are wallets: they know whose signatures change the bank's key.
     return Handover(town)
@@ -252,14 +256,25 @@ async def _reopen(town: Town) -> None:
     await town.feeder.step()
 
 
+def _tapes(given: Tapes | int) -> Tapes:
+    return given if isinstance(given, Tapes) else Tapes(given)
+
+
 @contextmanager
-def new_world(tapes: Tapes | int = 0, *, terms: Terms = TERMS, **credited: int) -> Iterator[World]:
+def new_world(
+    tapes: Tapes | int = 0,
+    *,
+    terms: Terms = TERMS,
+    town: type[Town] = Town,
+    settings: Mapping[str, object] | None = None,
+    **credited: int,
+) -> Iterator[World]:
     """A world with these parties and their credits. The same tapes (or seed) make the same world."""
     with ExitStack() as stack:
         stack.enter_context(drawn_from_tapes())
         memory = MEMORY if MEMORY.is_dir() else None
         folder = stack.enter_context(TemporaryDirectory(dir=memory))
-        world = World(Path(folder), tapes if isinstance(tapes, Tapes) else Tapes(tapes), terms)
+        world = World(Path(folder), _tapes(tapes), terms, town, settings or {})
         stack.callback(world.close)
         for name, units in credited.items():
             world.add(name, units)
