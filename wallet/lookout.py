@@ -116,14 +116,16 @@ class Lookout:
             for entry in round_.entries
             if isinstance(entry, CertifiedEntry)
             and (entry.coin, entry.exponent) in wanted
-            and entry.holds(self._bank.key, self._bank.id)
+            and entry.holds(self._bank.keys.key_at(round_.first), self._bank.id)
         }
 
     def _certified(self, entry: CertifiedEntry, round_: VerifiedRound) -> set[int]:
         """The operations that asked for this coin with this value."""
         is_ours = self._purse.mark_of(entry.coin) in self._marks
         rows = self._targets.get((entry.coin, entry.exponent), [])
-        if not (is_ours or rows) or not entry.holds(self._bank.key, self._bank.id):
+        if not (is_ours or rows):
+            return set()
+        if not entry.holds(self._bank.keys.key_at(round_.first), self._bank.id):
             return set()
         maker = self._arrived(entry, round_) if is_ours else 0
         return {*rows, maker} - {0}

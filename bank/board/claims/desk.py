@@ -22,6 +22,7 @@ from bank.board.claims import index
 from bank.board.claims.index import SUBMITTED, Place
 from bank.board.claims.limits import EVERY_S, MOST_ACCUSATIONS, Bucket
 from bank.board.claims.rules import (
+    ClaimSubmission,
     KeyChangeSubmission,
     Parties,
     PostedSubmission,
@@ -30,8 +31,11 @@ from bank.board.claims.rules import (
 )
 from bank.board.log.tree import leaf_hash
 from bank.board.receipts import EntryReceipt
+from bank.board.web.api import parted
 from bank.board.writing import bank_keys, journal
 from bank.board.writing.store import Placed
+from bank.formats.claim import Claim
+from bank.formats.coin import certificate_holds, coin_id
 from bank.formats.entry import CertifiedEntry, Kind, decode_entry
 from bank.formats.succession import Cut
 from mixmint.errors import MalformedMessage, PeerError, Unavailable, UserError
@@ -173,6 +177,8 @@ class Desk:
             self._checking -= 1
         if objection is None and isinstance(submission, KeyChangeSubmission):
             objection = await self._cut_objection(submission.change.cut)
+        if objection is None and isinstance(submission, ClaimSubmission):
+            objection = await self._void_objection(submission.claim)
         if objection is not None:
             raise PeerError("unproved", objection)
 
@@ -184,6 +190,23 @@ class Desk:
         closed = await self._board.store.round_ending(cut.size)
         if closed is None or closed.root != cut.root:
             return "its cut isn't the end of a round of this log, or has another root"
+        return None
+
+    async def _void_objection(self, claim: Claim) -> str | None:
+        """Who has a key that was replaced certifies what he likes: only what stands on the board counts."""
+        keys = self._board.keys
+        if not keys.changes or claim.order is None:
+            return None
+        for public, shown in zip(claim.order.order.inputs, claim.certificates, strict=True):
+            coin = coin_id(public)
+            signed = (shown.signature, keys.id, shown.exponent, shown.epoch, coin)
+            if certificate_holds(keys.current, *signed):
+                continue
+            counting, _ = parted(await self._board.store.coin(coin), keys)
+            if not any(isinstance(decode_entry(placed.entry), CertifiedEntry) for placed in counting):
+                return (
+                    "a key that was replaced certified a coin that goes in, and the board shows no such coin"
+                )
         return None
 
     async def _take(self, submission: Submission) -> EntryReceipt:

@@ -108,7 +108,8 @@ class ClaimSubmission:
             yield _ground(Kind.CLAIM, self.account)
 
     def objection(self, parties: Parties) -> str | None:
-        return self.claim.objection(parties.bank_key, parties.bank)
+        """Whether a certificate by an earlier key stands where that counts is the desk's to look up."""
+        return self.claim.objection(parties.keys.all, parties.bank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.board.reading.client import BoardReader
 from bank.board.writing.recovery import recover
-from bank.formats.entry import KeyChangeEntry, make_key_entry
+from bank.formats.coin import coin_id
+from bank.formats.entry import CertifiedEntry, KeyChangeEntry, make_key_entry
 from bank.formats.succession import Cut, KeyChange
 from mixmint.errors import PeerError, Unavailable
 from mixmint.keys import SigningKey
-from tests.unit.bank.board.claims.claimants import BANK, BANK_ID, posted
+from tests.unit.bank.board.claims.claimants import BANK, BANK_ID, certificate, claim, key, posted
 from tests.unit.bank.board.claims.conftest import Site
 from tests.unit.bank.board.conftest import AUTHORITIES, KEY, LOG, Mint, Start
 
@@ -166,9 +167,9 @@ async def test_two_changes(site: Site, mint: Mint) -> None:
     await site.post(entry(second))
     await site.running.close_round()
     assert site.running.board.store.newest.totals.coins == 0
-    for key in (BANK, NEW):
+    for each in (BANK, NEW):
         with pytest.raises(PeerError):
-            await feeder(site, key).feed(Batch(1, []))
+            await feeder(site, each).feed(Batch(1, []))
     assert (await feeder(site, OTHER).feed(Batch(1, [[Mint(OTHER, BANK_ID).certified(1)]]))).next_group == 2
     back = change_at(site, BANK, 3, OTHER)
     assert (await site.post(entry(back))).status == 403
@@ -208,3 +209,15 @@ async def test_who_begins_at_the_head_learns_the_keys(site: Site, mint: Mint) ->
     assert await site.running.reader.bank_entries() == wanted
     source = FolderSource(site.running.board.publisher._folder.path)
     assert await BoardReader(LogReader(source, LOG)).bank_entries() == wanted
+
+
+async def test_a_claim_may_show_an_old_certificate_if_the_board_has_it(site: Site) -> None:
+    """Below the cut, where it counts; a thief's own is refused."""
+    coin = coin_id(key(7).public)
+    shown = certificate(7)
+    old = CertifiedEntry(coin, shown.exponent, shown.epoch, shown.signature).encode()
+    await site.feed(old)
+    await site.post(entry(change_at(site)))
+    await site.running.close_round()
+    assert (await site.post(claim(7).entry().encode())).status == 202
+    assert (await site.post(claim(8).entry().encode())).status == 403
