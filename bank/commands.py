@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from nacl import bindings
 
+from bank.chain.commands import check_statement, statement
 from bank.recovery.commands import balances, change, recover
 from mixmint.errors import UserError
 from mixmint.keys import PUBLIC_BYTES
@@ -103,6 +104,8 @@ def run(config: Path, check: bool) -> None:
 bank.add_command(recover)
 bank.add_command(balances)
 bank.add_command(change)
+bank.add_command(statement)
+bank.add_command(check_statement)
 
 
 @bank.command("migrate")
@@ -153,7 +156,7 @@ def open_(config: Path, public: str) -> None:
     from bank.ledger.accounts import open_account
     from bank.stores.interface import Books
 
-    key = _public_key(public)
+    key = public_key(public)
 
     def operation(book: Books, bank_id: bytes) -> None:
         open_account(bank_id, key, book)
@@ -176,7 +179,7 @@ def credit(config: Path, public: str, units: int) -> None:
     """
     from bank.ledger.accounts import credit as book_credit
 
-    key = _public_key(public)
+    key = public_key(public)
     statement = _on_books(config, lambda book, bank_id: book_credit(bank_id, key, units, book))
     click.echo(f"account {public}: {units} units credited, balance {statement.balance}")
 
@@ -205,7 +208,8 @@ def list_(config: Path, as_json: bool) -> None:
     click.echo(f"{len(rows)} accounts, {sum(balance for *_, balance in rows)} units")
 
 
-def _public_key(text: str) -> bytes:
+def public_key(text: str) -> bytes:
+    """An account's public key (32 bytes) as typed. Raises UserError."""
     try:
         key = bytes.fromhex(text)
     except ValueError:

@@ -5,8 +5,10 @@ Statements are kept in the purse, sealed, for good: they are the holder's proof 
 Requests are kept with the operations that signed them. Nothing here is pruned.
 """
 
+from bank.chain.file import Chain
 from bank.formats.account import SignedAccountRequest, SignedStatement
 from bank.formats.fields import Reader
+from wallet.answers import Bank
 from wallet.machines.account import AccountState
 from wallet.purse import Purse
 
@@ -40,3 +42,14 @@ def signed_requests(purse: Purse) -> dict[bytes, SignedAccountRequest]:
                 signed = SignedAccountRequest.read(Reader(data))
                 requests[signed.request.digest()] = signed
     return requests
+
+
+def chain_of(purse: Purse, bank: Bank) -> Chain:
+    """The holder's side of the account, for anyone to check."""
+    return Chain(
+        bank.keys.founding,
+        bank.keys.changes,
+        purse.account().public,
+        tuple(kept_statements(purse)),
+        tuple(sorted(signed_requests(purse).values(), key=lambda each: each.request.sequence)),
+    )

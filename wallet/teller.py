@@ -6,6 +6,7 @@ through either: an answer that was lost on its way is made up for by the board.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -342,6 +343,22 @@ class Teller:
                 f"the bank's answer is wrong ({event.reason}); it is kept in the evidence folder; {PENDING}"
             )
         return outward
+
+    async def question(self, body: bytes) -> bytes:
+        """
+        Ask the bank something that changes nothing; its answer, not checked. Nothing is on file for it:
+        whoever is cut short asks anew.
+
+        Raises Unavailable, PendingError: no answer came.
+        """
+        conversation = os.urandom(16)
+        try:
+            expires_s = int(self._now_s() + self._line.lifetime_s)
+            return await self._line.ask(conversation, body, expires_s, self._answer_wait_s)
+        except PeerError as error:
+            raise Unavailable(f"the bank refused a conversation ({error.reason}); try again") from None
+        finally:
+            self._line.forget(conversation)
 
     async def _check(self, row: int, request: bytes, data: bytes) -> Answered | Wrong:
         event = check(self.books.bank, request, data, self.books.known(self._machine(row)))

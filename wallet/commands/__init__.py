@@ -2,7 +2,7 @@
 
 import click
 
-from wallet.commands.account import deposit, withdraw
+from wallet.commands.account import deposit, replace, statement, withdraw
 from wallet.commands.asking import ask_refund, cancel, refund, request
 from wallet.commands.backing_up import backup, passphrase, words
 from wallet.commands.churning import churn
@@ -47,6 +47,8 @@ for _command in (
     prove,
     receive,
     deposit,
+    replace,
+    statement,
     history,
     resume,
     claim,

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from bank.board.reading.client import Cursor
-from bank.formats.account import Operation
+from bank.chain.check import check
+from bank.chain.dispute import decide
+from bank.chain.file import Chain
+from bank.formats.account import Operation, SignedAccountRequest, sign_statement
 from bank.formats.entry import ReplacedEntry
+from bank.formats.fields import Reader
 from bank.ledger import Terms
 from bank.ledger.terms import Age
 from bank.retiring import Step, retire_step
@@ -18,7 +22,8 @@ from wallet.expiry import warnings
 from wallet.machines.steps import Phase
 from wallet.purse import CoinState
 from wallet.renewal import Renewals, age_of
-from wallet.statements import kept_statements, signed_requests
+from wallet.statements import chain_of, kept_statements, signed_requests
+from wallet.statements_reading import read_statements
 
 TERMS = Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10, promise_rounds=3, claim_rounds=4)
 
@@ -132,3 +137,35 @@ async def test_coins_in_their_grace_are_renewed_first(town: OldTown) -> None:
     assert sorted(each.units for each in fresh) == [1, 2, 4]
     assert {age_of(each, TERMS, town.now_s) for each in fresh} == {Age.GOOD}
     assert not ann.cashier.renewals().first
+
+
+async def test_both_sides_show_one_chain(town: OldTown) -> None:
+    """The holder's file with all his requests, the bank's with the newest: they agree, offline."""
+    ann = await withdrawn(town, 13)
+    await ann.cashier.deposit(4)
+    await town.fund_again(ann, 7)
+    await read_statements(ann.teller)
+    mine = chain_of(ann.purse, ann.books.bank)
+    key = ann.purse.account().public
+    statements, accepted = await town.store.run(
+        lambda book: (book.statements(key, 0, 100), book.accepted(key))
+    )
+    theirs = Chain(
+        town.key.public,
+        (),
+        key,
+        tuple(sign_statement(town.key, each) for each in statements),
+        (SignedAccountRequest.read(Reader(accepted)),),
+    )
+    keys = mine.keys(None, 1)
+    one, other = check(Chain.decode(mine.encode()), keys), check(Chain.decode(theirs.encode()), keys)
+    assert decide(one, other).explains == "nobody"
+    assert one.fault is other.fault is None
+    assert [len(each.statements) for each in (one, other)] == [5, 5]
+    assert one.accepted == other.accepted == 4
+    assert one.balance == 98
+    # A copy that lost everything but the newest reads the others again.
+    with ann.purse.transaction():
+        ann.purse._connection.execute("DELETE FROM fact WHERE name LIKE 'statement:%'")  # a purse of before
+    await read_statements(ann.teller)
+    assert chain_of(ann.purse, ann.books.bank) == mine
