@@ -55,6 +55,12 @@ def open_database(path: Path, schema: Sequence[str], *, durable: bool = True) ->
     return connection
 
 
+def remove_database(path: Path) -> None:
+    """Delete a database that nobody has open, and what SQLite keeps beside it. None there is fine."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def _migrate(connection: sqlite3.Connection, path: Path, schema: Sequence[str]) -> None:
     (done,) = connection.execute("PRAGMA user_version").fetchone()
     if done > len(schema):

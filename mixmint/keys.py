@@ -127,7 +127,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         # A torn key file would be refused for ever after, so it doesn't stay.
         path.unlink(missing_ok=True)
@@ -179,12 +179,13 @@ def replace_secret(path: Path, data: bytes, at: Callable[[str], None] = lambda _
     try:
         fresh.replace(path)
         at("key-replaced")
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror}") from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Names made or changed in this folder survive a power cut when this returns. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

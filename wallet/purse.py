@@ -27,9 +27,9 @@ import msgspec
 
 from bank.formats.coin import Coin, CoinId, Secret, coin_id
 from bank.formats.order import Output
-from mixmint.database import open_database
+from mixmint.database import open_database, remove_database
 from mixmint.errors import FatalError, UserError
-from mixmint.keys import Label, SigningKey
+from mixmint.keys import Label, SigningKey, sync_folder
 from mixmint.sealing import Sealer
 from wallet.derivation import Purpose, account_key, derive
 from wallet.operations import Machine, PlanState, Stored, decode_stored, encode_stored
@@ -178,7 +178,10 @@ class Purse:
         """
         if path.exists():
             raise UserError(f"{path} exists already; one home holds one wallet")
-        connection = open_database(path, SCHEMA)
+        # Under its name it is whole: a crash leaves nothing that must be moved away.
+        fresh = path.with_name(path.name + ".new")
+        remove_database(fresh)
+        connection = open_database(fresh, SCHEMA)
         connection.execute("BEGIN IMMEDIATE")
         facts = {"seed": seed or os.urandom(SEED_BYTES), "device": bytes(2), "bank": bank} | more
         for name, value in facts.items():
@@ -186,6 +189,8 @@ class Purse:
             connection.execute("INSERT INTO fact VALUES (?, ?)", (name, sealed))
         connection.execute("COMMIT")
         connection.close()
+        fresh.rename(path)
+        sync_folder(path.parent)
         return cls(path, sealer, bank)
 
     def close(self) -> None:
@@ -347,10 +352,12 @@ class Purse:
         for purpose, following in counters:
             self.leave(own, Purpose(purpose), following)
 
-    def adopt(self, device: int, purpose: Purpose, counter: int, **known: Any) -> None:
+    def adopt(
+        self, device: int, purpose: Purpose, counter: int, coin: bytes | None = None, **known: Any
+    ) -> None:
         """
         A row for a secret that another copy made, with what is ``known`` of the coin. When nothing is, the
-        coin counts as void: if the board shows it, it is ours.
+        coin counts as void: if the board shows it, it is ours. ``coin``: its id, where that is known.
         """
         record = CoinRecord(
             secret=derive(self._seed, self.bank, device, purpose, counter),
@@ -362,7 +369,7 @@ class Purse:
             recognisable=purpose is Purpose.INVOICE,
             elsewhere=True,
         )
-        coin = record.id()
+        coin = coin or record.id()
         found = self.coin(coin)
         if found is None:
             self._add_coin(msgspec.structs.replace(record, **known), coin)

@@ -23,7 +23,7 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random as random_bytes
 
 from mixmint.errors import MalformedMessage, UserError
-from mixmint.keys import write_new
+from mixmint.keys import sync_folder, write_new
 from mixmint.passphrase import MODERATE, Cost, Passphrase, unwrap, wrap, wrapped_bytes
 from wallet.restoring.rows import Row
 
@@ -74,7 +74,7 @@ def write_backup(
             raise UserError(f"{path} exists already; a backup never overwrites another: choose a new name")
         fresh.rename(path)
         at("backup-renamed")
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise UserError(f"can't write {path}: {error.strerror}") from None
@@ -173,11 +173,3 @@ class BackupFile:
 
     def __repr__(self) -> str:
         return "BackupFile()"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

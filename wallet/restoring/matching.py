@@ -18,17 +18,15 @@ from bank.formats.entry import (
     Entry,
     KeyChangeEntry,
     Kind,
-    PostedEntry,
     ReplacedEntry,
     SpentEntry,
     decode_entry,
 )
 from bank.formats.terms import PublishedTerms
+from mixmint.errors import MalformedMessage
 from wallet.answers import Bank
 from wallet.purse import CoinState
-from wallet.restoring.deriving import PREFIX_BYTES
 from wallet.restoring.reading import BareRound
-from wallet.restoring.table import Place
 from wallet.terms import newest_terms
 
 _OF_THE_BANK = frozenset((Kind.KEY_CHANGE, Kind.TERMS))
@@ -38,16 +36,27 @@ _VALUE = slice(33, 38)
 """Exponent and epoch of a certified coin's leaf."""
 
 
+Found = dict[bytes, dict[str, Any]]
+"""What to write of each coin (id, 32 bytes): fields of ``CoinRecord``."""
+
+
+def _nobody(_: bytes) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose entries are looked for. ``beginnings``: the first 8 bytes of ids; ``find``: the full check."""
+    """
+    Which coins are looked for (ids). ``hit`` is told of each one that is there: what is looked for may grow
+    meanwhile.
+    """
 
-    beginnings: Container[bytes]
-    find: Callable[[bytes], Place | None]
+    coins: Container[bytes]
+    hit: Callable[[bytes], None] = _nobody
 
 
 def merged(before: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a place after both. Spent is for good."""
+    """What is known of a coin after both. Spent is for good."""
     both = before | known
     if before.get("state") is CoinState.SPENT:
         both["state"] = CoinState.SPENT
@@ -66,30 +75,31 @@ class Matcher:
         self._authorities = bank.authorities
         self._counted: tuple[int, Counter[bytes]] = (0, Counter())
 
-    def match(
-        self, rounds: Iterable[BareRound], wanted: Wanted
-    ) -> tuple[dict[Place, dict[str, Any]], list[bytes]]:
+    def match(self, rounds: Iterable[BareRound], wanted: Wanted) -> tuple[Found, list[bytes]]:
         """
-        What to write of each place that these rounds show (fields of ``CoinRecord``), and the ids of all
-        coins that they certify. Raises MalformedMessage: a leaf that no board may have.
+        What these rounds show of the coins that are wanted, and the ids of all coins that they certify.
+
+        Raises MalformedMessage: a leaf that no board may have.
         """
-        found: dict[Place, dict[str, Any]] = {}
-        coins: list[bytes] = []
-        beginnings, label = wanted.beginnings, COIN_LABEL.encode("ascii")
+        found: Found = {}
+        certified: list[bytes] = []
+        coins, label = wanted.coins, COIN_LABEL.encode("ascii")
         for round_ in rounds:
             for leaf in round_.leaves:
+                if not leaf:
+                    raise MalformedMessage("length")
                 kind = leaf[0]
                 if kind in _CERTIFIED:
-                    coins.append(leaf[1:33])
-                    if leaf[1 : 1 + PREFIX_BYTES] in beginnings:
+                    certified.append(leaf[1:33])
+                    if leaf[1:33] in coins:
                         self._certified(leaf, round_, wanted, found)
                 elif kind == Kind.SPENT:
                     # coin_id, written out: half a million of them are a second's work.
-                    if sha256(label + leaf[1:33]).digest()[:PREFIX_BYTES] in beginnings:
-                        _spent(leaf, round_, wanted, found)
+                    if sha256(label + leaf[1:33]).digest() in coins:
+                        _spent(leaf, wanted, found)
                 elif kind in _OF_THE_BANK:
                     self._learn(decode_entry(leaf), round_.first)
-        return found, coins
+        return found, certified
 
     def _learn(self, entry: Entry, first: int) -> None:
         if isinstance(entry, KeyChangeEntry):
@@ -97,16 +107,12 @@ class Matcher:
             self.keys = self.keys.follow(entry.change, who.keys, who.threshold, first)
         self.terms = newest_terms(self.terms, [entry], self.keys.id, self.keys.key_at(first))
 
-    def _certified(
-        self, leaf: bytes, round_: BareRound, wanted: Wanted, found: dict[Place, dict[str, Any]]
-    ) -> None:
-        place, entry = wanted.find(leaf[1:33]), decode_entry(leaf)
-        key = self.keys.key_at(round_.first)
-        if place is None or not isinstance(entry, CertifiedEntry | PostedEntry | ReplacedEntry):
+    def _certified(self, leaf: bytes, round_: BareRound, wanted: Wanted, found: Found) -> None:
+        entry, key = decode_entry(leaf), self.keys.key_at(round_.first)
+        if not isinstance(entry, CertifiedEntry | ReplacedEntry) or not entry.holds(key, self.keys.id):
             return
-        if not entry.holds(key, self.keys.id):
-            return
-        known = found.setdefault(place, {})
+        wanted.hit(entry.coin)
+        known = found.setdefault(entry.coin, {})
         if isinstance(entry, ReplacedEntry):
             known |= {"state": CoinState.SPENT, "round": round_.number}
         elif "certificate" not in known:
@@ -129,11 +135,9 @@ class Matcher:
         return found
 
 
-def _spent(leaf: bytes, round_: BareRound, wanted: Wanted, found: dict[Place, dict[str, Any]]) -> None:
+def _spent(leaf: bytes, wanted: Wanted, found: Found) -> None:
     entry = decode_entry(leaf)
-    if not isinstance(entry, SpentEntry):
-        return
-    place = wanted.find(entry.coin)
-    if place is not None and entry.holds():
-        known = found.setdefault(place, {})
+    if isinstance(entry, SpentEntry) and entry.holds():
+        wanted.hit(entry.coin)
+        known = found.setdefault(entry.coin, {})
         known |= {"state": CoinState.SPENT, "proof": entry.coin_key + entry.seal + entry.signature}

@@ -17,10 +17,9 @@ deep search finds all that there is, of every device that has a coin on the boar
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bank.board.reading.cursor import Cursor
-from bank.formats.coin import CoinId, certificate_holds
+from bank.formats.coin import certificate_holds
 from bank.formats.fields import Reader
 from bank.formats.succession import BankKeys
 from bank.formats.terms import PublishedTerms
@@ -29,8 +28,8 @@ from wallet.answers import Bank
 from wallet.derivation import MOST_DEVICE, Purpose
 from wallet.purse import MOST_AHEAD, CoinState, Purse
 from wallet.restoring.copies import note_copies
-from wallet.restoring.deriving import COIN_PURPOSES, PREFIX_BYTES, Run
-from wallet.restoring.matching import Matcher, Wanted, merged
+from wallet.restoring.deriving import COIN_PURPOSES, Run, id_of
+from wallet.restoring.matching import Found, Matcher, Wanted, merged
 from wallet.restoring.reading import BareReader, Page
 from wallet.restoring.sieve import Sieve
 from wallet.restoring.state import Restoring
@@ -116,9 +115,10 @@ class Scan:
         await asyncio.gather(*self._deriving, return_exceptions=True)
 
     def _note(self, place: Place) -> None:
-        self._found.add(place)
-        self._table.note(place)
-        self._aim(place.device)
+        if place not in self._found:
+            self._found.add(place)
+            self._table.note(place)
+            self._aim(place.device)
 
     # Near
 
@@ -140,12 +140,13 @@ class Scan:
 
     def _book(self, page: Page) -> None:
         keys, terms = self._matcher.keys, self._matcher.terms
-        wanted = Wanted(self._table.beginnings, self._table.find)
+        places = self._table.places
+        wanted = Wanted(places, lambda coin: self._note(Place.unpack(places[coin])))
         found, coins = self._matcher.match(page.rounds, wanted)
         self._sieve.add(coins)
         # The finds and the place behind them, or neither: a killed restore misses nothing.
         with self._purse.transaction():
-            self._write(found)
+            self._write(found, places)
             if self._matcher.keys != keys:
                 keep_changes(self._purse, self._matcher.keys)
                 self._judge(self._matcher.keys)
@@ -153,11 +154,11 @@ class Scan:
                 self._purse.set_fact("terms", self._matcher.terms.encode())
             self._purse.set_fact("cursor", page.after.encode())
 
-    def _write(self, found: Mapping[Place, dict[str, Any]]) -> None:
-        for place, known in found.items():
-            if known:
-                self._purse.adopt(place.device, place.purpose, place.counter, **known)
-                self._note(place)
+    def _write(self, found: Found, places: Mapping[bytes, int]) -> None:
+        for coin, known in found.items():
+            place = Place.unpack(places[coin])
+            self._purse.adopt(place.device, place.purpose, place.counter, coin, **known)
+            self._note(place)
 
     def _judge(self, keys: BankKeys) -> None:
         """A key was replaced: what the old one certified behind the cut never counted."""
@@ -250,7 +251,7 @@ class Scan:
         """With the part of the log that an earlier process read."""
         if self._unsieved == 0:
             return
-        nothing = Wanted((), lambda _: None)
+        nothing = Wanted(())
         matcher = Matcher(self._bank)
         async for page in self._reader.pages(Cursor(), self._unsieved):
             self._sieve.add(matcher.match(page.rounds, nothing)[1])
@@ -262,21 +263,24 @@ class Scan:
         places = [Place(run.device, run.purpose, run.first + number) for number in self._sieve.hits(found)]
         return [place for place in places if place not in self._found]
 
+    def _id_of(self, place: Place) -> bytes:
+        seed, bank = self._purse.reveal_seed(), self._purse.bank
+        return id_of(seed, bank, place.device, place.purpose, place.counter)
+
     async def _look_again(self, candidates: Sequence[Place]) -> bool:
         """Read the log for these alone; whether one of them is there. All are written at once."""
-        places = {self._table.id_at(place): place for place in candidates}
-        wanted = Wanted({coin[:PREFIX_BYTES] for coin in places}, lambda coin: places.get(CoinId(coin)))
-        matcher = Matcher(self._bank)
-        found: dict[Place, dict[str, Any]] = {}
         if not candidates:
             return False
+        places = {self._id_of(place): place.pack() for place in candidates}
+        matcher = Matcher(self._bank)
+        found: Found = {}
         async for page in self._reader.pages(Cursor()):
-            for place, known in matcher.match(page.rounds, wanted)[0].items():
-                found[place] = merged(found.get(place, {}), known)
+            for coin, known in matcher.match(page.rounds, Wanted(places))[0].items():
+                found[coin] = merged(found.get(coin, {}), known)
             self._told("board", page.after.index, page.size)
             await asyncio.sleep(0)
         with self._purse.transaction():
-            self._write({place: known for place, known in found.items() if known})
+            self._write(found, places)
             if found:
                 self._judge(matcher.keys)
         return bool(found)

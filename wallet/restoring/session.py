@@ -4,7 +4,6 @@ Restores and backups of a home: files, locks, sockets and processes put together
 A restore that was cut short has left a purse that says so; run again, it goes on, and asks for no words.
 """
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from bank.board.copies.place import source_at
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.log.reader import LogReader
 from bank.board.reading.client import log_key
+from mixmint.database import remove_database
 from mixmint.errors import FatalError, MalformedMessage, UserError
+from mixmint.keys import sync_folder
 from mixmint.passphrase import MODERATE, Cost, Passphrase
 from mixmint.settings import load
 from replyblocks.member import Member, MemberSettings, lock_home, open_member
@@ -159,16 +160,16 @@ def restore_backup(
         if backup.head.bank != bank:
             raise UserError("this backup is of another bank's wallet; name that bank's network")
         fresh = home / (FILE_NAME + ".new")
-        _remove(fresh)
+        remove_database(fresh)
         try:
             write_rows(fresh, member.sealer, backup.rows())
         except MalformedMessage:
-            _remove(fresh)
+            remove_database(fresh)
             raise UserError(
                 "this backup holds something else than a wallet; use another copy of it"
             ) from None
         except UserError:
-            _remove(fresh)
+            remove_database(fresh)
             raise
     at("rows-written")
     with closing(Purse(fresh, member.sealer, bank)) as purse:
@@ -183,14 +184,5 @@ def restore_backup(
     # Closed, the database is one file; under its name it is whole.
     fresh.rename(home / FILE_NAME)
     at("purse-renamed")
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(home)
     return found
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

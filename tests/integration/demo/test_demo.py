@@ -15,6 +15,7 @@ import pytest
 from mixmint.demo.story import QUESTION, REPLY
 from replyblocks.member import open_member
 from wallet.purse import FILE_NAME, Purse
+from wallet.restoring.words import SeedWords
 from wallet.session import bank_of
 
 SLOWEST_S = 90
@@ -108,6 +109,8 @@ def secrets(folder: Path) -> Iterator[tuple[str, bytes]]:
             "endpoint key": member.address.endpoint.secret,
             "message key": member.sealing.secret,
             "account key": purse.account().seed,
+            "seed": purse.reveal_seed(),
+            "words": " ".join(SeedWords.of(purse.reveal_seed()).words[:3]).encode(),
         }
         coins = purse.coins().values()
         assert len(coins) > 3
