@@ -124,11 +124,20 @@ def create_member(home: Path, network_file: Path, gateway_name: str, now_s: floa
 
 def open_member(home: Path, now_s: float | None = None, ask: Asks | None = None) -> Member:
     """
-    Read a member's home and the directory it believes. ``ask`` gets the passphrase of a home that has one;
-    by default the command's way (``unlocking.asking``).
+    Read a member's home and the directory it believes. ``ask`` as in ``unlock_home``.
 
     Raises UserError: no member there, a key that others can read, a wrong passphrase, a directory that is not
     good.
+    """
+    return member_with(home, unlock_home(home, ask), now_s)
+
+
+def unlock_home(home: Path, ask: Asks | None = None) -> bytes:
+    """
+    The home's key, 32 bytes. ``ask`` gets the passphrase of a home that has one; by default the command's way
+    (``unlocking.asking``).
+
+    Raises UserError: no member there, a key that others can read, a wrong passphrase.
     """
     if not (home / KEY_NAME).exists():
         raise UserError(
@@ -136,7 +145,7 @@ def open_member(home: Path, now_s: float | None = None, ask: Asks | None = None)
             "--network FILE --gateway NAME"
         )
     settings = load(home / "member.toml", MemberSettings)
-    return member_with(home, unlock(home, ask or asking(settings.passphrase_file)), now_s)
+    return unlock(home, ask or asking(settings.passphrase_file))
 
 
 def member_with(home: Path, key: bytes, now_s: float | None = None) -> Member:

@@ -7,8 +7,7 @@ from pathlib import Path
 from mixmint import web
 from mixmint.errors import UserError
 from mixmint.settings import describe, load
-from replyblocks.member import MemberSettings, member_with
-from replyblocks.unlocking import asking, unlock
+from replyblocks.member import member_with, unlock_home
 from wallet.agent.daemon import build_app
 from wallet.agent.settings import AgentSettings
 from wallet.cashier import Cashier
@@ -38,8 +37,7 @@ def prepare(config: Path) -> Prepared:
     home = settings.home
     if not (home / FILE_NAME).exists():
         raise UserError(f"{home} has no wallet; make one: mixmint wallet init, or mend `home` in {config}")
-    member = load(home / "member.toml", MemberSettings)
-    key = unlock(home, asking(member.passphrase_file))
+    key = unlock_home(home)
     bank_of(member_with(home, key))
     load_settings(home)
     return Prepared(settings, key)

@@ -12,6 +12,7 @@ import click
 from mixmint.errors import UserError
 from mixmint.keys import write_new, write_secret
 from replyblocks.commands.options import home_option, json_option
+from replyblocks.member import unlock_home
 from wallet.cashier import Cashier
 from wallet.commands.running import amount_argument, file_option, finish, open_and, read_text, run, say
 from wallet.payment_request import MOST_NOTE_BYTES, parse_uri
@@ -129,10 +130,12 @@ def wait_for(home: Path, row: int, uri: str, *, as_json: bool) -> int:
             uri=uri,
         )
 
+    # A passphrase is asked for once, not at each look.
+    key = unlock_home(home)
     trouble = ""
     while True:
         try:
-            code = open_and(home, look, as_json=True)
+            code = open_and(home, look, as_json=True, key=key)
         except UserError as error:
             # The board is away, or another command takes long: the request is on file, and can wait.
             if str(error) != trouble:

@@ -3,9 +3,10 @@
 import json
 import re
 import time
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,12 +18,26 @@ if TYPE_CHECKING:
     from wallet.cashier import Cashier
     from wallet.errands.churning import Progress
 
+T = TypeVar("T")
+
 WAITS_S = 2.0
 """So long at most a look holds the home; other commands get it in between."""
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PENDING = 3
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A home that is unlocked. Its repr shows no key."""
+
+    home: Path
+    key: bytes = field(repr=False)
+
+    def open_and(self, work: "Callable[[Cashier], Awaitable[T]]") -> T:
+        """Open the wallet and do ``work``."""
+        return open_and(self.home, work, as_json=True, key=self.key)
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no arguments for it
@@ -92,12 +107,18 @@ def churn(
     Example: mixmint wallet churn --to 3 --within 8h
     Example: mixmint wallet churn --to 2 --value 8 --value 16 --leave
     """
+    from replyblocks.member import unlock_home
+
+    # A passphrase is asked for once, not at each look.
+    place = Place(home, unlock_home(home))
     if stop:
-        _stop(home)
+        _stop(place)
         return
-    row = _begin(home, to or 0, public or 0, exponents, within_s)
+    row = _begin(place, to or 0, public or 0, exponents, within_s)
     try:
-        progress = _look(home, row) if leave else _watch(home, row, quiet=as_json)
+        progress = _look(place, row)
+        if not leave:
+            progress = _watch(place, row, told=_line(progress), quiet=as_json)
     except KeyboardInterrupt:
         say("it goes on with the next `mixmint wallet churn`, or in the agent")
         context.exit(PENDING)
@@ -107,10 +128,11 @@ def churn(
         click.echo(_line(progress))
     else:
         click.echo(f"done: {many(progress.done, 'exchange')}" if not progress.reason else _line(progress))
-    context.exit(1 if progress.is_over and progress.reason else 0)
+    # 1 says that nothing happened.
+    context.exit(1 if progress.reason and not progress.done else 0)
 
 
-def _begin(home: Path, to: int, public: int, exponents: tuple[int, ...], within_s: float) -> int:
+def _begin(place: Place, to: int, public: int, exponents: tuple[int, ...], within_s: float) -> int:
     """The row of a new churn, or of the one that is under way."""
 
     async def work(cashier: "Cashier") -> int:
@@ -123,26 +145,30 @@ def _begin(home: Path, to: int, public: int, exponents: tuple[int, ...], within_
             raise UserError("no churn is under way; begin one with --to N")
         return row
 
-    return open_and(home, work, as_json=True)
+    return place.open_and(work)
 
 
-def _look(home: Path, row: int) -> "Progress":
+def _look(place: Place, row: int) -> "Progress":
     async def work(cashier: "Cashier") -> "Progress":
         return cashier.churning.progress(row)
 
-    return open_and(home, work, as_json=True)
+    return place.open_and(work)
 
 
-def _watch(home: Path, row: int, *, quiet: bool) -> "Progress":
-    """Carry it on to its end. The home is opened anew for each step, so that other commands can use it."""
+def _watch(place: Place, row: int, *, told: str, quiet: bool) -> "Progress":
+    """
+    Carry it on to its end, beginning with a line of what it will cost (``told``). The home is opened anew for
+    each step, so that other commands can use it.
+    """
 
     async def work(cashier: "Cashier") -> "Progress":
         return await cashier.churning.go_on(row, WAITS_S)
 
-    told = ""
+    if not quiet:
+        say(told)
     while True:
         try:
-            progress = open_and(home, work, as_json=True)
+            progress = place.open_and(work)
             line, pause_s = _line(progress), max(PAUSE_S, progress.next_s - time.time())
         except UserError as error:
             # The board is away, or another command takes long: the plan is on file, and can wait.
@@ -156,14 +182,14 @@ def _watch(home: Path, row: int, *, quiet: bool) -> "Progress":
         time.sleep(min(pause_s, LONGEST_PAUSE_S))
 
 
-def _stop(home: Path) -> None:
+def _stop(place: Place) -> None:
     async def work(cashier: "Cashier") -> None:
         row = cashier.churning.open()
         if not row:
             raise UserError("no churn is under way")
         cashier.churning.stop(row)
 
-    open_and(home, work, as_json=True)
+    place.open_and(work)
     click.echo("stopped; an exchange that is under way still ends as it would")
 
 

@@ -31,7 +31,10 @@ def run(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool)
 
         async with open_wallet(home, _quiet if as_json else say) as cashier:
             await resume_first(cashier)
-            return await work(cashier)
+            await renew_first(cashier)
+            result = await work(cashier)
+            await renew_due(cashier)
+            return result
 
     return asyncio.run(acting())
 
@@ -60,13 +63,18 @@ def _quiet(_: str) -> None:
     """Programs get their JSON, and nothing else."""
 
 
-def open_and(home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool) -> T:
-    """Open the wallet and do ``work``, which resumes by itself."""
+def open_and(
+    home: Path, work: "Callable[[Cashier], Awaitable[T]]", *, as_json: bool, key: bytes | None = None
+) -> T:
+    """
+    Open the wallet and do ``work``, which resumes by itself. ``key``: of a home that is unlocked already, for
+    a command that opens it again and again.
+    """
 
     async def plain() -> T:
         from wallet.session import open_wallet
 
-        async with open_wallet(home, _quiet if as_json else say) as cashier:
+        async with open_wallet(home, _quiet if as_json else say, key=key) as cashier:
             return await work(cashier)
 
     return asyncio.run(plain())
@@ -83,6 +91,25 @@ async def resume_first(cashier: "Cashier") -> None:
         say(f"an earlier operation is still pending: {error}")
     for outcome in over:
         say(f"meanwhile: {sentence(cashier, outcome)}")
+
+
+async def renew_first(cashier: "Cashier") -> None:
+    """Coins in their grace are exchanged before anything else: they are lost when it ends."""
+    await _renew(cashier, cashier.renewals().first, spread_s=0.0)
+
+
+async def renew_due(cashier: "Cashier") -> None:
+    """A few coins whose time has come, after the command's own work; without an agent nobody else does it."""
+    await _renew(cashier, cashier.renewals().now, spread_s=cashier.stock_wait_s)
+
+
+async def _renew(cashier: "Cashier", rows: "tuple[int, ...]", spread_s: float) -> None:
+    try:
+        if rows:
+            await cashier.renew(rows, spread_s=spread_s)
+    except UserError as error:
+        # What the member asked for doesn't wait for it; the next command goes on.
+        say(f"coins are being renewed ahead of their expiry: {error}")
 
 
 def say(text: str) -> None:
