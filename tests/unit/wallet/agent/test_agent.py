@@ -50,7 +50,7 @@ class Kept:
         }
         self.wallet = wallet
         self.clock = Clock()
-        self.settings = AgentSettings(**(values | {"churn_to": 1, "hold_s": 4.0} | changes))
+        self.settings = AgentSettings(**(values | {"churn_to": 1, "hold_s": 60.0} | changes))
         self.agent = Agent(self.settings, self.open, now_s=self.clock, rng=Random(4))
         self.error: Exception | None = None
 
@@ -79,7 +79,7 @@ class Kept:
 
 
 async def kept(town: Town, units: int, **changes: object) -> Kept:
-    ann = town.wallet("ann")
+    ann = town.wallet("ann", settle_wait_s=30)
     await town.fund(ann, units)
     await ann.cashier.withdraw(units)
     return Kept(ann, **changes)
@@ -257,7 +257,7 @@ async def test_a_step_that_takes_too_long_is_cut_and_goes_on_in_the_next(town: T
     await place.agent.step()
     assert place.wallet.units(CoinState.RESERVED) == 8
     place.wallet.wire.fate = lambda: "twice"
-    place.agent._settings = msgspec.structs.replace(place.settings, hold_s=4.0)
+    place.agent._settings = msgspec.structs.replace(place.settings, hold_s=60.0)
     for _ in range(4):
         await place.agent.step()
     assert place.wallet.values() == [8]

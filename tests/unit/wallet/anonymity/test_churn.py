@@ -77,7 +77,7 @@ class Clock:
 
 async def rich(town: Town, units: int, at: Callable[[str], None] = nothing) -> Wallet:
     """A wallet that has withdrawn so much."""
-    ann = town.wallet("ann", at=at)
+    ann = town.wallet("ann", at=at, settle_wait_s=30)
     await town.fund(ann, units)
     await ann.cashier.withdraw(units)
     return ann
@@ -102,14 +102,14 @@ async def test_a_churn_exchanges_one_coin_an_order_at_its_times(town: Town) -> N
     row = await work.begin(Aim(2), 3600)
     assert work.progress(row).packets == 12
     began: list[float] = []
-    progress = await work.go_on(row, 0.5)
+    progress = await work.go_on(row, 30)
     while not progress.is_over:
         assert progress.left + progress.under_way + progress.done == 6
         clock.now_s = progress.next_s - 0.001
-        assert (await work.go_on(row, 0.5)).done == progress.done
+        assert (await work.go_on(row, 30)).done == progress.done
         clock.now_s = progress.next_s
         began.append(clock.now_s)
-        progress = await work.go_on(row, 0.5)
+        progress = await work.go_on(row, 30)
     assert (progress.phase, progress.done) == (Phase.SETTLED, 6)
     assert began == sorted(set(began))
     assert began[0] > NOW_S
@@ -126,7 +126,7 @@ async def test_what_is_late_is_done_at_once(town: Town) -> None:
     work = churning(ann, clock)
     row = await work.begin(Aim(1), 60)
     clock.now_s += 61
-    progress = await work.go_on(row, 0.5)
+    progress = await work.go_on(row, 30)
     assert (progress.phase, progress.done) == (Phase.SETTLED, 3)
 
 
@@ -135,7 +135,7 @@ async def test_only_the_named_values_are_churned(town: Town) -> None:
     ann, clock = await rich(town, 13), Clock()
     work = churning(ann, clock)
     row = await work.begin(Aim(1, exponents=(2,)), 0)
-    assert (await work.go_on(row, 0.5)).is_over
+    assert (await work.go_on(row, 30)).is_over
     counts = {coin.units: coin.exchanges for coin in ann.purse.coins(CoinState.FREE).values()}
     assert counts == {1: 0, 4: 1, 8: 0}
 
@@ -180,17 +180,17 @@ async def test_killed_at_any_step_it_goes_on(town: Town, step: str) -> None:
     async def work_on() -> None:
         while True:
             clock.now_s += 50
-            await churning(ann, clock).go_on(row, 0.5)
+            await churning(ann, clock).go_on(row, 30)
 
     with pytest.raises(Crash):
         await work_on()
     town.close(ann)
-    ann = town.wallet("ann")
+    ann = town.wallet("ann", settle_wait_s=30)
     clock.now_s += 600
     await ann.cashier.resume()
     work = churning(ann, clock)
     for _ in range(6):
-        progress = await work.go_on(row, 0.5)
+        progress = await work.go_on(row, 30)
     assert (progress.phase, progress.done) == (Phase.SETTLED, 4)
     assert {coin.exchanges for coin in ann.purse.coins(CoinState.FREE).values()} == {2}
     assert ann.values() == [1, 4]
@@ -203,6 +203,6 @@ async def test_a_bank_that_refuses_everything_ends_it(town: Town) -> None:
     row = await work.begin(Aim(1), 0)
     work._desk.last_round = lambda: 0  # type: ignore[method-assign]  # orders that are always too late
     for _ in range(MOST_REFUSED + 1):
-        progress = await work.go_on(row, 0.5)
+        progress = await work.go_on(row, 30)
     assert (progress.phase, progress.reason) == (Phase.REFUSED, "too-late")
     assert ann.values() == [1]

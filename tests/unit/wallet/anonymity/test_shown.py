@@ -21,7 +21,7 @@ def state(town: Town, rows: list[Row]) -> None:
 
 async def test_the_figures_come_from_rounds_that_are_read_anyway(town: Town) -> None:
     """Unknown before a statement; then the bank's count and what came since; nobody is asked."""
-    ann, bob = town.wallet("ann"), town.wallet("bob")
+    ann, bob = town.wallet("ann", settle_wait_s=30), town.wallet("bob", settle_wait_s=30)
     for wallet in (ann, bob):
         await town.fund(wallet, 8)
         await wallet.cashier.withdraw(8)
@@ -47,7 +47,7 @@ async def test_the_figures_come_from_rounds_that_are_read_anyway(town: Town) -> 
 
 async def test_balance_shows_the_weakest_and_warns(town: Town) -> None:
     """Of the free coins; what is tiny or was never exchanged is said with the next step."""
-    ann = town.wallet("ann")
+    ann = town.wallet("ann", settle_wait_s=30)
     await town.fund(ann, 12)
     await ann.cashier.withdraw(12)
     epoch = views.coin_rows(ann.books)[0]["epoch"]
@@ -66,7 +66,7 @@ async def test_balance_shows_the_weakest_and_warns(town: Town) -> None:
 
 async def test_coins_of_one_round_stand_beside_each_other(town: Town) -> None:
     """Of the same value: a payer who knew one of them can't tell which it became."""
-    ann = town.wallet("ann")
+    ann = town.wallet("ann", settle_wait_s=30)
     await town.fund(ann, 3)
     for _ in range(3):
         await ann.cashier.withdraw(1)
