@@ -11,7 +11,7 @@ Source: Simon, the input ("recover", {bal_i}, {pub_i}, (p_B*, s_B*)); docs/spec/
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bank.board.reading.cursor import Cursor, VerifiedRound
 from bank.board.rounds import MOST_GROUP_ENTRIES
@@ -64,6 +64,33 @@ class Rebuilt:
         return self.certified_units - self.spent_units - self.replaced_units
 
 
+@dataclass
+class Learnt:
+    """What the rounds up to ``cursor`` say beside the books. ``accounts``: those of the newest page alone."""
+
+    logged: BankKeys
+    cursor: Cursor = field(default_factory=Cursor)
+    changed_in: int = 0
+    certified: Counter[Value] = field(default_factory=Counter)
+    spent: Counter[Value] = field(default_factory=Counter)
+    replaced: Counter[Value] = field(default_factory=Counter)
+    accounts: set[bytes] = field(default_factory=set)
+    terms: bytes = b""
+    stated: int = 0
+    void: int = 0
+    false: int = 0
+
+    def copy(self) -> "Learnt":
+        """To go on from; the accounts begin anew, since they can be many."""
+        return replace(
+            self,
+            certified=self.certified.copy(),
+            spent=self.spent.copy(),
+            replaced=self.replaced.copy(),
+            accounts=set(),
+        )
+
+
 class Rebuild:
     """
     One pass. ``keys``: the bank's, all changes that the authorities signed among them; ``authorities``: whose
@@ -74,30 +101,33 @@ class Rebuild:
         self._keys = keys
         self._authorities = authorities
         self._balances = balances
-        self._logged = BankKeys(keys.founding)
-        self._changed_in = 0
-        self._counts: dict[Count, Counter[Value]] = {
-            what: Counter() for what in (Count.WITHDRAWN, Count.SPENT, Count.REPLACED)
-        }
+        self._learnt = Learnt(BankKeys(keys.founding))
         self._accounts: set[bytes] = set()
-        self._terms = b""
-        self._stated = 0
-        self._void = 0
-        self._false = 0
-        self.cursor = Cursor()
+
+    @property
+    def cursor(self) -> Cursor:
         """How far the log was read."""
+        return self._learnt.cursor
 
-    def take(self, book: Books, rounds: Sequence[VerifiedRound]) -> None:
+    def take(self, book: Books, rounds: Sequence[VerifiedRound]) -> Learnt:
         """
-        Enter the next rounds, in a transaction that the caller opened.
+        Enter the next rounds, in a transaction that the caller opened, and which may run more than once: what
+        was learnt counts when it is given to ``accept``, after the commit.
 
-        Raises UserError: a change's cut isn't in this log, or the log shows other changes.
+        Raises UserError: a change's cut isn't in this log.
         """
+        page = self._learnt.copy()
         for round_ in rounds:
             self._check_cuts(round_)
             for entry in round_.entries:
-                self._take(book, round_, entry)
-            self.cursor = round_.after
+                self._take(page, book, round_, entry)
+            page.cursor = round_.after
+        return page
+
+    def accept(self, page: Learnt) -> None:
+        """The transaction is committed."""
+        self._accounts |= page.accounts
+        self._learnt = page
 
     def _check_cuts(self, round_: VerifiedRound) -> None:
         """Whether the cuts that this round's end reaches, or passes, are ends of rounds with that root."""
@@ -111,49 +141,47 @@ class Rebuild:
                     "doesn't have there: it is about another log, or this one isn't the board's"
                 )
 
-    def _take(self, book: Books, round_: VerifiedRound, entry: Entry) -> None:
+    def _take(self, page: Learnt, book: Books, round_: VerifiedRound, entry: Entry) -> None:
         key, bank = self._keys.key_at(round_.first), self._keys.id
         if isinstance(entry, CertifiedEntry):
             value = Value(entry.exponent, entry.epoch)
-            if not self._counts_here(entry.holds(key, bank), entry, round_):
-                return
-            if book.certify(entry.coin, value, _OWN_SEAL, 0):
-                self._counts[Count.WITHDRAWN][value] += 1
+            counts = self._is_signed(page, entry, key)
+            if counts and book.certify(entry.coin, value, _OWN_SEAL, 0):
+                page.certified[value] += 1
         elif isinstance(entry, SpentEntry):
-            self._spend(book, round_, entry)
+            self._spend(page, book, round_, entry)
         elif isinstance(entry, ReplacedEntry):
-            counts = self._counts_here(entry.holds(key, bank), entry, round_)
             known = book.value(entry.coin)
-            if counts and known is not None and book.end(entry.coin):
-                self._counts[Count.REPLACED][known] += 1
+            if self._is_signed(page, entry, key) and known is not None and book.end(entry.coin):
+                page.replaced[known] += 1
         elif isinstance(entry, AccountEntry):
-            self._accounts.add(entry.account)
+            page.accounts.add(entry.account)
         elif isinstance(entry, StatementEntry):
             if entry.statement.holds(key, bank):
-                self._stated = max(self._stated, entry.statement.sequence)
+                page.stated = max(page.stated, entry.statement.sequence)
         elif isinstance(entry, TermsEntry):
             if entry.terms.bank == bank and entry.terms.holds(key):
-                self._terms = entry.terms.encode()
+                page.terms = entry.terms.encode()
         elif isinstance(entry, KeyChangeEntry):
             who = self._authorities
-            logged = self._logged.follow(entry.change, who.keys, who.threshold, round_.first)
-            if logged != self._logged:
-                self._logged, self._changed_in = logged, round_.number
+            logged = page.logged.follow(entry.change, who.keys, who.threshold, round_.first)
+            if logged != page.logged:
+                page.logged, page.changed_in = logged, round_.number
 
-    def _counts_here(self, holds: bool, entry: CertifiedEntry | ReplacedEntry, round_: VerifiedRound) -> bool:
-        if holds:
+    def _is_signed(self, page: Learnt, entry: CertifiedEntry | ReplacedEntry, key: bytes) -> bool:
+        """Whether this key signed it, the one that counts at its place; else it is void or false."""
+        if entry.holds(key, self._keys.id):
             return True
-        counting = self._keys.key_at(round_.first)
-        earlier = self._keys.all[: self._keys.all.index(counting)]
-        if any(entry.holds(key, self._keys.id) for key in earlier):
-            self._void += 1
+        earlier = self._keys.all[: self._keys.all.index(key)]
+        if any(entry.holds(each, self._keys.id) for each in earlier):
+            page.void += 1
         else:
-            self._false += 1
+            page.false += 1
         return False
 
-    def _spend(self, book: Books, round_: VerifiedRound, entry: SpentEntry) -> None:
+    def _spend(self, page: Learnt, book: Books, round_: VerifiedRound, entry: SpentEntry) -> None:
         if not entry.holds():
-            self._false += 1
+            page.false += 1
             return
         coin = entry.coin
         value = book.value(coin)
@@ -164,7 +192,7 @@ class Rebuild:
             epoch = FROM_THE_BOARD if listed else UNCREDITED
         spent = SpentCoin(entry.seal, entry.signature, round_.number, epoch)
         if book.spend(entry.coin_key, coin, spent, 0) and value is not None:
-            self._counts[Count.SPENT][value] += 1
+            page.spent[value] += 1
 
     def check(self) -> None:
         """
@@ -172,15 +200,14 @@ class Rebuild:
 
         Raises UserError.
         """
-        if self._logged.changes != self._keys.changes:
-            shown = [each.signed_part() for each in self._logged.changes]
-            given = [each.signed_part() for each in self._keys.changes]
-            if shown != given:
-                raise UserError(
-                    f"the board shows {len(shown)} changes of the bank's key, and {len(given)} were given "
-                    "here; put the newest on the board with `mixmint bank change publish`, name all of them, "
-                    "and wait until its round is public"
-                )
+        shown = [each.signed_part() for each in self._learnt.logged.changes]
+        given = [each.signed_part() for each in self._keys.changes]
+        if shown != given:
+            raise UserError(
+                f"the board shows {len(shown)} changes of the bank's key, and {len(given)} were given here; "
+                "put the newest on the board with `mixmint bank change publish`, name all of them, and wait "
+                "until its round is public"
+            )
         unknown = self._balances.accounts.keys() - self._accounts
         if unknown:
             raise UserError(
@@ -190,45 +217,42 @@ class Rebuild:
 
     def finish(self, book: Books, key_entry: bytes) -> Rebuilt:
         """The accounts, counts and places, in the last transaction; ``key_entry``: the new key's own."""
+        learnt = self._learnt.copy()
         book.publish([key_entry])
         for account in sorted(self._accounts):
             self._open(book, account)
-        self._give(book)
+        self._give(learnt, book)
         # Before the counts, so that the first statement says them all.
-        book.mark_stated(self._stated, self.cursor.round)
-        for value, count in self._counts[Count.WITHDRAWN].items():
-            _count(book, (Count.WITHDRAWN,), value, count)
-        for value, count in self._counts[Count.SPENT].items():
-            # What exchanges certified counts as withdrawn, so what they spent counts as deposited.
-            _count(book, (Count.SPENT, Count.DEPOSITED), value, count)
-        for value, count in self._counts[Count.REPLACED].items():
-            _count(book, (Count.REPLACED,), value, count)
-        if self._terms:
-            book.put_terms(self._terms)
-        book.confirm(1, self.cursor.encode(), news=True)
-        book.close_rounds(self.cursor.round, 0)
-        certified, spent, replaced = (self._counts[what] for what in self._counts)
+        book.mark_stated(learnt.stated, learnt.cursor.round)
+        _count(book, (Count.WITHDRAWN,), learnt.certified)
+        # What exchanges certified counts as withdrawn, so what they spent counts as deposited.
+        _count(book, (Count.SPENT, Count.DEPOSITED), learnt.spent)
+        _count(book, (Count.REPLACED,), learnt.replaced)
+        if learnt.terms:
+            book.put_terms(learnt.terms)
+        book.confirm(1, learnt.cursor.encode(), news=True)
+        book.close_rounds(learnt.cursor.round, 0)
         return Rebuilt(
-            certified.total(),
-            _units(certified),
-            spent.total(),
-            _units(spent),
-            _units(replaced),
-            self._void,
-            self._false,
+            learnt.certified.total(),
+            _units(learnt.certified),
+            learnt.spent.total(),
+            _units(learnt.spent),
+            _units(learnt.replaced),
+            learnt.void,
+            learnt.false,
             len(self._accounts),
             self._balances.units,
-            self._changed_in,
+            learnt.changed_in,
         )
 
-    def _give(self, book: Books) -> None:
+    def _give(self, learnt: Learnt, book: Books) -> None:
         """Deposits that are in the balances and never came to the board: their coins are spent, too."""
         fresh: list[bytes] = []
         for key, entry in sorted(self._balances.given.items()):
             value = book.value(entry.coin)
-            spent = SpentCoin(entry.seal, entry.signature, self.cursor.round + 1, FROM_THE_BOARD)
+            spent = SpentCoin(entry.seal, entry.signature, learnt.cursor.round + 1, FROM_THE_BOARD)
             if value is not None and book.spend(key, entry.coin, spent, 0):
-                self._counts[Count.SPENT][value] += 1
+                learnt.spent[value] += 1
                 fresh.append(entry.encode())
         for start in range(0, len(fresh), MOST_GROUP_ENTRIES):
             book.publish(fresh[start : start + MOST_GROUP_ENTRIES])
@@ -244,7 +268,8 @@ def _units(counts: Counter[Value]) -> int:
     return sum(count << value.exponent for value, count in counts.items())
 
 
-def _count(book: Books, columns: Iterable[Count], value: Value, count: int) -> None:
+def _count(book: Books, columns: Iterable[Count], counts: Counter[Value]) -> None:
     for column in columns:
-        for start in range(0, count, COUNTED_AT_ONCE):
-            book.count(column, [value] * min(COUNTED_AT_ONCE, count - start))
+        for value, count in counts.items():
+            for start in range(0, count, COUNTED_AT_ONCE):
+                book.count(column, [value] * min(COUNTED_AT_ONCE, count - start))

@@ -120,7 +120,7 @@ async def recover(
                     raise UserError(f"the log at {where} can't be believed ({error}); try a mirror") from None
                 if not rounds:
                     break
-                store.run(partial(rebuild.take, rounds=rounds))
+                rebuild.accept(store.run(partial(rebuild.take, rounds=rounds)))
                 progress(rebuild.cursor.index, max(size, rebuild.cursor.index))
             rebuild.check()
             entry = make_key_entry(key, keys.id).encode()

@@ -84,7 +84,7 @@ def attempt(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         timeout=ENOUGH_S,
         check=False,
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done
 
 

@@ -83,7 +83,7 @@ class Handover:
         store = SqliteCommandStore(open_books(town.folder / "bank.db", keys.id))
         while rounds := await reader.rounds(rebuild.cursor, 7):
             page = rounds
-            store.run(lambda book: rebuild.take(book, page))  # noqa: B023 - run at once
+            rebuild.accept(store.run(lambda book: rebuild.take(book, page)))  # noqa: B023 - run at once
         rebuild.check()
         made = store.run(lambda book: rebuild.finish(book, make_key_entry(new, keys.id).encode()))
         store.close()

@@ -1,0 +1,174 @@
+"""A successor's books from a log: what counts, what doesn't, and what is refused; on both engines."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bank.board.log.reader import LogReader
+from bank.board.log.source import FolderSource
+from bank.board.reading.client import BoardReader
+from bank.formats.coin import bank_id, coin_id, sign_certificate
+from bank.formats.entry import (
+    AccountEntry,
+    CertifiedEntry,
+    KeyChangeEntry,
+    PostedEntry,
+    SpentEntry,
+    make_key_entry,
+    make_replaced_entry,
+)
+from bank.formats.order import SPEND_LABEL
+from bank.formats.succession import BankKeys, Cut, KeyChange
+from bank.ledger.book import Value
+from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCREDITED
+from bank.recovery.balances import Balances, Listed
+from bank.recovery.rebuild import Rebuild, Rebuilt
+from mix.directory import Authorities
+from mixmint.errors import UserError
+from mixmint.keys import SigningKey
+from tests.unit.bank.board.logs import LogMaker
+from tests.unit.bank.desk import Desk
+
+OLD, NEW = SigningKey(bytes(32)), SigningKey(b"n" * 32)
+BANK = bank_id(OLD.public)
+AUTHORITIES = tuple(SigningKey(bytes([number]) * 32) for number in (11, 12, 13))
+WHO = Authorities(tuple(each.public for each in AUTHORITIES), 2)
+HOLDER = SigningKey(b"h" * 32).public
+
+
+def key(number: int) -> SigningKey:
+    return SigningKey(number.to_bytes(32))
+
+
+def coin(number: int) -> bytes:
+    return coin_id(key(number).public)
+
+
+def certified(number: int, by: SigningKey = OLD, exponent: int = 3) -> CertifiedEntry:
+    signature = sign_certificate(by, BANK, exponent, 1, coin_id(key(number).public))
+    return CertifiedEntry(coin_id(key(number).public), exponent, 1, signature)
+
+
+def spent(number: int) -> SpentEntry:
+    seal = number.to_bytes(32)
+    return SpentEntry(key(number).public, seal, key(number).sign(SPEND_LABEL, seal))
+
+
+class Log(LogMaker):
+    """A board's log; ``cut`` and ``change`` as the authorities make them."""
+
+    def cut(self) -> Cut:
+        return Cut(self.edge.size, self.edge.root())
+
+    def change(self, cut: Cut, by: Sequence[SigningKey] = AUTHORITIES[:2]) -> KeyChange:
+        made = KeyChange(BANK, 1, OLD.public, NEW.public, cut, 50)
+        for authority in by:
+            made = made.signed_by(authority)
+        return made
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    maker = Log(tmp_path / "log", SigningKey(b"k" * 32))
+    maker.close([make_key_entry(OLD, BANK).encode(), AccountEntry(HOLDER).encode()])
+    return maker
+
+
+async def rebuilt(
+    log: Log, desk: Desk, change: KeyChange, balances: Balances | None = None, page: int = 2
+) -> Rebuilt:
+    """As `bank recover` does it, into the desk's books."""
+    log.publish()
+    balances = balances or Balances({HOLDER: Listed(4, 100)})
+    rebuild = Rebuild(BankKeys(OLD.public).after(change), WHO, balances)
+    reader = BoardReader(LogReader(FolderSource(log.folder.path), log.verifier))
+    while rounds := await reader.rounds(rebuild.cursor, page):
+        rebuild.accept(desk.run(partial(rebuild.take, rounds=rounds)))
+    rebuild.check()
+    return desk.run(lambda book: rebuild.finish(book, make_key_entry(NEW, BANK).encode()))
+
+
+async def test_what_counts_is_on_the_books_and_nothing_else(log: Log, desk: Desk) -> None:
+    """By the key in force at each place; spent coins wherever they stand; a false signature nowhere."""
+    posted = certified(4)
+    log.close([certified(1).encode(), certified(2).encode(), certified(3).encode(), spent(2).encode()])
+    log.close(
+        [
+            PostedEntry(posted.coin, 3, 1, posted.certificate).encode(),
+            make_replaced_entry(OLD, BANK, coin(3), 3, 1).encode(),
+            replace(certified(5), certificate=bytes(64)).encode(),
+        ]
+    )
+    change = log.change(log.cut())
+    log.close(
+        [
+            certified(6).encode(),
+            spent(1).encode(),
+            spent(6).encode(),
+            make_replaced_entry(OLD, BANK, coin(4), 3, 1).encode(),
+        ]
+    )
+    log.close([KeyChangeEntry(change).encode()])
+    log.close([certified(7, NEW).encode()])
+    made = await rebuilt(log, desk, change)
+    assert (made.coins, made.certified_units) == (5, 40)
+    assert (made.spent, made.spent_units, made.replaced_units) == (2, 16, 8)
+    assert (made.void, made.false, made.round) == (2, 1, 5)
+    assert made.outstanding_units == 16
+    values = desk.run(lambda book: [book.value(coin(number)) for number in range(1, 8)])
+    good = Value(3, 1)
+    assert values == [good, good, good, good, None, None, good]
+    how = desk.run(lambda book: [book.spent(key(number).public) for number in (1, 2, 6)])
+    assert [each.epoch for each in how if each] == [FROM_THE_BOARD, FROM_THE_BOARD, -3]
+    account = desk.run(lambda book: book.account(HOLDER))
+    assert account is not None
+    assert (account.sequence, account.balance) == (5, 100)
+    state = desk.run(lambda book: book.state())
+    assert (state.next_group, state.confirmed, state.newest_closed) == (2, 1, log.round)
+    (row,) = desk.run(lambda book: book.tallies(only_changed=True))
+    assert row.tally.numbers() == (5, 0, 2, 2, 1)
+
+
+async def test_which_deposits_are_in_the_balances(log: Log, desk: Desk) -> None:
+    """Those below the list's size and those given; the rest may be asked for."""
+    log.close([certified(number).encode() for number in (1, 2, 3)])
+    log.close([spent(1).encode()])
+    size = log.edge.size
+    log.close([spent(2).encode(), spent(9).encode()])
+    change = log.change(log.cut())
+    log.close([KeyChangeEntry(change).encode()])
+    listed = Balances({HOLDER: Listed(4, 100)}, size, {key(3).public: spent(3)})
+    made = await rebuilt(log, desk, change, listed)
+    how = desk.run(lambda book: [book.spent(key(number).public) for number in (1, 2, 3, 9)])
+    assert [each.epoch for each in how if each] == [FROM_THE_BOARD, UNCREDITED, FROM_THE_BOARD, NEITHER]
+    assert made.spent == 3
+    assert desk.run(lambda book: book.state()).next_group == 3
+
+
+@pytest.mark.parametrize("what", ["root", "inside", "not shown", "too few", "account"])
+async def test_what_does_not_fit_together_is_refused(log: Log, desk: Desk, what: str) -> None:
+    """In one line; the books are never finished."""
+    log.close([certified(1).encode(), certified(2).encode()])
+    cut = log.cut()
+    bad = {"root": Cut(cut.size, bytes(32)), "inside": Cut(cut.size - 1, cut.root)}.get(what, cut)
+    change = log.change(bad)
+    if what != "not shown":
+        shown = log.change(bad, AUTHORITIES[:1]) if what == "too few" else change
+        log.close([KeyChangeEntry(shown).encode()])
+    listed = Balances({bytes(32): Listed(1, 1)}) if what == "account" else None
+    said = {"account": "the board doesn't show", "not shown": "put the newest", "too few": "put the newest"}
+    with pytest.raises(UserError, match=said.get(what, "a root that this log")):
+        await rebuilt(log, desk, change, listed)
+
+
+async def test_pages_of_any_size_make_the_same_books(log: Log, desk: Desk) -> None:
+    """A round at a time, or all at once."""
+    for number in range(1, 6):
+        log.close([certified(number).encode(), *([spent(number - 1).encode()] if number > 1 else [])])
+    change = log.change(log.cut())
+    log.close([KeyChangeEntry(change).encode()])
+    made = await rebuilt(log, desk, change, page=1)
+    assert (made.coins, made.spent, made.round) == (5, 4, 7)
