@@ -12,8 +12,10 @@ money; what was withdrawn and never spent can be replaced to the account later (
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 
+from bank.formats.terms import PublishedTerms
 from bank.ledger.terms import Age, Terms
 from mixmint.keys import Label, labelled_hash
 from wallet.purse import CoinRecord
@@ -101,3 +103,10 @@ def age_of(record: CoinRecord, terms: Terms, now_s: float) -> Age:
 def is_money(record: CoinRecord, terms: Terms | None, now_s: float) -> bool:
     """Whether a coin can still be exchanged. As long as the terms aren't known, each is taken for money."""
     return terms is None or age_of(record, terms, now_s) is not Age.EXPIRED
+
+
+def last_day(record: CoinRecord, published: PublishedTerms | None) -> str | None:
+    """The day (ISO, UTC) on which a coin's life ends; None when terms or coin aren't known yet."""
+    if published is None or not record.certificate:
+        return None
+    return datetime.fromtimestamp(life_ends_s(record, Terms.of(published)), UTC).date().isoformat()

@@ -24,6 +24,7 @@ from wallet.payment_views import (
 )
 from wallet.proof import SpentProof
 from wallet.purse import CoinRecord, CoinState, Purse
+from wallet.renewal import last_day
 from wallet.words import meaning
 
 
@@ -40,6 +41,7 @@ def balance(books: Books) -> dict[str, Any]:
         "handed_over": _units(coins, CoinState.HANDED),
         "lost": _units(coins, CoinState.LOST),
         "disputed": _units(coins, CoinState.DISPUTED),
+        "expired": _units(coins, CoinState.EXPIRED),
         "account": {
             "key": purse.account().public.hex(),
             "balance": None if head is None else head.balance,
@@ -76,10 +78,11 @@ def coin_rows(books: Books, *, everything: bool = False) -> list[dict[str, Any]]
     The coins in hand (or all that ever were), the largest first.
 
     ``public``: how many coins it could be for the public, at most; None when that isn't known, or the coin
-    isn't on the board unspent. ``beside``: how many of its value its round certified.
+    isn't on the board unspent. ``beside``: how many of its value its round certified. ``until``: the day on
+    which its life ends, and its grace begins; None when that isn't known.
     """
     shown = tuple(CoinState) if everything else _IN_HAND
-    alike = books.crowd().alike()
+    alike, terms = books.crowd().alike(), books.terms()
     rows = []
     for record in books.purse.coins(*shown).values():
         figures = figures_of(record, alike)
@@ -89,6 +92,7 @@ def coin_rows(books: Books, *, everything: bool = False) -> list[dict[str, Any]]
                 "units": record.units,
                 "state": record.state.value,
                 "epoch": record.epoch,
+                "until": last_day(record, terms),
                 "public": figures.public if record.state in _ON_THE_BOARD else None,
                 "exchanges": figures.exchanges,
                 "beside": figures.beside,
@@ -100,7 +104,14 @@ def coin_rows(books: Books, *, everything: bool = False) -> list[dict[str, Any]]
 
 
 _ON_THE_BOARD = (CoinState.FREE, CoinState.RESERVED, CoinState.HANDED, CoinState.DISPUTED)
-_IN_HAND = (CoinState.FREE, CoinState.PENDING, CoinState.RESERVED, CoinState.HANDED, CoinState.DISPUTED)
+_IN_HAND = (
+    CoinState.FREE,
+    CoinState.PENDING,
+    CoinState.RESERVED,
+    CoinState.HANDED,
+    CoinState.DISPUTED,
+    CoinState.EXPIRED,
+)
 
 
 def kind_of(state: Machine | PlanState) -> str:

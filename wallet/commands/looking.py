@@ -1,12 +1,14 @@
 """``mixmint wallet balance``, ``coins`` and ``history``."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bank.ledger.terms import Terms
 from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.cashier import Cashier, Outcome
@@ -42,7 +44,7 @@ def balance(home: Path, as_json: bool) -> None:
             click.echo(json.dumps(view, indent=2))
             return
         table = _table("", "units", "")
-        for name in ("free", "pending", "kept", "incoming", "handed_over", "lost", "disputed"):
+        for name in ("free", "pending", "kept", "incoming", "handed_over", "lost", "disputed", "expired"):
             if view[name] or name in ("free", "pending", "incoming"):
                 table.add_row(name.replace("_", " "), f"{view[name]:,}", "")
         account = view["account"]
@@ -51,6 +53,8 @@ def balance(home: Path, as_json: bool) -> None:
         table.add_row("account", f"{account['balance']:,}" if known else "?", text)
         _print(table)
         for line in _of_anonymity(view["anonymity"]):
+            say(line)
+        for line in _of_age(cashier):
             say(line)
         if view["evidence"]:
             say(f"{view['evidence']} file(s) in {home / 'evidence'} prove that the bank broke a rule")
@@ -75,6 +79,9 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
     A coin marked "recognised" came by a payment request: its payer would know it again. It is exchanged
     before it is used, unless you pay with --now.
 
+    life ends: from that day on a coin can only be exchanged, for the bank's grace; commands that pay, and the
+    agent, renew it before. An expired coin is no money any more (`mixmint wallet replace`).
+
     Example: mixmint wallet coins
     """
 
@@ -92,6 +99,7 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
             "for the public",
             "own exchanges",
             "in its round",
+            "life ends",
             "",
             right=(1, 3, 4, 5),
         )
@@ -103,13 +111,24 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
                 "?" if row["public"] is None else f"1 of {row['public']:,}",
                 str(row["exchanges"]),
                 str(row["beside"] or ""),
+                row["until"] or "",
                 "recognised" if row["recognisable"] else "",
             )
         _print(table)
-        for line in _of_anonymity(views.anonymity(cashier.books)):
+        for line in [*_of_anonymity(views.anonymity(cashier.books)), *_of_age(cashier)]:
             say(line)
 
     look(home, work)
+
+
+def _of_age(cashier: Cashier) -> list[str]:
+    """What there is to warn of about coins that grow old."""
+    from wallet.expiry import warnings
+
+    terms = cashier.books.terms()
+    if terms is None:
+        return []
+    return warnings(list(cashier.purse.coins().values()), Terms.of(terms), time.time())
 
 
 def _of_anonymity(view: dict[str, Any]) -> list[str]:

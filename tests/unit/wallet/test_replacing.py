@@ -61,7 +61,7 @@ async def town(tmp_path: Path) -> AsyncIterator[OldTown]:
 
 
 async def withdrawn(town: OldTown, units: int) -> Wallet:
-    ann = town.wallet("ann")
+    ann = town.wallet("ann", settle_wait_s=60)
     await town.fund(ann, 100)
     await ann.cashier.withdraw(units)
     return ann
