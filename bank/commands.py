@@ -42,6 +42,9 @@ def bank() -> None:
 @click.option(
     "--statement-rounds", default=360, show_default=True, help="The board's rounds between two statements."
 )
+@click.option(
+    "--claim-rounds", default=600, show_default=True, help="The board's rounds by which a claim is answered."
+)
 @click.option("--listen-host", help="Address to listen on.  [default: the --host]")
 @click.option("--url", default="", help="Public URL, if not http://HOST:PORT (behind a proxy, or HTTPS).")
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
@@ -54,6 +57,7 @@ def init(
     port: int,
     operations_port: int,
     statement_rounds: int,
+    claim_rounds: int,
     listen_host: str | None,
     url: str,
     network: Path | None,
@@ -76,6 +80,7 @@ def init(
         "port": port,
         "operations_port": operations_port,
         "statement_rounds": statement_rounds,
+        "claim_rounds": claim_rounds,
     }
     descriptor, key = create_bank(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"bank {name} is made, signing key {key.public.hex()}")

@@ -111,6 +111,7 @@ def _init_services(folder: Path, pace: Pace, ports: Iterator[int]) -> Iterator[D
     run_command(
         *("bank", "init", folder / "bank", "--name", "bank", "--gateway", "g1", "--host", HOST),
         *("--port", port, "--operations-port", operations, "--statement-rounds", 25),
+        *("--claim-rounds", 150),
     )
     yield DaemonSpec("bank", "bank", folder / "bank" / "bank.toml", operations)
     operations = next(ports)
