@@ -180,12 +180,10 @@ def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
         if opened is None or opened.seal != asked.seal:
             return "another-kind"
         return _order(bank, opened.order, body, known)
-    if isinstance(asked, SignedOrder):
-        if isinstance(body, Hold) and asked.order.tau != NOTHING:
-            # Asked again, the bank says the same of a hold that is over.
-            return "" if body.from_round <= body.to_round <= asked.order.last_round else "hold-out-of-range"
-        return _order(bank, asked.order, body, known)
-    return "another-kind"
+    if isinstance(body, Hold) and asked.order.tau != NOTHING:
+        # Asked again, the bank says the same of a hold that is over.
+        return "" if body.from_round <= body.to_round <= asked.order.last_round else "hold-out-of-range"
+    return _order(bank, asked.order, body, known)
 
 
 def _order(bank: Bank, order: Order, body: Body, known: Known) -> str:
@@ -203,6 +201,8 @@ def _refusal(bank: Bank, asked: BankRequest, body: Refused, known: Known) -> str
     if body.reason in (Refusal.NOT_YET, Refusal.ENDED_COIN):
         return "false-refusal"
     if body.reason in _NEVER_TRUE and not (known.foreign and body.reason in _TRUE_OF_OTHERS):
+        return "false-refusal"
+    if body.reason is Refusal.BUSY and not (isinstance(asked, SignedOrder) and asked.order.tau != NOTHING):
         return "false-refusal"
     if body.reason is Refusal.NO_ACCOUNT and head is not None:
         return "false-refusal"

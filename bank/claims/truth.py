@@ -164,6 +164,8 @@ def _order_refusal(shown: Shown, request: SignedOrder, body: Refused) -> str | N
         case Refusal.SIGNATURE | Refusal.NO_HOLD | Refusal.WRONG_H:
             # A seal leaves the signatures out, and who shows an h names the seal too.
             return None if shown.asked else _NEVER
+        case Refusal.BUSY:
+            return None if order.tau != NOTHING else _NEVER
         case Refusal.TOO_LATE:
             return _in_time(shown, 0 if order.tau != NOTHING else order.last_round)
         case Refusal.UNKNOWN_CERTIFICATE | Refusal.EXPIRED_COIN:

@@ -58,6 +58,8 @@ class Refusal(IntEnum):
     """A coin can't be replaced yet: its epoch isn't retired and swept, or a hold on it is live."""
     ENDED_COIN = 14
     """A coin was spent or replaced: the board shows it."""
+    BUSY = 15
+    """Of a hold: as many coins are held as the bank keeps at a time. Nothing happened; later there is room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,9 @@ class Book(Protocol):
     def hold_on(self, coin: bytes, closed: int) -> LiveHold | None:
         """The live hold on a coin id, if any."""
 
+    def live_holds(self, closed: int, most: int) -> int:
+        """How many coins are held now; counted up to ``most``."""
+
     def promise_of(self, coin: bytes, closed: int) -> LivePromise | None:
         """The live promise of an output id, if any."""
 

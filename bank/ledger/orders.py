@@ -36,6 +36,9 @@ from bank.ledger.terms import Age, Moment, Signer
 from mixmint.errors import FatalError
 
 EXCHANGEABLE = frozenset({Age.GOOD, Age.LAST, Age.GRACE})
+MOST_HELD_COINS = 50_000
+"""At a time, over all orders. Each hold takes a certified coin for each place it fills, so nobody fills more
+than he has coins; exchanges, which need no place, go on whatever is held."""
 HOLDABLE = frozenset({Age.GOOD})
 """A hold ends before its coins do: rounds are much shorter than the epoch that is left."""
 
@@ -78,6 +81,8 @@ def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body
         taken = _taken(index, output, signer, book, moment)
         if taken is not None:
             return taken
+    if book.live_holds(moment.closed, MOST_HELD_COINS) + len(coins) > MOST_HELD_COINS:
+        return Refused(Refusal.BUSY)
     # The hold begins with the round that is open now and ends with one that is: ranges of two holds on one
     # coin never touch, which anyone can see who is shown both.
     to_round = min(moment.closed + signer.terms.hold_rounds, order.order.last_round)

@@ -165,6 +165,14 @@ class PostgresBook(PostgresView):
             held = holds[coin]
         return held if held is not None and held.to_round > closed else None
 
+    def live_holds(self, closed: int, most: int) -> int:
+        ((count,),) = self.rows(
+            "SELECT count(*) FROM (SELECT 1 FROM held_coin WHERE to_round > $1 LIMIT $2) AS live",
+            *(closed, most),
+        )
+        # A coin that was held before and is held anew counts twice, for the length of one transaction.
+        return int(count) + sum(hold is not None for hold in self.holds_now.values())
+
     def promise_of(self, coin: bytes, closed: int) -> LivePromise | None:
         if coin in self.promises_now:
             promise = self.promises_now[coin]

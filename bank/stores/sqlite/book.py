@@ -35,6 +35,8 @@ class SqliteBook(SqliteView):
         self._group_bytes = 0
         self._counts: dict[Value, list[int]] = {}
         self._retired = 0
+        self._held: int | None = None
+        """Coins held now, once this transaction has asked; it may say a few too many."""
 
     @contextmanager
     def writing(self) -> Iterator["SqliteBook"]:
@@ -46,7 +48,7 @@ class SqliteBook(SqliteView):
         self._next_group, self._retired = row
         before = self._next_group
         # Anew, not only at the end: a transaction that failed may have left something.
-        self._groups, self._group_bytes, self._counts = [], 0, {}
+        self._groups, self._group_bytes, self._counts, self._held = [], 0, {}, None
         yield self
         self._flush()
         self._add_counts()
@@ -124,6 +126,14 @@ class SqliteBook(SqliteView):
         ).fetchone()
         return None if row is None else LiveHold._make(row)
 
+    def live_holds(self, closed: int, most: int) -> int:
+        if self._held is None:
+            # Once for a transaction: a batch of holds would count all of them again and again.
+            (self._held,) = self._execute(
+                "SELECT count(*) FROM (SELECT 1 FROM held_coin WHERE to_round > ? LIMIT ?)", (closed, most)
+            ).fetchone()
+        return self._held
+
     def promise_of(self, coin: bytes, closed: int) -> LivePromise | None:
         row = self._execute(
             "SELECT seal, to_round FROM promised WHERE coin = ? AND to_round > ?", (coin, closed)
@@ -145,6 +155,8 @@ class SqliteBook(SqliteView):
 
     def hold(self, order: SignedOrder, coins: Sequence[bytes], from_round: int, to_round: int) -> None:
         seal, closed = order.seal, from_round - 1
+        if self._held is not None:
+            self._held += len(coins)
         self._execute(
             "INSERT INTO held_order VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
             (
