@@ -23,6 +23,7 @@ GOAL_READY = 0.95
 """Of payments with an agent: without change, and with nothing to be exchanged on the spot."""
 
 MEASURES = (
+    Measure("standard", "payments with the shape of a standard exchange", is_plotted=False),
     Measure("payer", "the bank names the payer", f"1 of {MEMBERS - SHOPS}"),
     Measure("payer_bits", "what it doesn't know of him, bits", "5.5", is_share=False, is_plotted=False),
     Measure("payee", "the bank names the payee", "1 of 8"),
@@ -43,6 +44,7 @@ def measure() -> list[Figure]:
         log, exponents, counts = run_month(habit, Random(f"{SEED} {habit.value}"), DAYS, MEMBERS)
         bank = Bank(log, exponents, MEMBERS, ROUND_S, habit is Habit.APART)
         values = by_measure(bank.guesses())
+        values["standard"] = bank.standard()
         values["follow"] = follow(log, exponents, ROUND_S)
         values["follow_slow"] = follow(log, exponents, SLOW_ROUND_S)
         for each in MEASURES:

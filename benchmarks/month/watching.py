@@ -29,6 +29,8 @@ _AGES_S = (300.0, 7200.0, 172_800.0)
 _DOUBT = 1e-4
 """How sure a watcher is at most: his model is simpler than the world."""
 
+STANDARD = ("renew", "split", "merge")
+
 Belief = list[float]
 """A weight for each account."""
 Kind = tuple[str, int, int]
@@ -87,21 +89,21 @@ class Bank:
         whole = sum(units.values()) or 1
         return [0.5 / self.members + 0.5 * units[member] / whole for member in range(self.members)]
 
-    def _kind(self, seen: Seen) -> Kind:
-        """What the bank can see of an order without knowing anybody."""
+    def shape(self, seen: Seen) -> str:
+        """Which values became which; the first three shapes are the standard exchanges."""
         values_in = sorted(self.exponents[coin] for coin in seen.inputs)
         values_out = sorted(self.exponents[coin] for coin in seen.outputs)
         if values_in == values_out:
-            shape = "renew" if len(values_in) == 1 else "many"
-        elif len(values_in) == 1 and len(values_out) == 2 and values_out[0] == values_out[1]:
-            shape = "split"
-        elif len(values_in) == 2 and len(values_out) == 1:
-            shape = "merge"
-        else:
-            shape = "change"
+            return "renew" if len(values_in) == 1 else "many"
+        if len(values_in) == 1 and len(values_out) == 2 and values_out[0] == values_out[1]:
+            return "split"
+        return "merge" if len(values_in) == 2 and len(values_out) == 1 else "change"
+
+    def _kind(self, seen: Seen) -> Kind:
+        """What the bank can see of an order without knowing anybody."""
         age_s = min(seen.at_s - self._made_s[coin] for coin in seen.inputs)
         lag_s = min(self._spent_s.get(coin, float("inf")) - seen.at_s for coin in seen.outputs)
-        return shape, bisect_left(_AGES_S, age_s), bisect_left(_AGES_S, lag_s)
+        return self.shape(seen), bisect_left(_AGES_S, age_s), bisect_left(_AGES_S, lag_s)
 
     def _learn(self) -> None:
         """The share of payments among orders of each kind, as if it had asked everyone."""
@@ -144,6 +146,14 @@ class Bank:
         for exponent in paid:
             left.remove(next(coin for coin in left if self.exponents[coin] == exponent))
         return tuple(coin for coin in outputs if coin not in left)
+
+    def standard(self) -> list[tuple[int, float]]:
+        """Of each payment, by its payer, whether its order has the shape of a standard exchange (1 or 0)."""
+        return [
+            (seen.truth.holder, float(self.shape(seen) in STANDARD))
+            for seen in self._orders()
+            if seen.truth.payee >= 0
+        ]
 
     def guesses(self) -> list[Guess]:
         """One for each payment, in the order of time."""
