@@ -152,7 +152,7 @@ class BankDaemon:
                     BoardReader.at(board.url, board.identity, session),
                     settings.database_path.with_name("evidence"),
                     pause_s=settings.confirm_pause_ms / 1000,
-                    look=look_for(self._signer),
+                    look=look_for(self._signer, parts.whose.earlier),
                     registry=self.registry,
                 )
                 clerk = Clerk(

@@ -46,6 +46,12 @@ class Whose:
         return self.succession.keys.founding if self.succession else self.key.public
 
     @property
+    def earlier(self) -> tuple[bytes, ...]:
+        """The keys (32 bytes) that the bank signed with before this one."""
+        keys = self.succession.keys.all if self.succession else ()
+        return tuple(key for key in keys if key != self.key.public)
+
+    @property
     def answers_until(self) -> int:
         return self.succession.answers_until if self.succession else 0
 

@@ -70,8 +70,8 @@ class Replay:
                     continue
                 if isinstance(entry, KeyChangeEntry):
                     signers = [authority for authority, _ in entry.change.signatures]
-                    trusted = (who.keys, who.threshold) if who else (signers, len(signers))
-                    keys = keys.follow(entry.change, *trusted, index)
+                    trusted, threshold = (who.keys, who.threshold) if who else (signers, len(signers))
+                    keys = keys.follow(entry.change, trusted, threshold, index)
         return keys.changes
 
     async def find_key(self) -> bytes | None:
