@@ -95,6 +95,14 @@ def test_the_wrong_key_the_wrong_bank_and_a_second_init_are_refused(path: Path) 
         Purse(path.with_name("none.db"), SEALER, BANK)
 
 
+def test_killed_init_leaves_nothing_in_the_way(path: Path) -> None:
+    """Under its name a purse is whole; what a kill left beside it is made again."""
+    path.with_name("wallet.db.new").write_bytes(b"half of a database")
+    path.with_name("wallet.db.new-wal").write_bytes(b"and more of it")
+    Purse.create(path, SEALER, BANK, SEED).close()
+    assert [each.name for each in path.parent.iterdir()] == ["wallet.db"]
+
+
 def test_rows_can_not_be_swapped(path: Path) -> None:
     """A sealed value opens in its own row only: whoever writes to the file can't move money between rows."""
     purse = Purse.create(path, SEALER, BANK, SEED)

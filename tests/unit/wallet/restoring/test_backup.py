@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -358,8 +359,8 @@ async def test_words_and_a_mirror_are_enough(tmp_path: Path) -> None:
     words = SeedWords.of(SEED)
     member, goes_on = session.begin(home, network, "g1", lambda: words, 3)
     assert not goes_on
-    with pytest.raises(UserError, match="isn't over"):
-        check_usable(wallet_in(home), lambda _: None)
+    with closing(wallet_in(home)) as purse, pytest.raises(UserError, match="isn't over"):
+        check_usable(purse, lambda _: None)
     with pytest.raises(Unavailable):
         async with session.scanning(member, str(tmp_path), 1, silently) as (scan, _):
             await scan.near()
@@ -369,7 +370,8 @@ async def test_words_and_a_mirror_are_enough(tmp_path: Path) -> None:
         await scan.near()
         assert session.Restored.of(purse) == session.Restored(purse.account().public, 1, 0, 16, 3)
     lines: list[str] = []
-    check_usable(wallet_in(home), lines.append)
+    with closing(wallet_in(home)) as purse:
+        check_usable(purse, lines.append)
     assert "mixmint wallet restore" in lines[0]
     with pytest.raises(UserError, match="at most 255"):
         session.begin(tmp_path / "other", network, "g1", lambda: words, 256)

@@ -284,6 +284,17 @@ async def test_round_without_end_is_refused(ledger: Ledger) -> None:
     purse.close()
 
 
+async def test_empty_leaf_is_refused(ledger: Ledger) -> None:
+    """No entry is empty: a board that has one breaks its rules, and nothing else breaks."""
+    ledger.close([b"", ledger.certified((0, 1, 0))])
+    purse = ledger.purse()
+    async with ledger.scan(purse) as scan:
+        with pytest.raises(MalformedMessage):
+            await scan.near()
+    assert purse.coins() == {}
+    purse.close()
+
+
 async def test_processes_derive_what_one_derives(ledger: Ledger) -> None:
     """The same finds with workers; they end with the restore."""
     ledger.close([ledger.certified((0, 3, AHEAD - 1))])
