@@ -10,7 +10,18 @@ from rich.table import Table
 
 from benchmarks.figure import Figure
 
-SUBJECTS = ("unwrap", "hop", "orders", "board", "audit", "payments", "restore", "linking", "memory")
+SUBJECTS = (
+    "unwrap",
+    "hop",
+    "orders",
+    "board",
+    "audit",
+    "payments",
+    "restore",
+    "linking",
+    "efficiency",
+    "memory",
+)
 RESULTS = Path(__file__).parent / "results.json"
 
 
