@@ -59,8 +59,10 @@ class PublishedTerms:
             raise MalformedMessage("value")
         return found
 
-    def holds(self, bank_key: bytes) -> bool:
-        """Whether the bank signed them."""
+    def holds(self, bank_key: bytes, bank: bytes | None = None) -> bool:
+        """Whether the bank's key signed them; and, where it is given, whether they are this bank's (id)."""
+        if bank is not None and self.bank != bank:
+            return False
         return verify(bank_key, TERMS_LABEL, self.signature, self.signed_part())
 
     def signed_by(self, key: SigningKey) -> "PublishedTerms":

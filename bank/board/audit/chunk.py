@@ -34,6 +34,7 @@ from bank.formats.entry import (
 )
 from bank.formats.statement import BankStatement
 from bank.formats.succession import BankKeys, KeyChange
+from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
 
 CHUNK = 4096
@@ -171,10 +172,15 @@ class _Reading:
         elif isinstance(entry, KeyEntry):
             if not entry.holds(self._bank):
                 self._problems.add(Fault.FALSE, index)
+        elif isinstance(entry, TermsEntry):
+            if not self._signed(index, entry.terms):
+                self._result.claims.append((index, leaf))
         elif isinstance(entry, AccountEntry | AnswerEntry | KeyChangeEntry) or self._counts(entry):
             self._result.claims.append((index, leaf))
 
-    def _signed(self, index: int, what: CertifiedEntry | ReplacedEntry | BankStatement) -> int:
+    def _signed(
+        self, index: int, what: CertifiedEntry | ReplacedEntry | BankStatement | PublishedTerms
+    ) -> int:
         """0, when the key that counts at this leaf signed it; else UNPROVED or VOID, and a problem noted."""
         counting = self._keys.key_at(index)
         if what.holds(counting, self._bank):
@@ -187,9 +193,7 @@ class _Reading:
         return UNPROVED
 
     def _counts(self, entry: Entry) -> bool:
-        """A claim that the bank owes an answer, or terms that say by when."""
-        if isinstance(entry, TermsEntry):
-            return entry.terms.bank == self._bank and entry.terms.holds(self._key)
+        """A claim that the bank owes an answer."""
         if not isinstance(entry, ClaimEntry):
             return False
         try:

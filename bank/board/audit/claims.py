@@ -24,6 +24,8 @@ from bank.board.audit.spill import Spilled, read_shards
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
 from bank.formats.entry import AccountEntry, AnswerEntry, ClaimEntry, KeyChangeEntry, TermsEntry
+from bank.formats.terms import PublishedTerms
+from bank.ledger.terms import Terms
 from mixmint.errors import MalformedMessage
 
 MOST_SHOWN = 8
@@ -81,9 +83,12 @@ class Claims:
         claims: dict[bytes, int] = {}
         accounts: dict[bytes, int] = {}
         terms, shortest = -1, 0
+        newest: PublishedTerms | None = None
         for index, leaf in self._spilled.claims():
             entry = read_leaf(leaf)
             if isinstance(entry, TermsEntry):
+                self._compare_terms(newest, entry.terms)
+                newest = entry.terms
                 # The shortest counts, as anyone may be shown any of them.
                 if terms < 0 or entry.terms.claim_rounds < shortest:
                     terms, shortest = index, entry.terms.claim_rounds
@@ -100,6 +105,17 @@ class Claims:
             elif isinstance(entry, AnswerEntry):
                 await self._answer(entry, index, claims, debts, key)
         return debts
+
+    def _compare_terms(self, before: PublishedTerms | None, terms: PublishedTerms) -> None:
+        """docs/spec/terms.md, sections 2 and 3. The same again is a board's repetition, and takes nothing."""
+        if before is None or terms == before:
+            return
+        objection = Terms.of(terms).objection_after(Terms.of(before))
+        if terms.number != before.number + 1:
+            objection = f"they follow number {before.number}"
+        if objection:
+            what = f"The bank's terms number {terms.number} can't be: {objection}."
+            self.findings.append(Finding(Weight.CHEAT, Fault.TERMS, what, "the board, or its bank"))
 
     def _owe(
         self,

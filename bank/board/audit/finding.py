@@ -35,6 +35,8 @@ class Fault(StrEnum):
     """Fewer certificates than stated, where all of them should be public."""
     MAP = "map"
     RECEIPT = "receipt"
+    TERMS = "terms"
+    """Terms that don't follow from the ones before, or take from coins that are out."""
     CLAIM = "claim"
     """A claim without a true answer."""
 
