@@ -105,7 +105,7 @@ class Succession:
 
     def _take_back(self, cut: int) -> set[bytes]:
         """The coins (ids) that lost their certificates: not on the board, or behind the cut's round."""
-        void = set()
+        void: set[bytes] = set()
         for row, coin in self._purse.coins(*_TO_TAKE_BACK).items():
             if coin.certificate and (coin.state is CoinState.PENDING or coin.round > cut):
                 void.add(coin.id())

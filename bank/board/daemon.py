@@ -28,7 +28,7 @@ from bank.board.metrics import BoardMetrics
 from bank.board.pages import Pages
 from bank.board.pages.site import Identity
 from bank.board.settings import BoardSettings
-from bank.board.web.api import Api, answer_json
+from bank.board.web.api import Api, answer_json, parted
 from bank.board.web.endpoints import Endpoint
 from bank.board.web.logfiles import LogFiles
 from bank.board.web.openapi import describe
@@ -36,7 +36,7 @@ from bank.board.web.views import ErrorView
 from bank.board.witness.collector import Collector, CollectorMetrics
 from bank.board.writing.map_rounds import MapRounds
 from bank.board.writing.publisher import Publisher, growth_proofs
-from bank.board.writing.store import BoardStore
+from bank.board.writing.store import BoardStore, Placed
 from bank.formats.succession import BankKeys
 from mix.directory.network import Authorities
 from mixmint.errors import PeerError, UserError
@@ -94,7 +94,12 @@ def build_app(
     files = LogFiles(folder)
     keeper = MapKeeper(settings.map_path, settings.log_path)
     maps = MapRounds(board, keeper, settings.map_rounds)
-    proofs = CoinProofs(keeper, folder, lambda: maps.newest, store.coin)
+
+    async def counting(coin: bytes) -> list[Placed]:
+        # A proof shows what counts: a void certificate would look like the coin's.
+        return parted(await store.coin(coin), board.keys)[0]
+
+    proofs = CoinProofs(keeper, folder, lambda: maps.newest, counting)
     desk = Desk(
         board, Parties(key.public, BankKeys(bank_key), authorities), SubmissionMetrics(board.metrics.registry)
     )

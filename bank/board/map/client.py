@@ -18,11 +18,15 @@ _PATH = "api/v1/coins/{}/proof.txt"
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose word counts: the board's key, the witnesses that a policy wants, and the bank's key if known."""
+    """
+    Whose word counts: the board's key, the witnesses that a policy wants, the bank's founding key if known,
+    and the keys that came after it.
+    """
 
     log: VerifierKey
     policy: Policy = NO_POLICY
     bank_key: bytes | None = None
+    later_keys: tuple[bytes, ...] = ()
 
 
 def read_trust(key: str | None, policy_path: Path | None, bank_key: str | None) -> Trust:
@@ -38,7 +42,10 @@ def read_trust(key: str | None, policy_path: Path | None, bank_key: str | None) 
         raise UserError(f"{log.name}'s key is a witness's; the board has one of its own")
     if policy.log not in {None, log}:
         raise UserError("--key and the log line of --policy name two boards; leave one of them out")
-    return Trust(log, policy, _hex32(bank_key, "the bank's key") if bank_key else None)
+    if not bank_key:
+        return Trust(log, policy)
+    founding, *later = [_hex32(each, "the bank's key") for each in bank_key.split(",")]
+    return Trust(log, policy, founding, tuple(later))
 
 
 def read_coin_id(text: str) -> bytes:
@@ -99,6 +106,6 @@ def check(data: bytes, trust: Trust, name: str, coin: bytes | None = None) -> Sh
         proof = CoinProof.decode(data)
         if coin not in {None, proof.coin}:
             raise PeerError("proof", "it is about another coin")
-        return proof.check(trust.log, trust.policy, bank_key=trust.bank_key)
+        return proof.check(trust.log, trust.policy, bank_key=trust.bank_key, later_keys=trust.later_keys)
     except PeerError as error:
         raise UserError(f"{name} proves nothing: {error}") from None

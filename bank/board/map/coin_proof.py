@@ -94,7 +94,14 @@ class CoinProof:
             raise MalformedMessage("length")
         return cls(coin, entry, proof, replace(log, extra=b""), tuple(entries))
 
-    def check(self, log: VerifierKey, policy: Policy = NO_POLICY, *, bank_key: bytes | None = None) -> Shown:
+    def check(
+        self,
+        log: VerifierKey,
+        policy: Policy = NO_POLICY,
+        *,
+        bank_key: bytes | None = None,
+        later_keys: Sequence[bytes] = (),
+    ) -> Shown:
         """
         Check everything, in this order:
 
@@ -102,7 +109,7 @@ class CoinProof:
         2. the MAP entry is in that log, at its index;
         3. the entry's root, by the map's proof, says the coin's state;
         4. each entry is about this coin, says no more than the map, and is signed: *spent* by the coin's key,
-           the others by the bank's (32 bytes), if it is given.
+           the others by the bank's (founding key, 32 bytes), if it is given, or by one that came later.
 
         Raises PeerError (``signature``, ``quorum``, ``proof``), MalformedMessage.
         """
@@ -116,7 +123,7 @@ class CoinProof:
             if entry.coin != self.coin or state is None or says > state or says in said:
                 raise PeerError("proof", "an entry in it isn't about this coin, or says more than the map")
             said.add(says)
-            holds = _is_signed(entry, bank_key)
+            holds = _is_signed(entry, bank_key, later_keys)
             if holds is False:
                 raise PeerError("signature", "an entry about the coin has a false signature")
             signed = signed if holds else None
@@ -135,10 +142,12 @@ def _state(entry: About) -> State:
     return State.REPLACED if isinstance(entry, ReplacedEntry) else State.CERTIFIED
 
 
-def _is_signed(entry: About, bank_key: bytes | None) -> bool | None:
+def _is_signed(entry: About, bank_key: bytes | None, later_keys: Sequence[bytes]) -> bool | None:
     if isinstance(entry, SpentEntry):
         return entry.holds()
-    return None if bank_key is None else entry.holds(bank_key, bank_id(bank_key))
+    if bank_key is None:
+        return None
+    return any(entry.holds(key, bank_id(bank_key)) for key in (bank_key, *later_keys))
 
 
 def make_coin_proof(

@@ -15,7 +15,9 @@ _POLICY = click.option(
     "--policy", type=_PATH, help="A policy file: the board's key, and which witnesses must have signed."
 )
 _BANK_KEY = click.option(
-    "--bank-key", metavar="HEX", help="The bank's public key, to check what the bank must have signed."
+    "--bank-key",
+    metavar="HEX",
+    help="The bank's first public key, to check what the bank must have signed; later ones behind commas.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
 

@@ -1,5 +1,6 @@
 """What a round's table says of an entry: one line each. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bank.formats.entry import (
@@ -19,6 +20,7 @@ from bank.formats.entry import (
     TermsEntry,
     decode_entry,
 )
+from bank.formats.succession import KeyChange
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ class Line:
     units: int = 0
 
 
-def line_of(index: int, data: bytes) -> Line:
-    """The line of one stored entry. Raises MalformedMessage, which for stored bytes means a damaged log."""
+def line_of(index: int, data: bytes, changes: Collection[KeyChange] = ()) -> Line:
+    """
+    The line of one stored entry; ``changes``: of the bank's key, those that count.
+
+    Raises MalformedMessage, which for stored bytes means a damaged log.
+    """
     entry, kind = decode_entry(data), Kind(data[0]).name.lower()
     if isinstance(entry, CertifiedEntry | ReplacedEntry):
         return Line(index, kind, coin=entry.coin.hex(), units=1 << entry.exponent)
@@ -47,10 +53,10 @@ def line_of(index: int, data: bytes) -> Line:
         return Line(index, kind, code=entry.account.hex())
     if isinstance(entry, KeyEntry):
         return Line(index, kind, code=entry.public.hex())
-    return Line(index, kind, *_in_words(index, entry, len(data)))
+    return Line(index, kind, *_in_words(index, entry, len(data), changes))
 
 
-def _in_words(index: int, entry: Entry, size: int) -> tuple[str, str]:
+def _in_words(index: int, entry: Entry, size: int, changes: Collection[KeyChange]) -> tuple[str, str]:
     """What the rare kinds are about, and where more of it stands."""
     if isinstance(entry, StatementEntry):
         return f"statement {entry.statement.sequence:,} of the bank", ""
@@ -60,6 +66,8 @@ def _in_words(index: int, entry: Entry, size: int) -> tuple[str, str]:
         return f"the map of {entry.coins:,} coins, as of round {entry.round:,}", ""
     if isinstance(entry, KeyChangeEntry):
         change = entry.change
+        if change not in changes:
+            return f"a change of the bank's key, number {change.number}, that contradicts an earlier one", ""
         return (
             f"the authorities replaced the bank's key: from entry {change.cut.size:,} on only "
             f"{change.new.hex()[:16]}… counts",

@@ -220,7 +220,7 @@ class Pages:
             root=closed.root.hex(),
             totals=closed.totals,
             newest=newest.number,
-            lines=[line_of(placed.index, placed.entry) for placed in found],
+            lines=[line_of(placed.index, placed.entry, self._board.keys.changes) for placed in found],
             before=max(first, start - ENTRIES_SHOWN) if start > first else None,
             more=start + count if start + count < mark else None,
             tiles=paths,

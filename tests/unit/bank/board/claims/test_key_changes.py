@@ -221,3 +221,15 @@ async def test_a_claim_may_show_an_old_certificate_if_the_board_has_it(site: Sit
     await site.running.close_round()
     assert (await site.post(claim(7).entry().encode())).status == 202
     assert (await site.post(claim(8).entry().encode())).status == 403
+
+
+async def test_a_change_that_contradicts_an_earlier_one_is_shown_as_such(site: Site) -> None:
+    """Whoever signed both has to explain it."""
+    await site.running.close_round()
+    change, against = change_at(site), change_at(site, OTHER)
+    await site.post(entry(change))
+    await site.running.close_round()
+    await site.post(entry(against))
+    await site.running.close_round()
+    assert "the authorities replaced" in await site.get("/rounds/2")
+    assert "contradicts an earlier one" in await site.get("/rounds/3")
