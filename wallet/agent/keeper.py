@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from bank.ledger.terms import Terms
 from mixmint.errors import PendingError
 from wallet.agent.settings import AgentSettings
 from wallet.anonymity import churn, stock
@@ -24,7 +23,6 @@ from wallet.cashier import Cashier
 from wallet.derivation import Purpose
 from wallet.plans import Exchange, Held, renew
 from wallet.purse import CoinState
-from wallet.renewal import renewals
 
 _LOOK_AGAIN_S = 3600.0
 """For coins to renew: the bank's terms may have changed."""
@@ -77,10 +75,10 @@ class Keeper:
 
     def _ahead_of_expiry(self, cashier: Cashier) -> list[Exchange]:
         """An order each; of coins in their life at most two at once, or they would show as one member's."""
-        published, now_s = cashier.books.terms(), self._now_s()
-        if published is None or now_s < self._renew_s:
+        now_s = self._now_s()
+        if now_s < self._renew_s:
             return []
-        found = renewals(cashier.purse.coins(CoinState.FREE), Terms.of(published), now_s, self._rng)
+        found = cashier.renewals()
         self._renew_s = min(found.next_s or now_s, now_s + _LOOK_AGAIN_S)
         held = _held(cashier)
         return [renew(held[row]) for row in (*found.first, *found.now)]

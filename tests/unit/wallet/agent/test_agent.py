@@ -130,6 +130,7 @@ async def test_coins_are_renewed_ahead_of_their_expiry(town: Town) -> None:
     terms = town.signer.terms.published(town.key, town.signer.bank, 1)
     with place.wallet.purse.transaction():
         place.wallet.books.learn_terms([TermsEntry(terms)], 0)
+    place.wallet.cashier._now_s = place.clock
     old = {coin.epoch for coin in place.wallet.purse.coins(CoinState.FREE).values()}
     await place.work(4)
     assert place.agent.keeper.begun == 0
