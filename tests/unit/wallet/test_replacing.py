@@ -18,6 +18,7 @@ from bank.retiring import Step, retire_step
 from bank.stores.interface import Books
 from mixmint.errors import UserError
 from tests.unit.wallet.town import NOW_S, Town, Wallet
+from wallet.commands.running import renew_due, renew_first
 from wallet.expiry import warnings
 from wallet.machines.steps import Phase
 from wallet.purse import CoinState
@@ -130,13 +131,37 @@ async def test_coins_in_their_grace_are_renewed_first(town: OldTown) -> None:
     await ann.cashier.resume()
     found = ann.cashier.renewals()
     assert len(found.first) == 3
-    await ann.cashier.renew(found.first)
+    await renew_first(ann.cashier)
     await town.tick()
     await ann.cashier.resume()
     fresh = list(ann.purse.coins(CoinState.FREE).values())
     assert sorted(each.units for each in fresh) == [1, 2, 4]
     assert {age_of(each, TERMS, town.now_s) for each in fresh} == {Age.GOOD}
     assert not ann.cashier.renewals().first
+
+
+async def test_due_coins_are_renewed_a_few_at_a_time_after_the_command(
+    town: OldTown, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two at once, whoever looks late; a bank that is away holds up nobody, and what is on file goes on."""
+    ann = await withdrawn(town, 7)
+    # Behind the last of their times, and before their life ends.
+    town.now_s = (TERMS.epoch_at(town.now_s) + TERMS.life_epochs) * TERMS.epoch_s - 150
+    town.board.maker.begin_s = int(town.now_s)
+    await town.tick()
+    await ann.cashier.resume()
+    assert len(ann.cashier.renewals().now) == 2
+    ann.wire.fate = lambda: "lost"
+    await renew_due(ann.cashier)
+    assert "renewed ahead of their expiry" in capsys.readouterr().err
+    assert len(ann.purse.open_operations()) == 2
+    ann.wire.fate = lambda: "both"
+    await ann.cashier.resume()
+    await town.tick()
+    await renew_due(ann.cashier)
+    await ann.cashier.resume()
+    assert ann.values() == [1, 2, 4]
+    assert {each.exchanges for each in ann.purse.coins(CoinState.FREE).values()} == {1}
 
 
 async def test_both_sides_show_one_chain(town: OldTown) -> None:
