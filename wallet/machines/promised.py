@@ -7,8 +7,9 @@ payee submits it.
 
     phase    event                              next      effects
     -------  ---------------------------------  --------  ----------------------------------------------------
-    asked    Begin, and any answer but a hold             as any order (order.py)
+    asked    Begin, and any other answer                  as any order (order.py)
     asked    hold                               kept      -
+    asked    refused: the bank holds too much   refused   Free inputs, Void own outputs
     kept     Seen, all entries in one round     settled   Spend inputs, Forget
     kept     Clock at the end of it             lapsed    -
     kept     Revoke, if it is sealed            lapsed    -
@@ -23,7 +24,7 @@ the payee was first.
 
 import msgspec
 
-from bank.formats.answer import Hold
+from bank.formats.answer import Hold, Refusal, Refused
 from bank.formats.order import NOTHING
 from wallet.machines import order
 from wallet.machines.order import OrderState
@@ -56,9 +57,15 @@ class PromisedState(OrderState, frozen=True, kw_only=True, tag="promised", dict=
 
 def advance(state: PromisedState, event: Event) -> tuple[PromisedState | OrderState, list[Effect]]:
     """One step of the table above."""
-    if state.phase is Phase.ASKED and isinstance(event, Answered) and isinstance(event.answer.body, Hold):
-        kept = {"phase": Phase.KEPT, "round": event.answer.body.to_round, "hold": event.answer.encode()}
-        return msgspec.structs.replace(state, **kept), []
+    if state.phase is Phase.ASKED and isinstance(event, Answered):
+        body, data = event.answer.body, event.answer.encode()
+        if isinstance(body, Hold):
+            kept = {"phase": Phase.KEPT, "round": body.to_round, "hold": data}
+            return msgspec.structs.replace(state, **kept), []
+        if body == Refused(Refusal.BUSY):
+            # Of a hold it may be true, so it is no evidence. Should a stray copy be held later, that lapses:
+            # nobody was told of it.
+            return order.refuse(state, "busy", data)
     if state.phase is Phase.KEPT:
         is_over = isinstance(event, Clock) and event.round >= state.round
         if is_over or (isinstance(event, Revoke) and state.is_sealed):

@@ -119,6 +119,13 @@ def test_hold_that_is_refused_frees_the_coins() -> None:
     assert (state.phase, state.reason) == (Phase.REFUSED, "too-late")
 
 
+def test_bank_that_holds_too_much_already_is_believed() -> None:
+    """No evidence; the coins are free, and the payer may pay otherwise."""
+    state, effects = promised.advance(ours(), answer(ours().opened, Refused(Refusal.BUSY)))
+    assert (state.phase, state.reason) == (Phase.REFUSED, "busy")
+    assert not any(isinstance(effect, Keep) for effect in effects)
+
+
 @pytest.mark.parametrize("h", [H, b""])
 def test_payee_carries_it_out(h: bytes) -> None:
     """By its h, or whole; then the certificates are his."""
