@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +53,9 @@ class Server:
         self.spare: list[str] = []
         """Addresses of databases that a test is done with."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = ThreadPoolExecutor(1)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         if "user" in self._as:
             os.chown(self.folder, self._as["user"], self._as["group"])
         self._call(
@@ -86,7 +88,9 @@ class Server:
 
     def remove(self) -> None:
         self.stop(signal.SIGQUIT)
-        self._thread.shutdown()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         shutil.rmtree(self.folder)
 
     def dsn(self, database: str = "postgres", user: str = "tester") -> str:
@@ -99,7 +103,7 @@ class Server:
         return self.dsn(name)
 
     def sql(self, sql: str, *arguments: object, dsn: str | None = None) -> Sequence[Any]:
-        """Rows; also from within a running event loop, for whose sake it has a thread of its own."""
+        """Rows; also from within a running event loop, for whose sake this has one in a thread of its own."""
 
         async def ask() -> Sequence[Any]:
             connection = await asyncpg.connect(
@@ -113,8 +117,8 @@ class Server:
         return self.run(ask())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it in that thread, and wait for it."""
-        return self._thread.submit(asyncio.run, work).result()
+        """Run it in that loop, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def _answers(self) -> bool:
         try:

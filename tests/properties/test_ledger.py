@@ -15,7 +15,14 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bank.board.feed import Batch, FeedReceipt
 from bank.formats.answer import (
@@ -36,9 +43,10 @@ from bank.formats.request import BankRequest, Execute, encode_request
 from bank.formats.statement import Tally, sign_statement, units_of
 from bank.ledger.book import Value
 from bank.outbox import record
-from bank.stores.sqlite import run_once
 from mixmint.keys import SigningKey
+from tests.postgres import running
 from tests.unit.bank.desk import Desk, fresh
+from tests.unit.bank.engines import Both, Postgres, Sqlite
 
 HONEST = ("alice", "bob")
 parties = st.sampled_from(HONEST)
@@ -61,7 +69,7 @@ class Economy(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.desk = Desk(Path(self.folder.name))
+        self.desk = self.make_desk(Path(self.folder.name))
         self.credited = 0
         self.asked: list[tuple[bytes, bytes]] = []
         self.known: list[tuple[SigningKey, int]] = []
@@ -69,12 +77,15 @@ class Economy(RuleBasedStateMachine):
         self.seen: list[SignedOrder] = []
         self.held: list[tuple[SignedOrder, bytes, str, tuple[SigningKey, int], SigningKey]] = []
 
+    def make_desk(self, folder: Path) -> Desk:
+        return Desk(folder)
+
     @initialize()
     def open(self) -> None:
         self.parties = {name: Party(self.desk.account(0)) for name in HONEST}
 
     def teardown(self) -> None:
-        self.desk.connection.close()
+        self.desk.close()
         self.folder.cleanup()
 
     def ask(self, request: BankRequest) -> object:
@@ -91,8 +102,7 @@ class Economy(RuleBasedStateMachine):
         from bank.ledger.accounts import credit
 
         party = self.parties[name]
-        run_once(
-            self.desk.connection,
+        self.desk.run(
             lambda book: credit(self.desk.bank, party.account.public, units, book),
         )
         party.balance += units
@@ -286,16 +296,14 @@ class Economy(RuleBasedStateMachine):
         """The board goes on, without taking the groups: they stay in the outbox for the invariant."""
         self.desk.closed += rounds
         receipt = FeedReceipt(1, self.desk.closed + 1, self.desk.closed, bytes(64))
-        run_once(self.desk.connection, lambda book: record(book, Batch(1, ()), receipt))
+        self.desk.run(lambda book: record(book, Batch(1, ()), receipt))
 
     @invariant()
     def no_unit_is_lost_or_made(self) -> None:
         """Definition 5, rule 3."""
         if not hasattr(self, "parties"):
             return
-        balances = sum(
-            balance for *_, balance in run_once(self.desk.connection, lambda book: book.accounts())
-        )
+        balances = sum(balance for *_, balance in self.desk.run(lambda book: book.accounts()))
         outside = self.desk.units("certified") - self.desk.units("spent")
         assert balances + outside == self.credited
 
@@ -306,8 +314,7 @@ class Economy(RuleBasedStateMachine):
             newest = self.desk.newest(party.account)
             assert newest.balance == party.balance
             for key, exponent in party.coins:
-                row = run_once(
-                    self.desk.connection,
+                row = self.desk.run(
                     lambda book, key=key: (book.value(coin_id(key.public)), book.spent(key.public)),
                 )
                 assert row[0] is not None
@@ -321,7 +328,7 @@ class Economy(RuleBasedStateMachine):
         assert len(spent) == len({entry.coin_key for entry in spent}) == self.desk.count("spent")
         certified = {entry.coin for entry in entries if isinstance(entry, CertifiedEntry)}
         made_here = {coin_id(key.public) for key in getattr(self, "loose", [])}
-        rows = self.desk.connection.execute("SELECT coin FROM certified").fetchall()
+        rows = self.desk.engine.sql("SELECT coin FROM certified")
         assert certified == {coin for (coin,) in rows} - made_here
 
     @invariant()
@@ -343,7 +350,7 @@ class Economy(RuleBasedStateMachine):
             for value in {value for value, _ in counted}
         }
         assert self.desk.tallies() == recount
-        totals = units_of(run_once(self.desk.connection, lambda book: book.tallies()))
+        totals = units_of(self.desk.run(lambda book: book.tallies()))
         assert sign_statement(self.desk.key, self.desk.bank, 1, 0, bytes(32), totals, ()).balances()
 
 
@@ -354,3 +361,23 @@ TestEconomy.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_both_engines_answer_alike() -> None:
+    """
+    The same economy on SQLite and PostgreSQL side by side: each request has one answer, byte by byte, and in
+    the end every row of every table is the same.
+    """
+    with running() as server:
+
+        class Twins(Economy):
+            def make_desk(self, folder: Path) -> Desk:
+                self.postgres = Postgres(server, folder)
+                return Desk(folder, engine=Both(Sqlite(folder / "bank.db"), self.postgres))
+
+            def teardown(self) -> None:
+                self.desk.engine.tables()
+                super().teardown()
+                self.postgres.release()
+
+        run_state_machine_as_test(Twins, settings=settings(TestEconomy.settings, max_examples=5))

@@ -84,6 +84,8 @@ class Postgres:
         self.address = server.spare.pop() if server.spare else server.database()
         self.place = Place(self.address)
         self.is_made = False
+        self._looking: asyncpg.Connection | None = None
+        """Kept open between two looks."""
 
     def store(self, bank: bytes) -> Store:
         self._make(bank)
@@ -100,10 +102,17 @@ class Postgres:
     def sql(self, sql: str, *values: object) -> Sequence[Any]:
         parts = sql.split("?")
         numbered = parts[0] + "".join(f"${number}{part}" for number, part in enumerate(parts[1:], 1))
-        return self.server.sql(numbered, *values, dsn=self.place.dsn)
+        return self.server.run(self._ask(numbered, values))
+
+    async def _ask(self, sql: str, values: Sequence[object]) -> Sequence[Any]:
+        if self._looking is None or self._looking.is_closed():
+            self._looking = await connect(self.place)
+        return [tuple(row) for row in await self._looking.fetch(sql, *values)]
 
     def release(self) -> None:
-        """Whoever is still connected is thrown out, and what is in it is dropped."""
+        """Whoever is still connected is thrown out."""
+        if self._looking is not None:
+            self.server.run(self._looking.close(timeout=10))
         self.server.sql(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             " AND datname = current_database()",
@@ -124,6 +133,48 @@ class Postgres:
         if not self.is_made:
             self.is_made = True
             self.server.run(make())
+
+
+class Both:
+    """SQLite and PostgreSQL side by side: every operation runs on both, and both must say the same."""
+
+    def __init__(self, sqlite: Sqlite, postgres: Postgres) -> None:
+        self.folder = sqlite.folder
+        self.address = sqlite.address
+        self._engines = (sqlite, postgres)
+
+    def store(self, bank: bytes) -> Store:
+        raise NotImplementedError("a daemon has one store")
+
+    def command_store(self, bank: bytes) -> CommandStore:
+        return _Comparing(*(engine.command_store(bank) for engine in self._engines))
+
+    def tables(self) -> dict[str, Sequence[Any]]:
+        ours, theirs = (engine.tables() for engine in self._engines)
+        for table, rows in ours.items():
+            assert sorted(rows, key=repr) == sorted(theirs[table], key=repr), table
+        return ours
+
+    def sql(self, sql: str, *values: object) -> Sequence[Any]:
+        ours, theirs = (engine.sql(sql, *values) for engine in self._engines)
+        assert sorted(ours, key=repr) == sorted(theirs, key=repr)
+        return ours
+
+
+class _Comparing:
+    """A command's store on two engines."""
+
+    def __init__(self, *stores: CommandStore) -> None:
+        self._stores = stores
+
+    def run(self, operation: Callable[[Books], T]) -> T:
+        ours, theirs = (store.run(operation) for store in self._stores)
+        assert ours == theirs
+        return ours
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
 
 
 async def empty(connection: asyncpg.Connection, bank: bytes) -> None:
