@@ -21,7 +21,7 @@ from bank.formats.account import (
 )
 from bank.formats.coin import Coin, CoinId, CoinKey, Secret, bank_id, coin_id, sign_certificate
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
-from bank.formats.request import Deposit, Execute, Withdraw, encode_request, sign_read, subject_of
+from bank.formats.request import Deposit, Execute, Replace, Withdraw, encode_request, sign_read, subject_of
 from mixmint.keys import SigningKey
 
 FILE = Path(__file__).parent / "cash.json"
@@ -100,12 +100,31 @@ def make() -> dict[str, object]:
         deposit_order,
     )
     statements = [sign_statement(key, each) for each in (opened, credited, withdrawn)]
+    replace = Replace(
+        sign_request(
+            holder,
+            AccountRequest(
+                bank,
+                holder.public,
+                4,
+                withdrawn.head(),
+                Operation.REPLACE,
+                named("replacement")[:16],
+                LAST_ROUND,
+                seal=subject_of(withdraw),
+                outputs=(Output(ids[0], 5),),
+            ),
+        ),
+        withdraw.signed,
+        statements[2],
+    )
     requests = {
         "exchange": exchange,
         "hold": held,
         "execute": Execute(held.seal, h),
         "withdraw": withdraw,
         "deposit": deposit,
+        "replace": replace,
         "statements": sign_read(holder, bank, 1),
     }
     bodies = _bodies(key, bank, exchange, held, certificates, statements, ids, certificate)

@@ -77,6 +77,16 @@ def test_account_requests(vectors: Any) -> None:
             assert (order["seal"], order["account"]) == (request["seal"], request["account"])
         else:
             assert not cut.left
+    cut = Cut(asked["replace"]["bytes"])
+    assert cut.number(1) == 6
+    replaced, withdrawn = second.read_account_request(cut), second.read_account_request(cut)
+    booked = second.read_statement(cut, vectors["bank"]["public"])
+    assert not cut.left
+    assert all(each["holds"] for each in (replaced, withdrawn, booked))
+    assert (replaced["operation"], withdrawn["operation"], booked["operation"]) == (6, 3, 3)
+    assert replaced["seal"] == withdrawn["digest"] == booked["digest"]
+    assert replaced["outputs"] == withdrawn["outputs"]
+    assert replaced["digest"] == asked["replace"]["subject"]
     data = asked["statements"]["bytes"]
     assert data[0] == 5
     assert second.holds(data[33:65], data[73:], "mixmint/read-account/v1", data[1:73])
