@@ -5,17 +5,16 @@ Each method writes what is wanted to disk, then carries it to its end. It raises
 happened, and PendingError when the outcome isn't known yet; ``resume`` goes on from there.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
 
 from bank.board.log.reader import LogReader
-from bank.formats.answer import Answer, Spent
+from bank.formats.answer import Spent
 from bank.formats.coin import certificate_holds, exponents_of
 from bank.formats.order import MOST_OUTPUTS
 from bank.ledger.terms import Terms
-from mixmint.errors import PendingError, UserError
+from mixmint.errors import UserError
 from wallet.bearer import Bearer
 from wallet.books import Books
 from wallet.counter import Counter
@@ -27,7 +26,8 @@ from wallet.machines.order import OrderState
 from wallet.machines.steps import FINAL, RESTING
 from wallet.marks.mark import Part
 from wallet.notices.letters import Letters
-from wallet.operations import STOCK, Machine, PlanState, Want, is_wish
+from wallet.operations import STOCK, PlanState, Want, is_wish
+from wallet.outcome import Outcome, Unfinished, is_errand, new_file, on_file, proofs_of
 from wallet.payee import Payee
 from wallet.payer import Payer
 from wallet.payment_request import PaymentRequest
@@ -40,15 +40,6 @@ from wallet.replacing import Found, replaceable
 from wallet.settings import WalletSettings
 from wallet.teller import Teller
 from wallet.words import meaning
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an operation: its row, its final state, and proofs that coins were spent before."""
-
-    row: int
-    state: Machine | PlanState
-    proofs: tuple[Spent, ...] = ()
 
 
 class Cashier:
@@ -109,7 +100,7 @@ class Cashier:
         self._take_back()
         for row, stored in self.purse.open_operations().items():
             # What its orders still wait for has been waited for just now; a churn waits for its own times.
-            if _is_errand(stored.state) and not (pending and self._errands.unfinished(row)):
+            if is_errand(stored.state) and not (pending and self._errands.unfinished(row)):
                 try:
                     await self._errands.carry_on(row)
                 except UserError as error:
@@ -150,8 +141,8 @@ class Cashier:
                 f"operation {row} waits for no answer of the bank's that could be claimed; "
                 "see `mixmint wallet history`"
             )
-        await _on_file(self.teller.post_claims())
-        await _on_file(self.teller.finish(made))
+        await on_file(self.teller.post_claims())
+        await on_file(self.teller.finish(made))
         return self._outcome(row)
 
     def _take_back(self) -> None:
@@ -169,7 +160,7 @@ class Cashier:
         """
         states = [stored.state for stored in self.purse.open_operations().values()]
         return any(
-            (isinstance(state, OrderState | AccountState) and state.phase not in RESTING) or _is_errand(state)
+            (isinstance(state, OrderState | AccountState) and state.phase not in RESTING) or is_errand(state)
             for state in states
         )
 
@@ -184,7 +175,7 @@ class Cashier:
         with self.purse.transaction():
             row = self._counter.withdrawal(exponents, self._errands.last_round())
         self.teller.at("order-written")
-        await _on_file(self.teller.finish([row]))
+        await on_file(self.teller.finish([row]))
         return self._outcome(row)
 
     async def exchange(self, amount: int | None) -> Outcome:
@@ -249,13 +240,13 @@ class Cashier:
         Take the money of a hold on our request ``row``; ``text``: the payer's notice, if he gave us a file.
         """
         order = await self.payee.capture(row, text)
-        await _on_file(self.teller.finish([order]))
+        await on_file(self.teller.finish([order]))
         return self._outcome(order)
 
     async def take(self, text: str) -> Outcome:
         """Take a sealed payment from its text."""
         order = await self.payee.take(text)
-        await _on_file(self.teller.finish([order]))
+        await on_file(self.teller.finish([order]))
         return self._outcome(order)
 
     async def refund(self, row: int, to: PaymentRequest | None, *, now: bool) -> Outcome:
@@ -346,7 +337,7 @@ class Cashier:
             with self.purse.transaction():
                 row = self._counter.replacement(part, self._errands.last_round())
             self.teller.at("order-written")
-            await _on_file(self.teller.finish([row]))
+            await on_file(self.teller.finish([row]))
             over.append(self._outcome(row))
         return over
 
@@ -359,7 +350,7 @@ class Cashier:
         free = self.purse.coins(CoinState.FREE)
         moves = [renew(Held(row, free[row].exponent, free[row].is_clean)) for row in rows if row in free]
         orders = [self.background_exchange(move) for move in moves]
-        await _on_file(self.teller.finish(orders, [self._rng.uniform(0, spread_s) for _ in orders]))
+        await on_file(self.teller.finish(orders, [self._rng.uniform(0, spread_s) for _ in orders]))
 
     def renewals(self) -> Renewals:
         """Which coins are to be renewed now (wallet/renewal.py); none while the terms aren't known."""
@@ -385,7 +376,7 @@ class Cashier:
         with self.purse.transaction():
             row = self.purse.add_operation(plan, self._now_s())
         self.teller.at("plan-written")
-        await _on_file(self._errands.carry_on(row))
+        await on_file(self._errands.carry_on(row))
         return self._outcome(row)
 
     def _outcome(self, row: int) -> Outcome:
@@ -393,47 +384,4 @@ class Cashier:
 
     def proofs(self, row: int) -> tuple[Spent, ...]:
         """Proofs that coins of this operation had been spent by an earlier order, ours or a stranger's."""
-        states = [self.purse.operation(row)]
-        states += [
-            stored.state
-            for stored in self.purse.operations().values()
-            if isinstance(stored.state, OrderState | AccountState) and stored.state.parent == row
-        ]
-        answers = [
-            Answer.decode(state.proof)
-            for state in states
-            if isinstance(state, OrderState | AccountState) and state.proof
-        ]
-        return tuple(answer.body for answer in answers if type(answer.body) is Spent)
-
-
-def _is_errand(state: Machine | PlanState) -> bool:
-    """A plan that whoever opens the wallet carries to its end."""
-    return isinstance(state, PlanState) and state.want is not Want.CHURN
-
-
-def new_file(path: Path) -> Path:
-    """A file that can be made, as an absolute path: a plan goes on from any folder. Raises UserError."""
-    if path.exists():
-        raise UserError(f"{path} exists already; choose another file")
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}")
-    return path.absolute()
-
-
-async def _on_file(work: Awaitable[object]) -> None:
-    """Carry on with what is on disk: whatever goes wrong from here on, it isn't "nothing happened"."""
-    try:
-        await work
-    except PendingError:
-        raise
-    except UserError as error:
-        raise PendingError(f"{error}; then run: mixmint wallet resume") from None
-
-
-class Unfinished(PendingError):
-    """Something stays open. ``over``: what came to its end meanwhile."""
-
-    def __init__(self, message: str, over: list[Outcome]) -> None:
-        super().__init__(message)
-        self.over = over
+        return proofs_of(self.purse, row)

@@ -8,12 +8,12 @@ from bank.formats.account import Operation
 from bank.formats.coin import total_units
 from wallet.anonymity.figures import figures_of, summary
 from wallet.books import Books
-from wallet.cashier import Outcome
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.steps import Phase
 from wallet.operations import Machine, PlanState, Want
+from wallet.outcome import Outcome
 from wallet.payment_views import (
     kept_units,
     payment_view,

@@ -11,9 +11,10 @@ import click
 from bank.ledger.terms import Terms
 from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
-from wallet.cashier import Cashier, Outcome
+from wallet.cashier import Cashier
 from wallet.commands.running import NOTE_CHARACTERS, look, many, say
 from wallet.operations import is_wish
+from wallet.outcome import Outcome
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,11 +71,11 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
     """
     Show each coin: its value, its state, and how well it hides.
 
-    for the public: it is one of at most so many unspent coins of its value and epoch on the board ("?": the
-    bank hasn't stated them since you began to read). own exchanges: against the bank, which sees which coin
-    turned into which; 0 means that it knows where the coin came from. in its round: whoever knew the coin
-    before it was exchanged knows that it is one of these. docs/anonymity.md says what these figures mean,
-    and what they don't.
+    public: it is one of at most so many unspent coins of its value and epoch on the board ("?": the bank
+    hasn't stated them since you began to read). own: how often you exchanged it yourself, against the bank,
+    which sees which coin turned into which; 0 means that it knows where the coin came from. beside: so many
+    coins of its value its round certified; whoever knew the coin before knows that it is one of these.
+    docs/anonymity.md says what these figures mean, and what they don't.
 
     A coin marked "recognised" came by a payment request: its payer would know it again. It is exchanged
     before it is used, unless you pay with --now.
@@ -92,20 +93,11 @@ def coins(everything: bool, home: Path, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({"coins": rows}, indent=2))
             return
-        table = _table(
-            "coin",
-            "units",
-            "state",
-            "for the public",
-            "own exchanges",
-            "in its round",
-            "life ends",
-            "",
-            right=(1, 3, 4, 5),
-        )
+        names = ("coin", "units", "state", "public", "own", "beside", "life ends", "")
+        table = _table(*names, right=(1, 3, 4, 5))
         for row in rows:
             table.add_row(
-                row["coin"][:16],
+                row["coin"][:10],
                 f"{row['units']:,}",
                 row["state"],
                 "?" if row["public"] is None else f"1 of {row['public']:,}",

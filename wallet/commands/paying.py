@@ -10,12 +10,13 @@ from bank.formats.order import NOTHING
 from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.bearer import MOST_FILE_BYTES, parse_bearer
-from wallet.cashier import Cashier, Outcome
+from wallet.cashier import Cashier
 from wallet.commands.running import file_option, finish, read_text, run, say
 from wallet.machines.order import OrderState
 from wallet.marks.mark import MOST_TEXT_BYTES
 from wallet.notices.sealed import is_notice
 from wallet.operations import PlanState
+from wallet.outcome import Outcome
 from wallet.payment_request import parse_uri
 
 STATEMENT_CHARACTERS = 1000

@@ -13,7 +13,8 @@ from mixmint.errors import Unavailable, UserError
 from replyblocks.terminal import preview
 
 if TYPE_CHECKING:
-    from wallet.cashier import Cashier, Outcome
+    from wallet.cashier import Cashier
+    from wallet.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def open_and(
 
 async def resume_first(cashier: "Cashier") -> None:
     """Go on with what is open; what stays pending is said, and holds up nothing else."""
-    from wallet.cashier import Unfinished
+    from wallet.outcome import Unfinished
 
     try:
         over = await cashier.resume()

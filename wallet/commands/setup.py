@@ -7,8 +7,9 @@ import click
 
 from mixmint.errors import PendingError, Unavailable
 from replyblocks.commands.options import home_option, json_option
-from wallet.cashier import Cashier, Unfinished
+from wallet.cashier import Cashier
 from wallet.commands.running import open_and, sentence
+from wallet.outcome import Unfinished
 
 
 @click.command()
