@@ -18,18 +18,28 @@ from bank.board.accusation.books import (
     ValueCreated,
 )
 from bank.board.accusation.file import Evidence, check, encode_accusation
+from bank.board.accusation.lies import Named
 from bank.board.accusation.log import BoardEquivocation, LogInvalid, TwoViews, WholeLog
 from bank.board.accusation.receipts import FeedReceiptBroken, ReceiptBroken, Waited
 from bank.board.feed import Batch, batch_digest, sign_receipt
 from bank.board.log.tree import leaf_hash
 from bank.board.receipts import sign_entry_receipt
-from bank.formats.answer import Answer, Certificates, CertifiedBefore, Hold, sign_answer
+from bank.formats.answer import (
+    Answer,
+    Certificates,
+    CertifiedBefore,
+    Hold,
+    Refusal,
+    Refused,
+    sign_answer,
+)
 from bank.formats.coin import CoinId, CoinKey, coin_id, sign_certificate
 from bank.formats.entry import AccountEntry, CertifiedEntry
 from bank.formats.order import Order, Output, sign_order, tau_of
 from bank.formats.statement import Tally
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, Shown, certified, spent
+from tests.unit.bank.board.accusation.claimed import ClaimedLog, forked
 
 FILE = Path(__file__).parent / "accusation.json"
 COIN = SigningKey(b"\3" * 32)
@@ -46,7 +56,11 @@ def make() -> dict[str, object]:
                 "against": evidence.accused().text(),
                 "text": encode_accusation(evidence).decode(),
             }
-            for evidence in (*_against_the_bank(Path(folder)), *_against_the_board(Path(folder)))
+            for evidence in (
+                *_against_the_bank(Path(folder)),
+                *_against_the_board(Path(folder)),
+                *_about_claims(Path(folder)),
+            )
         ]
     return {
         "about": "made by tests/vectors/make_accusation.py; see docs/spec/accusation.md",
@@ -54,6 +68,17 @@ def make() -> dict[str, object]:
         "board_key": BOARD.public.hex(),
         "accusations": vectors,
     }
+
+
+def _about_claims(folder: Path) -> Iterator[Evidence]:
+    log = ClaimedLog(folder / "claimed")
+    yield log.unanswered()
+    yield log.unanswered(log.edge.size - 1, confirmed=True)
+    yield log.unanswered(log.due() - 1)
+    yield log.lie(Refused(Refusal.UNKNOWN_CERTIFICATE))
+    yield log.lie(Refused(Refusal.UNKNOWN_CERTIFICATE), Named.REQUEST)
+    yield log.lie(Refused(Refusal.TOO_LATE), log=True)
+    yield forked()
 
 
 def _shown(entry: CertifiedEntry) -> CertifiedBefore:

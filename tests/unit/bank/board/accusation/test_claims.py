@@ -1,0 +1,115 @@
+"""Accusations about claims and accounts: what they prove, and every near miss that they don't."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bank.board.accusation.lies import Named
+from bank.board.accusation.verdict import Accused
+from bank.formats.answer import Certificates, Refusal, Refused
+from bank.formats.coin import sign_certificate
+from bank.formats.entry import PostedEntry
+from mixmint.keys import SigningKey
+from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, judge
+from tests.unit.bank.board.accusation.claimed import WANTED, ClaimedLog, answered, claim, forked
+
+BANK_ALONE = Accused(bank=BANK.public)
+
+
+def test_silence_under_the_boards_signature_accuses_the_one_or_the_other(tmp_path: Path) -> None:
+    """The board may have kept an answer back."""
+    log = ClaimedLog(tmp_path)
+    verdict = judge(log.unanswered())
+    assert verdict.holds
+    assert verdict.whom == Accused(log.verifier, BANK.public)
+    assert log.claim.subject.hex() in verdict.sentence
+
+
+def test_silence_that_the_bank_confirmed_accuses_the_bank(tmp_path: Path) -> None:
+    """Up to the end of what it confirmed: an answer behind the claim's time counts, too."""
+    log = ClaimedLog(tmp_path)
+    verdict = judge(log.unanswered(log.edge.size - 1, confirmed=True))
+    assert (verdict.holds, verdict.whom) == (True, BANK_ALONE)
+    assert not judge(log.unanswered(confirmed=True)).holds
+
+
+def test_a_claim_that_was_answered_is_no_accusation(tmp_path: Path) -> None:
+    """By the bank's answer, true or false; by certificates, published or posted; not by somebody else's."""
+    mine = claim()
+    too_late = answered(mine, Refused(Refusal.TOO_LATE))
+    posted = PostedEntry(WANTED, 3, 1, sign_certificate(BANK, BANK_ID, 3, 1, WANTED)).encode()
+    for number, entry in enumerate((too_late, certified(WANTED).encode(), posted)):
+        log = ClaimedLog(tmp_path / str(number), mine, entry)
+        assert "was answered" in judge(log.unanswered()).sentence
+    others = (
+        answered(claim(99), Refused(Refusal.TOO_LATE)),
+        certified(WANTED, exponent=4).encode(),
+        certified(WANTED, key=SigningKey.generate()).encode(),
+    )
+    for number, entry in enumerate(others, start=3):
+        assert judge(ClaimedLog(tmp_path / str(number), mine, entry).unanswered()).holds
+
+
+def test_before_its_time_or_with_gaps_it_proves_nothing(tmp_path: Path) -> None:
+    """Every leaf of the claim's time must be shown, and no fewer rounds than the terms give."""
+    log = ClaimedLog(tmp_path)
+    assert not judge(log.unanswered(log.due() - 1)).holds
+    whole = log.unanswered()
+    gap = log.proof(1, log.at, *range(log.at + 2, log.due() + 1))
+    assert judge(replace(whole, leaves=gap)).sentence == "leaves are left out"
+    assert not judge(replace(whole, leaves=log.proof(*range(log.at, log.due() + 1)))).holds
+    other = SigningKey.generate()
+    assert not judge(replace(whole, bank_key=other.public)).holds
+
+
+def test_a_claim_that_is_not_true_is_nobodys_debt(tmp_path: Path) -> None:
+    """A board may put what it likes into its log."""
+    mine = claim()
+    false = replace(mine, certificates=(replace(mine.certificates[0], epoch=2),))
+    assert "not certified" in judge(ClaimedLog(tmp_path, false).unanswered()).sentence
+
+
+@pytest.mark.parametrize(
+    ("reason", "holds"),
+    [
+        (Refusal.UNKNOWN_CERTIFICATE, True),
+        (Refusal.SUMS, True),
+        (Refusal.SIGNATURE, True),
+        (Refusal.TOO_LATE, False),
+        (Refusal.EXPIRED_COIN, False),
+    ],
+)
+def test_a_lie_in_public_needs_no_log(tmp_path: Path, reason: Refusal, holds: bool) -> None:
+    """It names the claim, and the claim shows what contradicts it."""
+    verdict = judge(ClaimedLog(tmp_path).lie(Refused(reason)))
+    assert verdict.holds is holds
+    assert verdict.whom == BANK_ALONE
+
+
+def test_too_late_is_a_lie_beside_the_claims_round(tmp_path: Path) -> None:
+    """Round 2, of an order that was good until 2; and none if it was good until 1."""
+    late = Refused(Refusal.TOO_LATE)
+    assert judge(ClaimedLog(tmp_path / "1", claim(2)).lie(late, log=True)).holds
+    assert not judge(ClaimedLog(tmp_path / "2", claim(1)).lie(late, log=True)).holds
+
+
+def test_what_was_said_directly_bears_no_time(tmp_path: Path) -> None:
+    """So only what is never true convicts."""
+    log = ClaimedLog(tmp_path)
+    false = Certificates(9, 1, (bytes(64),))
+    assert judge(log.lie(false, Named.REQUEST)).holds
+    assert judge(log.lie(Refused(Refusal.SUMS), Named.REQUEST)).holds
+    for reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.SIGNATURE, Refusal.TOO_LATE):
+        assert not judge(log.lie(Refused(reason), Named.REQUEST)).holds
+    true = Certificates(9, 1, (sign_certificate(BANK, BANK_ID, 3, 1, WANTED),))
+    assert not judge(log.lie(true, Named.REQUEST)).holds
+
+
+def test_two_statements_for_one_place(tmp_path: Path) -> None:
+    """Either order of the two is one evidence; one statement twice, or two in a row, are nothing."""
+    evidence = forked()
+    assert (judge(evidence).holds, judge(evidence).whom) == (True, BANK_ALONE)
+    assert not judge(replace(evidence, one=evidence.other, other=evidence.one)).holds
+    assert not judge(replace(evidence, other=evidence.one)).holds
+    assert not judge(replace(evidence, bank_key=SigningKey.generate().public)).holds
