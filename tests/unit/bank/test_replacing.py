@@ -1,6 +1,7 @@
 """Replacement: withdrawn coins that were never spent, back to their account, once and for good."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,21 @@ from bank.formats.request import (
 from bank.formats.statement import EARLY_ROWS
 from bank.ledger import Terms
 from bank.ledger.book import Count, Value
-from bank.stores.sqlite import run_once
 from mixmint.errors import MalformedMessage
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
+from tests.unit.bank.engines import Engine
 
 EXPIRED = 3 + 5
 """The first epoch in which coins of epoch 3 are expired."""
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10))
+def desk(engine: Engine, tmp_path: Path) -> Iterator[Desk]:
+    terms = Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10)
+    made = Desk(tmp_path, terms, engine=engine)
+    yield made
+    made.close()
 
 
 class Withdrawal:
@@ -181,9 +185,9 @@ def test_old_counts_wait_for_the_next_statement(desk: Desk) -> None:
     held = Withdrawal(desk)
     desk.retire(4)
     changed = [Value(number % 21, 100 + number // 21) for number in range(EARLY_ROWS)]
-    run_once(desk.connection, lambda book: book.count(Count.WITHDRAWN, changed))
+    desk.run(lambda book: book.count(Count.WITHDRAWN, changed))
     assert desk.ask(held.replace(desk, 0)).body == Refused(Refusal.NOT_YET)
-    run_once(desk.connection, lambda book: book.mark_stated(1, desk.closed))
+    desk.run(lambda book: book.mark_stated(1, desk.closed))
     assert isinstance(desk.ask(held.replace(desk, 0)).body, Credited)
 
 

@@ -1,6 +1,7 @@
 """Coin epochs that are over: retired once, by two clocks, and swept step by step."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from bank.ledger import Terms
 from bank.outbox import BoardClock
 from bank.retiring import Retirer, Step, retire_step
 from bank.stores.interface import Books, Retirement
-from bank.stores.sqlite import SqliteStore, open_books, run_once
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
+from tests.unit.bank.engines import Engine
 
 TERMS = Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10, claim_rounds=4)
 DUE = 9
@@ -24,8 +25,10 @@ DUE = 9
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, TERMS)
+def desk(engine: Engine, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, TERMS, engine=engine)
+    yield made
+    made.close()
 
 
 def board_time(desk: Desk, epoch: int, closed: int) -> None:
@@ -36,16 +39,16 @@ def board_time(desk: Desk, epoch: int, closed: int) -> None:
         book.confirm(1, cursor, news=False)
         book.close_rounds(closed, 0)
 
-    run_once(desk.connection, operation)
+    desk.run(operation)
     desk.closed = closed
 
 
 def step(desk: Desk, epoch: int, most: int = 256) -> Step:
-    return run_once(desk.connection, lambda book: retire_step(book, TERMS, epoch, most))
+    return desk.run(lambda book: retire_step(book, TERMS, epoch, most))
 
 
 def retirement(desk: Desk) -> Retirement:
-    return run_once(desk.connection, lambda book: book.retirement())
+    return desk.run(lambda book: book.retirement())
 
 
 def spend(desk: Desk, key: SigningKey) -> None:
@@ -87,7 +90,8 @@ def test_the_sweep_goes_on_after_a_crash_and_takes_only_what_is_over(desk: Desk)
         desk.reopen()
     assert steps == 4
     assert desk.count("spent") == len(young)
-    ended = {coin for (coin,) in desk.connection.execute("SELECT coin FROM certified WHERE ended")}
+    ids = {coin_id(key.public) for key in (*old, *young, idle)}
+    ended = {coin for coin in ids if desk.run(lambda book, coin=coin: book.has_ended(coin))}
     assert ended == {coin_id(key.public) for key in old}
     for key in (*old, idle):
         assert desk.ask(desk.order([key], [fresh(3)[1]])).body == Refused(Refusal.EXPIRED_COIN, 0)
@@ -141,7 +145,7 @@ async def test_the_task_retires_and_sweeps_beside_everything_else(desk: Desk) ->
     for key in keys:
         spend(desk, key)
     board_time(desk, DUE, 30)
-    store = SqliteStore(open_books(desk.path, desk.bank))
+    store = desk.engine.store(desk.bank)
     clock = BoardClock(TERMS, 60, lambda: DUE * 1000.0)
     seen = {step: asyncio.Event() for step in Step}
 
