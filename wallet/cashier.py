@@ -231,6 +231,9 @@ class Cashier:
         if self._errands.closed >= request.last_round:
             raise UserError(meaning("expired"))
         check_enough(self._errands.held(), request.units)
+        if not plan.path and (plan.is_sealed or request.is_hold):
+            # A hold of which nobody can be told would only keep the coins.
+            self.payee.check_way(request)
         outcome = await self._carry(plan)
         await self.payee.send()
         return outcome

@@ -129,6 +129,11 @@ class Payee:
                 with suppress(UserError):
                     self._note(number, parse_notice(text))
 
+    def check_way(self, request: PaymentRequest) -> None:
+        """Whether a stranger's request leads back to him now. Raises UserError."""
+        if self._letters is not None and request.reply is not None:
+            self._letters.check(request.reply)
+
     async def send(self) -> None:
         """Send what is queued for payees of ours. Without the network, later."""
         if self._letters is not None and self._letters.is_loaded:
@@ -182,6 +187,7 @@ class Payee:
                 "the paid request has no way back to its payee; give him a request of yours otherwise: "
                 "mixmint wallet request AMOUNT --out FILE"
             )
+        self._letters.check(paid.reply)
         _, request = await self.request(plan.amount, "", None)
         self._letters.queue(paid.reply, notice_text(RefundTo(paid.digest(), request)), last=True)
         await self._letters.carry()

@@ -33,6 +33,9 @@ class Letters(Protocol):
     def expect(self, about: str, blocks: int) -> tuple[int, ReplyTo]:
         """A way back for a request of ours; the number under which ``arrived`` finds what came by it."""
 
+    def check(self, reply: ReplyTo) -> None:
+        """Before anything is done of which the payee must be told. Raises UserError: it can't be sent."""
+
     def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
         """
         Send this back, through the first blocks or (``last``) the last ones. Doing it again is harmless: of
@@ -69,19 +72,22 @@ class LettersByPost:
         number, key, given = self._post.messages.outbox.expect(about, blocks, self._now_s())
         return number, ReplyTo(key, given)
 
-    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+    def check(self, reply: ReplyTo) -> None:
         now_s = self._now_s()
         first = first_mix_keys(self._post.member.directory, now_s)
+        # Our gateway would refuse the packet of a false one, and with it everything beside it.
+        if not all(is_usable(ReplyBlock(block), first, now_s) for block in reply.blocks):
+            raise UserError("the request's reply blocks have expired; use --out FILE instead")
+
+    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
+        self.check(reply)
         blocks = [ReplyBlock(block) for block in reply.blocks]
         parts = parts_for(len(text.encode()), 0)
         if parts > len(blocks):
             raise UserError("this is too long for the request's reply blocks; use --out FILE instead")
         through = blocks[-parts:] if last else blocks[:parts]
-        # Our gateway would refuse the packet of a false one, and with it everything beside it.
-        if not all(is_usable(block, first, now_s) for block in through):
-            raise UserError("the request's reply blocks have expired; use --out FILE instead")
         with self._post.messages.transaction():
-            self._post.messages.outbox.queue_through(through, reply.key, text, 0, 0, now_s)
+            self._post.messages.outbox.queue_through(through, reply.key, text, 0, 0, self._now_s())
 
     async def carry(self, expected: int = 0) -> None:
         await self._post.send_queued()

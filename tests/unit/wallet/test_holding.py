@@ -331,6 +331,18 @@ async def test_way_back_is_open_before_it_is_given_away(town: Town) -> None:
     assert bob.slips.ways == {}
 
 
+async def test_hold_is_not_made_when_its_payee_can_not_be_told(town: Town) -> None:
+    """His reply blocks have expired, or somebody used them up: no coin is kept for nothing."""
+    ann, bob = await payer(town), patient(town, "bob")
+    _, request = await bob.cashier.request(13, "", hold=True, reply=True)
+    bob.slips.ways.clear()
+    count = len(ann.purse.operations())
+    with pytest.raises(UserError, match="expired"):
+        await ann.cashier.pay(request, now=True)
+    assert len(ann.purse.operations()) == count
+    assert ann.units() == 25
+
+
 async def test_strangers_notices_mean_nothing(town: Town) -> None:
     """Whoever has the request can write by its blocks: text, damage, another request's hold."""
     _, bob, row = await authorised(town)

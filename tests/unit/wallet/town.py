@@ -22,7 +22,7 @@ from bank.ledger.accounts import credit, open_account
 from bank.outbox import BoardClock
 from bank.service import Bank
 from bank.stores.sqlite import SqliteStore, open_books
-from mixmint.errors import PendingError, Unavailable
+from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import BoxKey, SigningKey
 from mixmint.sealing import Sealer
 from replyblocks.service import Request
@@ -172,6 +172,10 @@ class Slips:
         made = tuple(os.urandom(258) for _ in range(blocks))
         self.ways.update(dict.fromkeys(made, self.boxes[number]))
         return number, ReplyTo(self.keys[number].public, made)
+
+    def check(self, reply: ReplyTo) -> None:
+        if not set(reply.blocks) & self.ways.keys():
+            raise UserError("the request's reply blocks have expired")
 
     def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
         self.queued.append((reply.blocks[-1 if last else 0], text))
