@@ -104,6 +104,8 @@ EXAMPLE = """\
 # stock_wait_s = 1.0
 # answer_wait_s = 120
 # settle_wait_s = 120
+# claims = true
+# claim_after_rounds = 120
 """
 
 
