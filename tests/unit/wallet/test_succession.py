@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from bank.formats.answer import Answer, Refusal, Refused
-from bank.formats.coin import Coin, CoinId, CoinKey, Secret, coin_id, sign_certificate
+from bank.formats.coin import (
+    Coin,
+    CoinId,
+    CoinKey,
+    Secret,
+    certificate_holds,
+    coin_id,
+    sign_certificate,
+)
 from bank.formats.entry import CertifiedEntry, PostedEntry
 from bank.formats.order import Order, Output, sign_order
 from bank.formats.request import encode_request
@@ -18,6 +26,7 @@ from tests.unit.wallet.succession import AUTHORITIES, Handover
 from tests.unit.wallet.town import Town, Wallet
 from wallet.bearer import Bearer
 from wallet.machines.steps import Phase
+from wallet.purse import CoinState
 
 NEW, THIRD = SigningKey(b"n" * 32), SigningKey(b"o" * 32)
 
@@ -97,11 +106,17 @@ async def test_what_the_old_bank_did_above_the_cut_is_asked_for_again(tmp_path: 
         await handover.lose()
         handover.change(NEW, cut)
         bob.wire.fate = lambda: "both"
+        await alice.teller.sync()
+        assert alice.units() == 0
         made = await handover.recover(NEW, listed)
         assert made.void > 0
         await settle_all(town, alice, bob, carol)
         for wallet in (alice, bob, carol):
             assert wallet.units() == 32, wallet.purse.open_operations()
+            for each in wallet.purse.coins(CoinState.FREE).values():
+                signed = (each.certificate, handover.keys.id, each.exponent, each.epoch, each.id())
+                by = town.key.public if wallet is not carol else handover.keys.founding
+                assert certificate_holds(by, *signed)
             await spend_all(town, wallet)
             assert await town.balance(wallet) == 64
             assert not [path for path in wallet.books.evidence() if "split" not in path.name]
