@@ -32,7 +32,7 @@ from wallet.answers import Bank, Booking, Known
 from wallet.claiming import accusation_of, check_told
 from wallet.derivation import Purpose
 from wallet.expiry import book_expired
-from wallet.lookout import OURS_TO_COME, Lookout, seals_of
+from wallet.lookout import Lookout, is_to_come, seals_of
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
@@ -311,10 +311,11 @@ class Books:
     def _certify(self, effect: Certify) -> None:
         for output, certificate in zip(effect.outputs, effect.certificates, strict=True):
             found = self.purse.coin(output.coin)
-            if found is not None and found[1].state in OURS_TO_COME:
+            if found is not None and is_to_come(found[1]):
+                kept = found[1].state is CoinState.RESERVED
                 self.purse.change_coin(
                     *found,
-                    state=CoinState.PENDING,
+                    state=CoinState.RESERVED if kept else CoinState.PENDING,
                     exponent=output.exponent,
                     certificate=certificate,
                     epoch=effect.epoch,
@@ -332,7 +333,9 @@ class Books:
         for coin in coins:
             found = self.purse.coin(coin)
             if found is not None and found[1].state is CoinState.RESERVED and found[1].operation == row:
-                self.purse.change_coin(*found, state=CoinState.FREE)
+                # Without a certificate, after a change of the bank's key, it is no money yet.
+                state = CoinState.FREE if found[1].certificate else CoinState.EXPECTED
+                self.purse.change_coin(*found, state=state)
 
     def _void(self, coins: Sequence[bytes]) -> None:
         for coin in coins:

@@ -21,7 +21,7 @@ from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase, Seen
 from wallet.operations import Machine, PlanState
-from wallet.purse import CoinState, Purse
+from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.restoring.copies import Copies
 
 OURS_TO_COME = (CoinState.EXPECTED, CoinState.VOID, CoinState.PENDING)
@@ -136,13 +136,13 @@ class Lookout:
             # Behind a coin of another copy's its next ones are looked for.
             self._marks |= self._purse.marks() | self._copies.marks()
         found = self._purse.coin(entry.coin)
-        if found is None or found[1].state not in OURS_TO_COME:
+        if found is None or not is_to_come(found[1]):
             return 0
         row, record = found
         self._purse.change_coin(
             row,
             record,
-            state=CoinState.FREE,
+            state=CoinState.RESERVED if record.state is CoinState.RESERVED else CoinState.FREE,
             exponent=entry.exponent,
             certificate=entry.certificate,
             epoch=entry.epoch,
@@ -188,6 +188,11 @@ def _read(entry: AnswerEntry) -> Answer | None:
         return Answer.decode(entry.body)
     except MalformedMessage:
         return None
+
+
+def is_to_come(record: CoinRecord) -> bool:
+    """Whether a certificate is waited for; after a change of the bank's key also of a coin set aside."""
+    return record.state in OURS_TO_COME or (record.state is CoinState.RESERVED and not record.certificate)
 
 
 def seals_of(state: Machine | PlanState) -> tuple[bytes, ...]:
