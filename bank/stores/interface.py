@@ -261,7 +261,10 @@ class CommandStore(Protocol):
     """The store, as the operator's commands use it beside a running bank: one transaction after another."""
 
     def run(self, operation: Callable[[Books], T]) -> T:
-        """As ``Store.run``, blocking. Raises UserError also when others hold the store too long."""
+        """
+        As ``Store.run``, blocking. Raises UserError also when others hold the store too long; PendingError
+        when the connection broke at the commit: what a command does may not be idempotent, so a human looks.
+        """
 
     def close(self) -> None:
         """Let go of the store."""

@@ -85,7 +85,10 @@ class PostgresBook(PostgresView):
         return values[coin]
 
     def retired(self) -> int:
-        return self.retirement().retired
+        # Asked for each order.
+        if self._retirement is None:
+            self._retirement = super().retirement()
+        return self._retirement.retired
 
     def swept(self) -> int:
         return self.retirement().swept

@@ -63,7 +63,7 @@ class PostgresStore:
         self._reader: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
         self._reading = asyncio.Lock()
-        self._lost: bytes | None = None
+        self._is_away = False
         self._is_closed = False
 
     @classmethod
@@ -98,7 +98,8 @@ class PostgresStore:
             if self._is_closed:
                 raise FatalError("the store is closed")
             tries = 0
-            give_up_s = asyncio.get_running_loop().time() + PATIENCE_S
+            # Who comes after one that waited in vain doesn't wait again: they stand in one line.
+            give_up_s = _now_s() + (0 if self._is_away else PATIENCE_S)
             while True:
                 connection = await self._connected(give_up_s)
                 name = os.urandom(16)
@@ -111,6 +112,8 @@ class PostgresStore:
                 except Gone as error:
                     # Before COMMIT was sent: the server rolls back, and the operation is run again.
                     self._drop(error)
+                    if _now_s() >= give_up_s:
+                        raise Unavailable(f"PostgreSQL goes away again and again: {error}") from None
                 else:
                     if is_sure or await self._was_committed(name, give_up_s):
                         return result
@@ -134,11 +137,14 @@ class PostgresStore:
         while self._connection is None or self._connection.is_closed():
             try:
                 self._connection = await open_books(self._place, self._bank, is_daemon=True)
-                _log.info("PostgreSQL answers again")
             except Unavailable:
-                if asyncio.get_running_loop().time() >= give_up_s:
+                if _now_s() >= give_up_s:
+                    self._is_away = True
                     raise
                 await asyncio.sleep(_PAUSE_S)
+            else:
+                self._is_away = False
+                _log.info("PostgreSQL answers again")
         return self._connection
 
     def _drop(self, error: BaseException) -> None:
@@ -225,6 +231,10 @@ async def _roll_back(connection: asyncpg.Connection) -> None:
         await connection.execute("ROLLBACK")
     except CONNECTION_ERRORS:
         connection.terminate()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _end(connection: asyncpg.Connection) -> None:

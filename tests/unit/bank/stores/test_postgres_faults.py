@@ -98,10 +98,32 @@ async def test_while_the_server_is_away_the_outcome_is_unknown(
         await store.run(operation)
     with pytest.raises(Unavailable):
         await store.read(lambda view: view.accounts())
+    # The next in line is told at once.
+    monkeypatch.setattr(stores, "PATIENCE_S", 1000)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(store.run(operation), 60)
     proxy.is_down = False
     assert not await store.run(operation)
     assert await store.read(lambda view: view.accounts()) == []
     assert desk.count("certified") == 1
+
+
+async def test_a_server_that_goes_away_again_and_again_is_given_up(
+    desk: Desk, engine: Postgres, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operation whose every try ends the connection doesn't hold up the line for ever."""
+    monkeypatch.setattr(stores, "PATIENCE_S", 0.2)
+
+    def operation(book: Books) -> None:
+        engine.sql(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database() AND state = 'idle in transaction'"
+        )
+        book.certify(COIN, Value(1, 1), bytes(32), 0)
+
+    with pytest.raises(Unavailable, match="again and again"):
+        await store.run(operation)
+    assert await store.run(Certify())
 
 
 async def test_a_reading_whose_connection_breaks_is_made_once_more(
