@@ -62,7 +62,7 @@ def middles(draw: st.DrawFn) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return one(), one()
 
 
-@looked_at(12)
+@looked_at(10)
 @given(
     pasts(), middles(), st.tuples(hows, hows, hows, hows, hows, hows), st.booleans(), st.booleans(), moods,
     st.integers(0, 9),

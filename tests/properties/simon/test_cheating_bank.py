@@ -59,7 +59,7 @@ def kept(party: Party) -> int:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
-@looked_at(6)
+@looked_at(5)
 @given(st.lists(inputs, min_size=1, max_size=2), st.integers(0, 2**32))
 def test_no_unit_of_an_honest_party_is_gone_without_evidence(
     program: Program, given_: list[Input], seed: int
@@ -75,7 +75,7 @@ def test_no_unit_of_an_honest_party_is_gone_without_evidence(
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
-@looked_at(4)
+@looked_at(3)
 @given(st.lists(inputs, min_size=1, max_size=2), st.integers(0, 2**32))
 def test_a_successor_ends_what_a_cheating_bank_left(program: Program, given_: list[Input], seed: int) -> None:
     """

@@ -149,14 +149,19 @@ class Economy(RuleBasedStateMachine):
         Definition 9's "yes": the cheat has a coin held for a shop, and tries what he likes with it meanwhile;
         whoever shows h within the hold gets the certificates.
         """
-        coins = self.cheat.own_coins()
+        # The cheat's wallet doesn't know yet what was done with its coins behind its back.
+        live = self.world.live()
+        coins = [coin for coin in self.cheat.own_coins() if coin.id() in live]
         if coins:
             shop, h = SigningKey(os.urandom(32)), os.urandom(32)
             output = Output(CoinId(coin_id(shop.public)), coins[0].exponent)
             held = self.cheat.sign([coins[0].key()], [output], tau_of(h))
 
             async def authorise_and_capture() -> None:
-                assert isinstance(await self.world.ask(held), Hold)
+                answer = await self.world.ask(held)
+                if isinstance(answer, Held):
+                    return  # the cheat's own hold, from before
+                assert isinstance(answer, Hold)
                 rival = self.cheat.sign([coins[0].key()], [self.cheat.output(coins[0].exponent)])
                 assert isinstance(await self.world.ask(rival), Held)
                 for act in acts:
@@ -185,7 +190,7 @@ class Economy(RuleBasedStateMachine):
 
 
 TestEconomy = Economy.TestCase
-TestEconomy.settings = looked_at(20, 16)
+TestEconomy.settings = looked_at(16, 16)
 
 
 def test_a_request_whose_ids_are_known_can_be_spoiled_by_a_gift() -> None:
