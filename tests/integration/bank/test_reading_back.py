@@ -149,7 +149,7 @@ async def test_a_bank_whose_board_shows_something_else_says_so_and_goes_on(quick
                 break
             await asyncio.sleep(0.05)
     difference = json.loads(said)["difference"]
-    assert "shows 1 entry (key " in difference
+    assert "shows 2 entries (key " in difference
     assert difference in quick.bank.text_of_log()
     withdrawal = await asyncio.to_thread(quick.withdraw, account, [fresh(3)[1]])
     assert isinstance((await asyncio.to_thread(quick.ask, withdrawal)).body, Withdrawn)
