@@ -112,7 +112,7 @@ def without(index: int) -> Callable[[Receipt], Receipt]:
 
 def bent_entry(receipt: Receipt) -> Receipt:
     first = receipt.entries[0]
-    bent = LogProof(first.index, first.hashes, first.note, first.extra[:-1] + b"\x00")
+    bent = LogProof(first.index, first.hashes, first.note, first.extra[:-1] + bytes([first.extra[-1] ^ 1]))
     return replace(receipt, entries=(bent, *receipt.entries[1:]))
 
 
@@ -126,7 +126,7 @@ def bent_entry(receipt: Receipt) -> Receipt:
         (another_payee, "isn't bound"),
         (changed_order, "isn't signed by its coins"),
         (without(0), "doesn't show"),
-        (without(-1), "doesn't show"),
+        (without(1), "doesn't show"),
         (lambda receipt: replace(receipt, entries=receipt.entries[:-1]), "mark of their round"),
         (bent_entry, "isn't under the checkpoint"),
         (lambda receipt: replace(receipt, founding=bytes(32)), "isn't the one that the order names"),
@@ -136,11 +136,7 @@ async def test_what_was_changed_proves_nothing(
     case: Case, change: Callable[[Receipt], Receipt], why: str
 ) -> None:
     """By the reader who shows it on, by the bank, by a payer who exaggerates."""
-    receipt = await case.receipt()
-    changed = change(receipt)
-    if changed == receipt:
-        changed = replace(receipt, entries=receipt.entries[1:])
-    assert why in case.why(changed)
+    assert why in case.why(change(await case.receipt()))
 
 
 async def test_another_log_or_none_proves_nothing(case: Case) -> None:
