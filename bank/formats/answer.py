@@ -59,7 +59,7 @@ class Refusal(IntEnum):
     ENDED_COIN = 14
     """A coin was spent or replaced: the board shows it."""
     BUSY = 15
-    """Of a hold: as many coins are held as the bank keeps at a time. Nothing happened; later there is room."""
+    """Of a hold: as many coins are held as the bank keeps at a time. Nothing happened; later it may."""
 
 
 @dataclass(frozen=True, slots=True)
