@@ -52,7 +52,9 @@ class PostgresBook(PostgresView):
         """Of those opened now the ones whose opening the board shows already."""
         self.statements_now: dict[tuple[bytes, int], tuple[Statement, int]] = {}
         self.others: list[tuple[str, tuple[object, ...], int | None]] = []
-        """Writes that no rule looks back at: SQL, arguments, and how many rows it must touch."""
+        """Writes that need no place of their own: SQL, arguments, and how many rows it must touch."""
+        self._answered: dict[bytes, SpentCoin] = {}
+        """Spent coins on file whose inherited order is answered now: else one batch would answer it twice."""
         self._ended: set[bytes] = set()
         self._retirement: Retirement | None = None
         self._groups: list[Sequence[bytes]] = []
@@ -123,11 +125,14 @@ class PostgresBook(PostgresView):
         now = self.spent_now.get(key)
         if now is not None:
             self.spent_now[key] = now._replace(round=round_, epoch=-1)
-        else:
-            self._later("UPDATE spent SET round = $1, epoch = -1 WHERE key = $2", round_, key, must=1)
+            return
+        before = self.spent(key)
+        if before is not None:
+            self._answered[key] = before._replace(round=round_, epoch=-1)
+        self._later("UPDATE spent SET round = $1, epoch = -1 WHERE key = $2", round_, key, must=1)
 
     def spent(self, key: bytes) -> SpentCoin | None:
-        now = self.spent_now.get(key)
+        now = self.spent_now.get(key) or self._answered.get(key)
         if now is not None:
             return now
         spent = self._known.spent

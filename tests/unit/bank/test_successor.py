@@ -11,14 +11,14 @@ from bank.formats.account import (
     Statement,
     sign_request,
 )
-from bank.formats.answer import Certificates, Credited, Spent, Withdrawn
+from bank.formats.answer import Answer, Certificates, Credited, Spent, Withdrawn
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry
 from bank.formats.order import NOTHING, Output, SignedOrder
-from bank.formats.request import Deposit, Withdraw
+from bank.formats.request import Deposit, Withdraw, encode_request
 from bank.ledger import Signer
-from bank.ledger.accounts import recovered
-from bank.ledger.book import SpentCoin, Value
+from bank.ledger.accounts import next_statement, recovered
+from bank.ledger.book import Account, SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCOUNTED, UNCREDITED
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
@@ -192,6 +192,26 @@ def test_a_deposit_is_credited_if_the_list_has_it_not(heir: Desk, epoch: int) ->
     again = Deposit(_for_order(heir, once_more, asked.order, account), asked.order)
     assert isinstance(heir.ask(again).body, Spent)
     assert heir.newest(account).balance == 8
+
+
+def test_a_deposit_in_one_batch_with_another_of_the_same_order_is_credited_once(heir: Desk) -> None:
+    """The statement that the first will get can be guessed, so a second may follow it unseen."""
+    account, key = heir.account(0), heir.coin(3)
+    first = heir.deposit(account, [key], last_round=90)
+    show_spent(heir, first.order, NEITHER)
+    asked = first.signed.request
+    round_ = heir.signer.promised_round(heir.moment)
+    before = Account(asked.sequence - 1, 0, asked.head)
+    guessed = next_statement(asked, asked.digest(), before, 8, round_)
+    following = replace(asked, sequence=asked.sequence + 1, head=guessed.head(), request_id=bytes(16))
+    second = Deposit(sign_request(account, following), first.order)
+    answers = heir.ask_all([encode_request(first), encode_request(second)])
+    credited, refused = (Answer.decode(each).body for each in answers)
+    assert isinstance(credited, Credited)
+    assert credited.statement.statement == guessed
+    assert isinstance(refused, Spent)
+    assert heir.newest(account).balance == 8
+    assert sum(tally.deposited for tally in heir.tallies().values()) == 1
 
 
 def test_a_deposit_comes_too_late(heir: Desk) -> None:
