@@ -169,6 +169,13 @@ def invented_head(desk: Desk) -> Claim:
     return show(desk, Withdraw(sign_request(account, replace(asked, head=bytes(range(32))))))
 
 
+def before_the_first(desk: Desk) -> Claim:
+    """No chain has a statement 0, so none stands there."""
+    account = desk.account(16)
+    asked = desk.withdraw(account, [fresh(3)[1]]).signed.request
+    return show(desk, Withdraw(sign_request(account, replace(asked, sequence=0))))
+
+
 def withdrawal_of_a_taken_id(desk: Desk) -> Claim:
     _, output = fresh(3)
     desk.ask(desk.order([desk.coin()], [output]))
@@ -229,6 +236,7 @@ SCENES = {
     "another device": Scene(another_was_first, "Statements"),
     "far ahead": Scene(far_ahead, "Statements"),
     "invented head": Scene(invented_head, "Statements"),
+    "before the first": Scene(before_the_first, "Statements"),
     "withdrawal, taken": Scene(withdrawal_of_a_taken_id, "Taken"),
     "deposit": Scene(deposit, "Credited"),
     "deposited before": Scene(deposited_before, "Credited"),
