@@ -252,8 +252,10 @@ def _instead(shown: Shown, body: Statements) -> str | None:
         return _STATEMENT
     if statement.sequence == asked.sequence:
         return "the request was booked, and that isn't said" if statement.digest == asked.digest() else None
-    if statement.sequence > max(asked.sequence, 1):
-        # To a request for a place before the chain's beginning an honest bank shows that beginning.
+    if not asked.sequence:
+        # Before the chain's beginning nothing can stand: that beginning is all that an honest bank can show.
+        return None if statement.sequence == 1 else _STATEMENT
+    if statement.sequence > asked.sequence:
         return _STATEMENT
     if statement.sequence == asked.sequence - 1:
         next_one = statement.head() == asked.head
