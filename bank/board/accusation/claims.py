@@ -58,15 +58,24 @@ def read_leaf(leaf: bytes) -> Entry | None:
         return None
 
 
-def answers_claim(entry: Entry | None, claim: Claim, bank_key: bytes) -> bool:
-    """Whether an entry is the bank's answer to this very claim, true or false."""
+def answers_claim(entry: Entry | None, claim: Claim, bank_key: bytes, bank: bytes | None = None) -> bool:
+    """
+    Whether an entry is the bank's answer to this very claim, true or false. ``bank``: its id, where the key
+    isn't its founding one.
+    """
+    answer = _naming(entry, claim)
+    return answer is not None and answer.holds(bank_key, bank_id(bank_key) if bank is None else bank)
+
+
+def _naming(entry: Entry | None, claim: Claim) -> Answer | None:
+    """The answer that an entry is, if it names this claim, whoever signed it."""
     if not isinstance(entry, AnswerEntry):
-        return False
+        return None
     try:
         answer = Answer.decode(entry.body)
     except MalformedMessage:
-        return False
-    return answer.subject == claim.answer_subject and answer.holds(bank_key, bank_id(bank_key))
+        return None
+    return answer if answer.subject == claim.answer_subject else None
 
 
 def wanted_of(claim: Claim) -> frozenset[tuple[bytes, int]]:
@@ -159,7 +168,21 @@ class ClaimUnanswered:
             return "the claim's time is not over"
         if isinstance(self.log, ConfirmedLog) and indexes[-1] != self.log.size - 1:
             return "not all is shown that the bank confirmed"
-        return unanswered(claim, entries, self.bank_key)
+        unclear = None if isinstance(self.log, ConfirmedLog) else _answered_by_another(claim, entries)
+        return unanswered(claim, entries, self.bank_key) or unclear
+
+
+def _answered_by_another(claim: Claim, entries: Sequence[Entry | None]) -> str | None:
+    """
+    None when nobody answered at all. The bank's key may have been changed before the claim, where these
+    leaves don't show it; then what its successor answered is signed by his key. A statement by this key rules
+    that out, the board's signature doesn't.
+    """
+    wanted = wanted_of(claim)
+    shown = {(entry.coin, entry.exponent) for entry in entries if isinstance(entry, CertifiedEntry)}
+    if any(_naming(entry, claim) for entry in entries) or (wanted and wanted <= shown):
+        return "another key answered it; only the whole log shows whether that was the bank's by then"
+    return None
 
 
 def unanswered(claim: Claim, entries: Sequence[Entry | None], bank_key: bytes) -> str | None:

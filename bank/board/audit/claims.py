@@ -23,6 +23,7 @@ from bank.board.audit.replay import Replay
 from bank.board.audit.spill import Spilled, read_shards
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
+from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, AnswerEntry, ClaimEntry, KeyChangeEntry, TermsEntry
 from bank.formats.terms import PublishedTerms
 from bank.ledger.terms import Terms
@@ -155,7 +156,8 @@ class Claims:
         if at is None or claim is None:
             return
         debt = debts.get(answer.subject)
-        if debt is not None and answers_claim(entry, claim, key):
+        signer, bank = self._replay.key_at(index), bank_id(key)
+        if debt is not None and signer is not None and answers_claim(entry, claim, signer, bank):
             del debts[answer.subject]
             self._late(debt, index, claim.subject)
         evidence = await self._lie(claim, answer, at, index, debt, key)

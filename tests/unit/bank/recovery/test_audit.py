@@ -12,12 +12,19 @@ from bank.board.audit.finding import Fault, Weight
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.board.reading.client import BoardReader
+from bank.claims.clerk import Clerk
+from bank.claims.reading import look_for
 from bank.confirmer import Confirmer
 from bank.feeder import Feeder
-from bank.formats.coin import coin_id, sign_certificate
-from bank.formats.entry import CertifiedEntry, StatementEntry, make_key_entry
-from bank.formats.order import SPEND_LABEL
+from bank.formats.account import NO_HEAD, AccountRequest, Operation, sign_request
+from bank.formats.answer import Answer
+from bank.formats.claim import Claim
+from bank.formats.coin import CoinId, coin_id, sign_certificate
+from bank.formats.entry import AccountEntry, AnswerEntry, CertifiedEntry, StatementEntry, make_key_entry
+from bank.formats.order import SPEND_LABEL, Output
+from bank.formats.request import Withdraw
 from bank.formats.statement import Row, Tally, sign_statement, units_of
+from bank.ledger import Terms
 from bank.statements import Statements
 from mixmint.keys import SigningKey
 from tests.unit.wallet.succession import NETWORK, Handover
@@ -132,6 +139,39 @@ async def test_nobody_is_framed_by_what_the_old_key_signs_afterwards(tmp_path: P
         report = await audited(town, pool)
         assert report.passed, report.findings
         assert sum(finding.fault is Fault.VOID for finding in report.findings) == 3
+
+
+async def test_a_successor_who_answers_claims_is_not_called_silent(tmp_path: Path, pool: Executor) -> None:
+    """He signs with a key of his own, and owes what everyone is shown that he gave."""
+    terms = Terms(hold_rounds=10, promise_rounds=3, claim_rounds=6)
+    async with Town(tmp_path, terms) as town:
+        handover = Handover(town)
+        alice = town.wallet("alice")
+        await town.fund(alice, 8)
+        await town.tick()
+        listed = await handover.list_accounts()
+        await handover.lose()
+        handover.change(NEW)
+        await handover.recover(NEW, listed)
+        reader, look = BoardReader(reader_of(town)), look_for(town.signer, handover.keys.all[:1])
+        confirmer = Confirmer(town.store, reader, town.folder / "evidence", pause_s=0, look=look)
+        clerk = Clerk(town.store, town.signer, town.clock, pause_s=0)
+        (account,) = [entry.account for entry in town.board.entries() if isinstance(entry, AccountEntry)]
+        assert account == alice.purse.account().public
+        outputs = (Output(CoinId(bytes(32)), 3),)
+        request = AccountRequest(
+            town.signer.bank, account, 9, NO_HEAD, Operation.WITHDRAW, bytes(16), 900, outputs=outputs
+        )
+        claim = Claim(Withdraw(sign_request(alice.purse.account(), request)))
+        town.board.posted.append(claim.entry().encode())
+        for _ in range(9):
+            await town.tick()
+            await confirmer.step()
+            await clerk.step()
+        (given,) = [entry for entry in town.board.entries() if isinstance(entry, AnswerEntry)]
+        assert Answer.decode(given.body).subject == claim.answer_subject
+        report = await audited(town, pool)
+        assert report.passed, report.findings
 
 
 async def test_a_successor_who_cheats_is_found_out(tmp_path: Path, pool: Executor) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from bank.board.accusation.lies import Named
 from bank.board.accusation.verdict import Accused
-from bank.formats.answer import Certificates, Refusal, Refused
+from bank.formats.answer import Certificates, Refusal, Refused, sign_answer
 from bank.formats.coin import sign_certificate
-from bank.formats.entry import PostedEntry
+from bank.formats.entry import AnswerEntry, PostedEntry
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, judge
 from tests.unit.bank.board.accusation.claimed import WANTED, ClaimedLog, answered, claim, forked
@@ -42,13 +42,19 @@ def test_a_claim_that_was_answered_is_no_accusation(tmp_path: Path) -> None:
     for number, entry in enumerate((too_late, certified(WANTED).encode(), posted)):
         log = ClaimedLog(tmp_path / str(number), mine, entry)
         assert "was answered" in judge(log.unanswered()).sentence
-    others = (
-        answered(claim(99), Refused(Refusal.TOO_LATE)),
-        certified(WANTED, exponent=4).encode(),
-        certified(WANTED, key=SigningKey.generate()).encode(),
-    )
+    others = (answered(claim(99), Refused(Refusal.TOO_LATE)), certified(WANTED, exponent=4).encode())
     for number, entry in enumerate(others, start=3):
         assert judge(ClaimedLog(tmp_path / str(number), mine, entry).unanswered()).holds
+
+
+def test_what_another_key_answered_may_be_a_successors(tmp_path: Path) -> None:
+    """The change may stand before the claim. The bank's own statement says that there was none by then."""
+    mine, other = claim(), SigningKey.generate()
+    body = sign_answer(other, BANK_ID, mine.answer_subject, Refused(Refusal.TOO_LATE))
+    for entry in (AnswerEntry(body).encode(), certified(WANTED, key=other).encode()):
+        log = ClaimedLog(tmp_path / str(entry[0]), mine, entry)
+        assert "another key answered" in judge(log.unanswered()).sentence
+        assert judge(log.unanswered(log.edge.size - 1, confirmed=True)).holds
 
 
 def test_before_its_time_or_with_gaps_it_proves_nothing(tmp_path: Path) -> None:
