@@ -26,6 +26,7 @@ from bank.formats.answer import (
     Credited,
     Held,
     Hold,
+    Promise,
     Refusal,
     Refused,
     Spent,
@@ -65,6 +66,8 @@ _NEVER_TRUE = frozenset(
 _TRUE_OF_OTHERS = frozenset((Refusal.SUMS, Refusal.NO_HOLD))
 """Of an order that its payer made: he may have put in too little; a bank forgets what is long over."""
 
+LATE_ROUNDS = 2
+"""So long after an order's last round the bank may still name a hold that is in its way."""
 
 NOBODY = Authorities((), 1)
 
@@ -186,7 +189,19 @@ def _objection(bank: Bank, asked: BankRequest, body: Body, known: Known) -> str:
     return _order(bank, asked.order, body, known)
 
 
+def late_objection(order: Order, body: Body, closed: int) -> str:
+    """
+    Why no hold and no promise can be in an order's way any more; empty when one can. After the last round an
+    honest bank says "too late". Else, by naming a hold again and again, it would keep the coins for good.
+    """
+    is_waiting = isinstance(body, Held) or (isinstance(body, Taken) and isinstance(body.proof, Promise))
+    return "held-past-its-end" if is_waiting and closed > order.last_round + LATE_ROUNDS else ""
+
+
 def _order(bank: Bank, order: Order, body: Body, known: Known) -> str:
+    late = late_objection(order, body, known.closed)
+    if late:
+        return late
     if isinstance(body, Certificates):
         return _certificates(bank, order.outputs, body)
     if isinstance(body, Spent):

@@ -16,7 +16,7 @@ from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
 from bank.formats.request import Deposit, Withdraw, decode_request
 from mixmint.errors import MalformedMessage
-from wallet.answers import Bank, Known, chain_objection, objection_to
+from wallet.answers import Bank, Known, chain_objection, late_objection, objection_to
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Told, Wrong
@@ -80,6 +80,8 @@ def check_told(bank: Bank, claim: Claim, round_: int, answer: Answer, known: Kno
         lie = chain_objection(bank, claim, body, known)
     elif lie is None and isinstance(body, Withdrawn | Credited):
         lie = objection_to(bank, claim.request, body, known)
+    elif lie is None and isinstance(claim.request, SignedOrder):
+        lie = late_objection(claim.request.order, body, known.closed)
     if not lie:
         return Told(answer)
     data = answer.encode()
