@@ -77,6 +77,9 @@ def _certify_now(
     for index, key in enumerate(inputs):
         # One that the predecessor left out is spent now; by now it may be another order's.
         before = book.spent(key)
+        if before is None and _is_over(coin_id(key), known[index], book):
+            book.take_back([inputs[each] for each in spent_now], ())
+            return None
         if before is None and _spend(order, index, round_, book, moment):
             spent_now.append(index)
         elif before is None or before.seal != order.seal:
@@ -122,6 +125,11 @@ def owes_credit(order: SignedOrder, book: Book) -> bool:
         spent is not None and spent.seal == order.seal and spent.epoch in (UNCREDITED, NEITHER)
         for spent in found
     )
+
+
+def _is_over(coin: bytes, value: Value, book: Book) -> bool:
+    """Of a retired epoch, or replaced: whether it was spent isn't to be seen any more, or it is paid out."""
+    return value.epoch < book.retired() or book.has_ended(coin)
 
 
 def _spend(order: SignedOrder, index: int, round_: int, book: Book, moment: Moment) -> bool:

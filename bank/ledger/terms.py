@@ -144,6 +144,11 @@ class Signer:
         self.bank: BankId = bank_id(key.public) if bank is None else bank
         self.terms = terms
 
+    @property
+    def is_successor(self) -> bool:
+        """Whether the bank had another key before."""
+        return self.answers_until > 0
+
     def promised_round(self, moment: Moment) -> int:
         """The round in which entries decided now are public, at the latest."""
         return min(moment.closed + self.terms.promise_rounds, MOST_ROUND)

@@ -26,10 +26,13 @@ from bank.formats.entry import (
     StatementEntry,
     TermsEntry,
 )
+from bank.formats.fields import Reader
 from bank.formats.succession import BankKeys
+from bank.formats.terms import PublishedTerms
 from bank.ledger.accounts import recovered
 from bank.ledger.book import Count, SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCOUNTED, UNCREDITED
+from bank.ledger.terms import Terms
 from bank.recovery.balances import Balances, Listed
 from bank.stores.interface import Books
 from mix.directory.network import Authorities
@@ -52,7 +55,10 @@ class Rebuilt:
     void: int
     """Entries that a replaced key signed above a cut: not on the books."""
     false: int
-    """Entries with signatures that nobody made: not on the books either, and evidence for an audit."""
+    """
+    Entries with signatures that nobody made, and replaced coins that weren't over by then: not on the books
+    either, and evidence for an audit.
+    """
     accounts: int
     account_units: int
     round: int
@@ -76,6 +82,8 @@ class Learnt:
     replaced: Counter[Value] = field(default_factory=Counter)
     accounts: set[bytes] = field(default_factory=set)
     terms: bytes = b""
+    expiry_epochs: int | None = None
+    """The shortest that the log has of the bank's terms so far."""
     stated: int = 0
     void: int = 0
     false: int = 0
@@ -151,9 +159,7 @@ class Rebuild:
         elif isinstance(entry, SpentEntry):
             self._spend(page, book, round_, entry)
         elif isinstance(entry, ReplacedEntry):
-            known = book.value(entry.coin)
-            if self._is_signed(page, entry, key) and known is not None and book.end(entry.coin):
-                page.replaced[known] += 1
+            self._replace(page, book, round_, entry, key)
         elif isinstance(entry, AccountEntry):
             page.accounts.add(entry.account)
         elif isinstance(entry, StatementEntry):
@@ -162,11 +168,28 @@ class Rebuild:
         elif isinstance(entry, TermsEntry):
             if entry.terms.bank == bank and entry.terms.holds(key):
                 page.terms = entry.terms.encode()
+                expiry = Terms.of(entry.terms).expiry_epochs
+                page.expiry_epochs = min(page.expiry_epochs or expiry, expiry)
         elif isinstance(entry, KeyChangeEntry):
             who = self._authorities
             logged = page.logged.follow(entry.change, who.keys, who.threshold, round_.first)
             if logged != page.logged:
                 page.logged, page.changed_in = logged, round_.number
+
+    def _replace(
+        self, page: Learnt, book: Books, round_: VerifiedRound, entry: ReplacedEntry, key: bytes
+    ) -> None:
+        value = book.value(entry.coin)
+        if value is None or not self._is_signed(page, entry, key):
+            return
+        if page.expiry_epochs is not None:
+            terms = Terms.of(PublishedTerms.read(Reader(page.terms)))
+            if value.epoch >= terms.epoch_at(round_.closed_at_s) - page.expiry_epochs:
+                # A bank retires first, by this clock too. Who has its key ends nobody's living coins.
+                page.false += 1
+                return
+        if book.end(entry.coin):
+            page.replaced[value] += 1
 
     def _is_signed(self, page: Learnt, entry: CertifiedEntry | ReplacedEntry, key: bytes) -> bool:
         """Whether this key signed it, the one that counts at its place; else it is void or false."""

@@ -11,10 +11,10 @@ from bank.formats.account import (
     Statement,
     sign_request,
 )
-from bank.formats.answer import Answer, Certificates, Credited, Spent, Withdrawn
+from bank.formats.answer import Answer, Certificates, Credited, Refusal, Refused, Spent, Withdrawn
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry
-from bank.formats.order import NOTHING, Output, SignedOrder
+from bank.formats.order import NOTHING, Output, SignedOrder, tau_of
 from bank.formats.request import Deposit, Withdraw, encode_request
 from bank.ledger import Signer
 from bank.ledger.accounts import next_statement, recovered
@@ -109,6 +109,31 @@ def test_an_input_that_was_left_out_is_spent_now_or_already_anothers(heir: Desk)
     assert isinstance(heir.ask(heir.order([missing], [third])).body, Certificates)
     assert isinstance(heir.ask(left).body, Spent)
     assert heir.run(lambda book: book.value(other.coin)) is None
+
+
+@pytest.mark.parametrize("why", ["replaced", "retired"])
+def test_an_input_that_is_over_is_not_spent_now(heir: Desk, why: str) -> None:
+    """It is paid out already, or how it was spent is forgotten."""
+    one, two, (_, output) = heir.coin(2), heir.coin(2), fresh(3)
+    order = heir.order([one, two], [output])
+    show_spent(heir, order, inputs=1)
+    if why == "replaced":
+        assert heir.run(lambda book: book.end(coin_id(order.order.inputs[1])))
+    else:
+        heir.retire(heir.epoch + 1, sweep=False)
+    assert isinstance(heir.ask(order).body, Spent)
+    assert heir.groups() == []
+
+
+def test_what_the_predecessor_replaced_is_no_coin_by_longer_terms_either(heir: Desk) -> None:
+    """Its account has the units. Which epochs he had retired isn't on the successor's books."""
+    key, (_, output) = heir.coin(3), fresh(3)
+    assert heir.run(lambda book: book.end(coin_id(key.public)))
+    assert heir.ask(heir.order([key], [output])).body == Refused(Refusal.EXPIRED_COIN, 0)
+    assert heir.ask(heir.deposit(heir.account(0), [key])).body == Refused(Refusal.EXPIRED_COIN, 0)
+    assert heir.ask(heir.order([key], [output], tau=tau_of(bytes(32)))).body == Refused(
+        Refusal.EXPIRED_COIN, 0
+    )
 
 
 def test_sums_count_and_nothing_is_certified_with_two_values(heir: Desk) -> None:

@@ -17,11 +17,13 @@ from bank.formats.entry import (
     KeyChangeEntry,
     PostedEntry,
     SpentEntry,
+    TermsEntry,
     make_key_entry,
     make_replaced_entry,
 )
 from bank.formats.order import SPEND_LABEL
 from bank.formats.succession import BankKeys, Cut, KeyChange
+from bank.ledger import Terms
 from bank.ledger.book import Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCREDITED
 from bank.recovery.balances import Balances, Listed
@@ -29,7 +31,7 @@ from bank.recovery.rebuild import Rebuild, Rebuilt
 from mix.directory import Authorities
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
-from tests.unit.bank.board.logs import LogMaker
+from tests.unit.bank.board.logs import BEGIN_S, LogMaker
 from tests.unit.bank.desk import Desk
 
 OLD, NEW = SigningKey(bytes(32)), SigningKey(b"n" * 32)
@@ -162,6 +164,26 @@ async def test_what_does_not_fit_together_is_refused(log: Log, desk: Desk, what:
     said = {"account": "the board doesn't show", "not shown": "put the newest", "too few": "put the newest"}
     with pytest.raises(UserError, match=said.get(what, "a root that this log")):
         await rebuilt(log, desk, change, listed)
+
+
+async def test_only_what_was_over_by_then_was_replaced(log: Log, desk: Desk) -> None:
+    """A thief of the key ends no living coin; the shortest terms count, since what was retired stays so."""
+    young = BEGIN_S // 1000 - 3
+    log.close([TermsEntry(Terms(1000, 2, 1).published(OLD, BANK, 1)).encode()])
+    log.close([TermsEntry(Terms(1000, 9, 1).published(OLD, BANK, 2)).encode()])
+    coins = []
+    for number, epoch in enumerate((young - 1, young), start=1):
+        signature = sign_certificate(OLD, BANK, 3, epoch, coin(number))
+        coins.append(CertifiedEntry(coin(number), 3, epoch, signature).encode())
+    log.close(coins)
+    log.close(
+        [make_replaced_entry(OLD, BANK, coin(at), 3, young - 2 + at).encode() for at in (1, 2)],
+    )
+    change = log.change(log.cut())
+    log.close([KeyChangeEntry(change).encode()])
+    made = await rebuilt(log, desk, change)
+    assert (made.replaced_units, made.false) == (8, 1)
+    assert desk.run(lambda book: [book.has_ended(coin(number)) for number in (1, 2)]) == [True, False]
 
 
 async def test_pages_of_any_size_make_the_same_books(log: Log, desk: Desk) -> None:
