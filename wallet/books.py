@@ -302,7 +302,8 @@ class Books:
     def _paid_after_all(self, row: int, order: OrderState) -> None:
         """The board shows a payment that the bank had refused: the member isn't told to pay again."""
         plan = self.purse.operation(order.parent) if order.parent else None
-        if order.purpose != "payment" or not isinstance(plan, PlanState) or plan.want is not Want.PAY:
+        is_payment = order.purpose in ("payment", "hold")
+        if not is_payment or not isinstance(plan, PlanState) or plan.want is not Want.PAY:
             return
         if plan.phase is Phase.REFUSED:
             changes = {"phase": Phase.SETTLED, "last": row, "units": plan.amount, "reason": ""}

@@ -69,6 +69,9 @@ def _order(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, move:
 
 def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: PromisedState) -> list[int]:
     """Send the payee what he needs to carry it out, or write it into a file; that is all we can do."""
+    if not (kept.is_sealed or kept.hold):
+        # The bank never said that it keeps them: there is nothing to tell, and the coins come back.
+        return desk.end(row, plan, "untold")
     notice = notice_of(kept)
     try:
         if plan.path:

@@ -10,6 +10,7 @@ A withdrawal or a deposit, along the account's chain of statements.
     asked      withdrawn / credited               answered  Extend, Certify outputs / Spend inputs
     asked      refused: sequence                  reading   Ask for the statements after the chain's head
     asked      taken                              asked     MakeOutputs; then Renewed: Ask with a new request
+    asked      taken, too often                   refused   Void outputs
     asked      spent / held / unknown coin        refused   as for an order
     asked      refused: balance, too late, ...    refused   Void outputs / Free inputs
     asked      Seen, everything in one round      asked     Spend inputs; the statement is still wanted
@@ -79,6 +80,8 @@ from wallet.machines.steps import (
     Wrong,
 )
 
+MOST_FORMS = 16
+"""Another copy of the wallet takes an id or two. More often only a bank says so that wants no end of it."""
 BLOCKED = "sequence"
 """The bank refuses the next request of the chain, and its statements show no reason."""
 
@@ -263,6 +266,9 @@ def _answered(
             return reading, [_read(reading, key)]
         return _refused(state, body, data)
     if isinstance(body, Taken):
+        if len(state.requests) > MOST_FORMS:
+            # Should one of them be booked all the same, the board and the next statements show it.
+            return _refuse(state, "taken", data)
         return state, [MakeOutputs(tuple(exponent for _, exponent in state.outputs))]
     if isinstance(body, Held):
         # Not worth waiting for: nothing happened, and the coin is free again after the stranger's hold.

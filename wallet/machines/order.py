@@ -9,6 +9,7 @@ One order: from the first byte to the board.
                earlier form
     asked      spent, by a stranger's order       refused     Lose that coin, Free the others, Void outputs
     asked      taken, an own output               asked       MakeOutputs; then Renewed: Ask the new form
+               the same, too often                asked       Keep evidence; asked anew when resumed
     asked      taken, the payee's output:
                certified                          refused     Free inputs, Void outputs
                promised to a held order           held        -
@@ -64,6 +65,9 @@ from wallet.machines.steps import (
 
 MOST_PROMISED_ROUNDS = 1000
 """Beyond what a bank promises: what it executed by an order's last round is on the board so much later."""
+
+MOST_FORMS = 16
+"""Another copy of the wallet takes an id or two. More often only a bank says so that wants no end of it."""
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=True):
@@ -165,6 +169,9 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
         return refuse(state, "spent", data, lose, without=coin_id(body.coin_key))
     if isinstance(body, Taken):
         output = state.order.outputs[body.index]
+        if output.coin in state.mine and len(state.earlier) >= MOST_FORMS:
+            again = msgspec.structs.replace(state, attempt=state.attempt + 1)
+            return again, [Forget(state.attempt), Keep("taken-again", data + state.signed)]
         if output.coin in state.mine:
             exponents = tuple(each.exponent for each in state.own_outputs())
             return state, [MakeOutputs(exponents)]

@@ -10,6 +10,8 @@ payee submits it.
     asked    Begin, and any other answer                  as any order (order.py)
     asked    hold                               kept      -
     asked    refused: the bank holds too much   refused   Free inputs, Void own outputs
+    asked,   Clock far past its last round      lapsed    -
+    held
     kept     Seen, all entries in one round     settled   Spend inputs, Forget
     kept     Clock at the end of it             lapsed    -
     kept     Revoke, if it is sealed            lapsed    -
@@ -19,7 +21,8 @@ payee submits it.
 Its end is the hold's last round, or the sealed order's own. But a lapsed hold can still be executed while its
 coins are free, and what was executed in the last round is on the board later. So the coins stay set aside,
 and the wallet exchanges them: either that succeeds, and the order is dead for good, or the bank shows that
-the payee was first.
+the payee was first. So does a bank keep no coin that never answers such an order: nobody claims the order,
+but the exchange is claimed like any other.
 """
 
 import msgspec
@@ -39,6 +42,9 @@ from wallet.machines.steps import (
     Revoke,
     Void,
 )
+
+SILENT_ROUNDS = 120
+"""So long after an order's last round the bank may still say that it was too late."""
 
 
 class PromisedState(OrderState, frozen=True, kw_only=True, tag="promised", dict=True):
@@ -66,6 +72,14 @@ def advance(state: PromisedState, event: Event) -> tuple[PromisedState | OrderSt
             # Of a hold it may be true, so it is no evidence. Should a stray copy be held later, that lapses:
             # nobody was told of it.
             return order.refuse(state, "busy", data)
+    if state.phase in (Phase.ASKED, Phase.HELD) and isinstance(event, Clock):
+        # A hold ends with its order, so whatever the bank kept it keeps no longer.
+        is_silent = event.round >= state.order.last_round + SILENT_ROUNDS
+        return (
+            (msgspec.structs.replace(state, phase=Phase.LAPSED), [])
+            if is_silent
+            else order.advance(state, event)
+        )
     if state.phase is Phase.KEPT:
         is_over = isinstance(event, Clock) and event.round >= state.round
         if is_over or (isinstance(event, Revoke) and state.is_sealed):

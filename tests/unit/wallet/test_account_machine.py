@@ -19,7 +19,7 @@ from bank.formats.coin import coin_id
 from bank.formats.order import NOTHING, Output
 from bank.formats.request import Withdraw, encode_request, sign_read
 from mixmint.keys import SigningKey
-from wallet.machines.account import AccountState, advance
+from wallet.machines.account import MOST_FORMS, AccountState, advance
 from wallet.machines.steps import (
     Answered,
     Ask,
@@ -202,6 +202,16 @@ def test_taken_makes_new_outputs_for_the_same_statement() -> None:
     renewed, effects = advance(state, Renewed((fresh,)), FUNDED, HOLDER)
     assert [len(renewed.requests), renewed.signed().request.sequence] == [2, 3]
     assert effects == [Ask(2, encode_request(Withdraw(renewed.signed())))]
+
+
+def test_outputs_that_are_always_taken_are_not_made_for_ever() -> None:
+    """It ends as refused; what of it is booked all the same, the board and the statements show."""
+    asked = asked_at(FUNDED)
+    state = msgspec.structs.replace(asked, requests=asked.requests * (MOST_FORMS + 1))
+    taken = answered(Taken(0, CertifiedBefore(COIN, 3, 3, bytes(64))))
+    after, effects = advance(state, taken, FUNDED, HOLDER)
+    assert (after.phase, after.reason) == (Phase.REFUSED, "taken")
+    assert effects == [Void((COIN,)), Forget(state.attempt)]
 
 
 def test_final_refusals_void_the_outputs() -> None:

@@ -20,7 +20,7 @@ from bank.formats.coin import CoinKey, coin_id, sign_certificate
 from bank.formats.order import NOTHING, Order, Output, input_ids, sign_order
 from bank.formats.request import encode_request
 from mixmint.keys import SigningKey
-from wallet.machines.order import MOST_PROMISED_ROUNDS, OrderState, advance
+from wallet.machines.order import MOST_FORMS, MOST_PROMISED_ROUNDS, OrderState, advance
 from wallet.machines.steps import (
     Answered,
     Ask,
@@ -173,6 +173,17 @@ def test_taken_own_output_is_made_anew_with_the_same_inputs() -> None:
     assert renewed.mine == (fresh.coin,)
     assert renewed.earlier == (state.opened.seal,)
     assert effects == [Ask(1, encode_request(renewed.opened))]
+
+
+def test_own_outputs_that_are_always_taken_are_not_made_for_ever() -> None:
+    """A bank that says so again and again fills no purse and uses up no counter: it is asked later."""
+    state = order_state(earlier=(b"\x05" * 32,) * (MOST_FORMS - 1))
+    taken = answered(Taken(0, Promise(MINE.coin, bytes(32), 44, bytes(64))), state)
+    assert advance(state, taken)[1] == [MakeOutputs((2,))]
+    state = order_state(earlier=(b"\x05" * 32,) * MOST_FORMS)
+    after, effects = advance(state, taken)
+    assert (after.phase, after.attempt, after.signed) == (Phase.ASKED, 1, state.signed)
+    assert effects == [Forget(0), Keep("taken-again", taken.answer.encode() + state.signed)]
 
 
 def test_taken_payees_output_ends_the_payment() -> None:

@@ -23,7 +23,7 @@ from bank.formats.request import Execute, encode_request
 from mixmint.keys import SigningKey
 from wallet.machines import foreign, promised
 from wallet.machines.foreign import BROKEN, ForeignState
-from wallet.machines.promised import PromisedState
+from wallet.machines.promised import SILENT_ROUNDS, PromisedState
 from wallet.machines.steps import (
     Answered,
     Ask,
@@ -124,6 +124,16 @@ def test_bank_that_holds_too_much_already_is_believed() -> None:
     state, effects = promised.advance(ours(), answer(ours().opened, Refused(Refusal.BUSY)))
     assert (state.phase, state.reason) == (Phase.REFUSED, "busy")
     assert not any(isinstance(effect, Keep) for effect in effects)
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKED, Phase.HELD])
+def test_hold_that_the_bank_never_answers_is_over_with_its_order(phase: Phase) -> None:
+    """Nothing can be kept beyond the order's last round; until well after it the bank may say so itself."""
+    state = ours(phase=phase, round=LAST + 2 * SILENT_ROUNDS)
+    assert promised.advance(state, Clock(LAST + SILENT_ROUNDS - 1)) == (state, [])
+    over, effects = promised.advance(state, Clock(LAST + SILENT_ROUNDS))
+    assert (over.phase, effects) == (Phase.LAPSED, [])
+    assert promised.advance(over, answer(over.opened, Hold(1, UNTIL))) == (over, [])
 
 
 @pytest.mark.parametrize("h", [H, b""])

@@ -12,7 +12,9 @@ from mixmint.errors import PendingError
 from tests.unit.wallet.forced.court import Court
 from tests.unit.wallet.town import Wallet
 from wallet.machines.order import OrderState
+from wallet.machines.promised import SILENT_ROUNDS, PromisedState
 from wallet.machines.steps import Phase
+from wallet.operations import PlanState, Want
 from wallet.purse import CoinState
 
 FAR = 2**32 - 1
@@ -78,3 +80,21 @@ async def test_what_is_in_the_way_for_ever_keeps_no_coin_for_ever(court: Court, 
     assert len(court.claims()) == 1
     await bob.teller.sync()
     assert (ann.units(), bob.units()) == (0, 8)
+
+
+async def test_a_hold_that_the_bank_ignores_keeps_no_coin(court: Court) -> None:
+    """It isn't claimed. After its end the coins are exchanged, and that can be."""
+    ann, bob = await court.funded(order_rounds=10), court.wallet("bob")
+    await ann.cashier.exchange(None)
+    _, request = await bob.cashier.request(8, "", hold=True, reply=True)
+    ann.wire.fate = lambda: "lost"
+    with pytest.raises(PendingError):
+        await ann.cashier.pay(request, now=True)
+    await court.ticks(10 + SILENT_ROUNDS)
+    ann.wire.fate = lambda: "both" if court.claims() else "lost"
+    await court.resume_until(ann)
+    states = [stored.state for stored in ann.purse.operations().values()]
+    assert [state.phase for state in states if isinstance(state, PromisedState)] == [Phase.EXPIRED]
+    (plan,) = [each for each in states if isinstance(each, PlanState) and each.want is Want.PAY]
+    assert (plan.phase, plan.reason) == (Phase.REFUSED, "untold")
+    assert (ann.units(), len(court.claims())) == (8, 1)
