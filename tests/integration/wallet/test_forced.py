@@ -67,8 +67,10 @@ def test_a_silent_bank_is_forced_on_the_board(place: Place) -> None:
     """It answers the claim, which came over the mixes; and later the coins are exchanged once more."""
     ann = funded(place, "ann-forced")
     with cheating(place, "silent"):
-        ann.run("exchange", code=3)
-        said = until_settled(ann)
+        # The claim may have had its answer before the command's patience ends.
+        first = ann.attempt("exchange")
+        assert first.returncode in {0, 3}, first.stderr
+        said = first.stderr if first.returncode == 0 else first.stderr + until_settled(ann)
     assert "goes on the board as a claim" in said
     give_up_s = time.monotonic() + ENOUGH_S
     while not all(coin["exchanges"] > 1 for coin in ann.json("coins")["coins"]):
