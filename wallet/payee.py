@@ -172,9 +172,18 @@ class Payee:
         return kept
 
     def refund_to(self, row: int) -> PaymentRequest | None:
-        """Where the payer wants his money back, if he said so."""
-        wishes = [notice.request for notice in self.notices(row) if isinstance(notice, RefundTo)]
-        return wishes[-1] if wishes else None
+        """
+        Where the payer wants his money back, if he said so. Raises UserError: somebody said otherwise.
+
+        Nothing shows that it was he: whoever has the request can write by its reply blocks.
+        """
+        wishes = {notice.request for notice in self.notices(row) if isinstance(notice, RefundTo)}
+        if len(wishes) > 1:
+            raise UserError(
+                "two different refund requests came, and whoever has seen yours can have sent one; ask its "
+                "payer for his, and name it with --file"
+            )
+        return next(iter(wishes), None)
 
     async def ask_refund(self, plan: PlanState) -> PaymentRequest:
         """
@@ -216,19 +225,29 @@ class Payee:
         if self.invoice(row).phase is Phase.SETTLED:
             raise UserError(f"request {row} is paid already")
         await self.collect(row)
-        holds = [notice for notice in self.notices(row) if isinstance(notice, HoldNotice)]
-        if not holds:
+        notice = self._best_hold(row)
+        if notice is None:
             raise UserError(
                 f"no hold has come for request {row} yet; if its payer gave you a file, name it with --file"
             )
         await self._teller.reach()
-        notice, request = holds[-1], state.opened()
+        request = state.opened()
         mine = tuple(output.coin for output in request.outputs)
         with self._purse.transaction():
             h, answer = self._h(request), notice.answer.encode()
             order = self._counter.foreign(notice.order, mine, "capture", row, h, answer, closed)
         self._teller.at("order-written")
         return order
+
+    def _best_hold(self, row: int) -> HoldNotice | None:
+        """
+        The hold that lasts longest, of those that weren't refused yet: else a payer could send one that is
+        over behind the one that counts.
+        """
+        refused = {order.opened.seal for order in self._orders(row).values()}
+        holds = [notice for notice in self.notices(row) if isinstance(notice, HoldNotice)]
+        left = [notice for notice in holds if notice.order.seal not in refused]
+        return max(left or holds, key=lambda notice: notice.hold.to_round, default=None)
 
     async def take(self, text: str) -> int:
         """
@@ -252,9 +271,16 @@ class Payee:
         raise UserError("this payment isn't for a request of this wallet")
 
     def statement(self, row: int) -> str:
-        """What came with the sealed payment of a request; nothing when there was none."""
-        notices = [notice for notice in self.notices(row) if isinstance(notice, SealedNotice)]
-        return check_sealed(notices[-1], self.invoice(row).opened()) if notices else ""
+        """What came with the sealed payment of a request that was submitted; nothing when there was none."""
+        orders = self._orders(row)
+        if not orders:
+            return ""
+        submitted = orders[self._carried_out(row) or max(orders)].opened.seal
+        for notice in self.notices(row):
+            # Others may have come as well, from anyone: theirs was never said by who paid.
+            if isinstance(notice, SealedNotice) and notice.order.seal == submitted:
+                return check_sealed(notice, self.invoice(row).opened())
+        return ""
 
     def sealed(self) -> list[int]:
         """Sealed payments that came by reply blocks and wait to be submitted: put on file; their rows."""
@@ -262,8 +288,12 @@ class Payee:
             self._submit(row, notice)
             for row in self._open()
             for notice in self.notices(row)
-            if isinstance(notice, SealedNotice) and not self._orders(row)
+            if isinstance(notice, SealedNotice) and not self._is_tried(row, notice)
         ]
+
+    def _is_tried(self, row: int, notice: SealedNotice) -> bool:
+        """Whether it was submitted once. What somebody else sent and the bank refused is in nobody's way."""
+        return any(order.opened.seal == notice.order.seal for order in self._orders(row).values())
 
     def _submit(self, row: int, notice: SealedNotice) -> int:
         before = self._carried_out(row)
@@ -291,7 +321,12 @@ class Payee:
     def _keys(self, states: Iterable[InvoiceState]) -> list[BoxKey]:
         if self._letters is None:
             return []
-        return [self._letters.key(state.replies) for state in states if state.replies]
+        keys = []
+        for state in states:
+            # Of a restored wallet's earlier requests the post knows nothing.
+            with suppress(UserError):
+                keys += [self._letters.key(state.replies)] if state.replies else []
+        return keys
 
     def cancel(self, row: int) -> None:
         """

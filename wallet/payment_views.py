@@ -91,10 +91,10 @@ def request_view(purse: Purse, row: int, state: InvoiceState) -> dict[str, Any]:
 
 
 def hold_until(state: InvoiceState) -> int:
-    """The last round of the newest hold that came for a request; 0 for none."""
+    """The last round of the longest hold that came for a request; 0 for none."""
     notices = [decode_notice(data) for data in state.notices]
     rounds = [notice.hold.to_round for notice in notices if isinstance(notice, HoldNotice)]
-    return rounds[-1] if rounds else 0
+    return max(rounds, default=0)
 
 
 def taken_units(state: ForeignState) -> int:

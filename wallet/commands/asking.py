@@ -201,8 +201,8 @@ def refund(
     """
     Pay back what came for your request OPERATION, to a payment request of its payer's.
 
-    It comes from --file, or by the request's reply blocks (`ask-refund`). Never more is paid back than came;
-    `history` shows both sides together.
+    It comes from --file, or by the request's reply blocks (`ask-refund`); whoever has seen your request can
+    send one by them, so rather take a file. Never more is paid back than came; `history` shows both sides.
 
     Example: mixmint wallet refund 7 --file refund-request.txt
     """

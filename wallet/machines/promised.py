@@ -74,12 +74,9 @@ def advance(state: PromisedState, event: Event) -> tuple[PromisedState | OrderSt
             return order.refuse(state, "busy", data)
     if state.phase in (Phase.ASKED, Phase.HELD) and isinstance(event, Clock):
         # A hold ends with its order, so whatever the bank kept it keeps no longer.
-        is_silent = event.round >= state.order.last_round + SILENT_ROUNDS
-        return (
-            (msgspec.structs.replace(state, phase=Phase.LAPSED), [])
-            if is_silent
-            else order.advance(state, event)
-        )
+        if event.round < state.order.last_round + SILENT_ROUNDS:
+            return order.advance(state, event)
+        return msgspec.structs.replace(state, phase=Phase.LAPSED), []
     if state.phase is Phase.KEPT:
         is_over = isinstance(event, Clock) and event.round >= state.round
         if is_over or (isinstance(event, Revoke) and state.is_sealed):

@@ -135,13 +135,15 @@ async def find_round(log: LogReader, published: Published, number: int) -> tuple
     size = published.checkpoint.size
     low, high = 0, size
     while low < high:
-        end, mark = await _next_mark(log, (low + high) // 2, size)
+        middle = (low + high) // 2
+        end, mark = await _next_mark(log, middle, size)
         if mark.number == number:
             return mark.first, end
         if mark.number < number:
             low = end + 1
         else:
-            high = mark.first
+            # Whatever a false mark names, the search comes to an end.
+            high = min(mark.first, middle)
     raise PeerError("round", f"the board has no round {number}")
 
 

@@ -13,6 +13,7 @@ from tests.unit.wallet.test_holding import patient, payer, rounds
 from tests.unit.wallet.town import Town, Wallet
 from wallet.arrivals import refunds_of
 from wallet.machines.steps import Phase
+from wallet.notices.notice import RefundTo, notice_text
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
 
@@ -125,6 +126,20 @@ async def test_payer_asks_for_a_refund_by_the_reply_blocks(town: Town) -> None:
     assert (await bob.cashier.refund(row, None, now=True)).state.phase is Phase.SETTLED
     await ann.teller.sync()
     assert (ann.units(), bob.units()) == (25, 0)
+
+
+async def test_two_refund_requests_are_one_too_many(town: Town) -> None:
+    """Whoever has seen the request can ask, too: nothing is paid to either."""
+    ann, bob, eve = await payer(town), patient(town, "bob"), patient(town, "eve")
+    row, request = await bob.cashier.request(9, "", reply=True)
+    paid = await ann.cashier.pay(request, now=True)
+    _, stolen = await eve.cashier.request(9, "")
+    bob.slips.boxes[1].append(notice_text(RefundTo(request.digest(), stolen)))
+    await ann.cashier.ask_refund(paid.row)
+    await bob.cashier.resume()
+    with pytest.raises(UserError, match="two different refund requests"):
+        await bob.cashier.refund(row, None, now=True)
+    assert bob.units() == 9
 
 
 async def test_refund_asked_for_after_a_crash_and_of_a_request_without_a_way(town: Town) -> None:

@@ -356,6 +356,19 @@ async def test_strangers_notices_mean_nothing(town: Town) -> None:
         await bob.cashier.capture(row + 1)
 
 
+async def test_hold_that_is_over_hides_none_that_lasts(town: Town) -> None:
+    """A payer who sends an old hold behind the one that counts: the payee captures the one that counts."""
+    ann, bob, row = await authorised(town)
+    old, file = bob.slips.boxes[1].pop(), town.folder / "hold"
+    await lapse(town, ann)
+    await ann.cashier.resume()
+    await ann.cashier.pay(bob.cashier.payee.invoice(row).opened(), now=False, path=file)
+    bob.slips.boxes[1].append(old)
+    assert (await bob.cashier.capture(row, file.read_text())).state.phase is Phase.SETTLED
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
 class CrashAt:
     """Ends the process when a step is reached for the nth time."""
 

@@ -10,6 +10,7 @@ from bank.formats.answer import Answer, Refusal, Refused
 from bank.formats.order import Order, SignedOrder, seal_of, sign_order
 from bank.formats.request import encode_request
 from mixmint.errors import UserError
+from mixmint.keys import SigningKey
 from replyblocks.service import Request
 from tests.unit.wallet.test_holding import (
     CrashAt,
@@ -64,6 +65,36 @@ async def test_by_reply_blocks_the_next_command_takes_it(town: Town) -> None:
     assert bob.cashier.payee.arrivals(row).word == "paid"
     await ann.cashier.resume()
     assert whole(town, ann, bob)
+
+
+async def test_what_somebody_else_seals_is_in_nobodys_way(town: Town) -> None:
+    """Whoever has the request can sign for it with coins that are none: refused, and the payer's counts."""
+    ann, bob = await payer(town), patient(town, "bob")
+    row, request = await bob.cashier.request(13, "", reply=True)
+    key, mark = SigningKey.generate(), Mark.make(request.digest(), "", "I owe you nothing")
+    order = Order(request.bank, os.urandom(16), 900, (key.public,), request.outputs, note=mark.commitment())
+    false = SealedNotice(sign_order(order, [key]), mark.open((Part.REQUEST, Part.STATEMENT)))
+    bob.slips.boxes[1].append(notice_text(false))
+    await bob.cashier.resume()
+    assert bob.cashier.payee.arrivals(row).word == "waiting"
+    await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True)
+    bob.slips.boxes[1].append(notice_text(replace(false, order=sign_order(order, [key]))))
+    await bob.cashier.resume()
+    assert bob.cashier.payee.arrivals(row).word == "paid"
+    assert bob.cashier.payee.statement(row) == STATEMENT
+    await ann.cashier.resume()
+    assert whole(town, ann, bob)
+
+
+async def test_a_wallet_without_its_old_post_takes_a_sealed_payment(town: Town, tmp_path: Path) -> None:
+    """Restored from a backup, it has requests whose keys were in the post of the old home."""
+    ann, bob = await payer(town), patient(town, "bob")
+    await bob.cashier.request(4, "", reply=True)
+    bob.slips.lose_keys()
+    row, request = await bob.cashier.request(13, "")
+    await ann.cashier.pay(request, now=True, is_sealed=True, path=tmp_path / "payment")
+    assert (await bob.cashier.take((tmp_path / "payment").read_text())).state.phase is Phase.SETTLED
+    assert bob.cashier.payee.arrivals(row).word == "paid"
 
 
 def notice_in(file: Path) -> SealedNotice:

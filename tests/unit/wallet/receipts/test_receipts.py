@@ -1,5 +1,6 @@
 """Receipts: what a payer proves, and what nobody else can: payee, bank, reader."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,11 +8,13 @@ import pytest
 
 from bank.board.log.note import VerifierKey
 from bank.board.log.proof import LogProof
+from bank.formats.entry import RoundEntry
 from bank.formats.order import SignedOrder
-from mixmint.errors import UserError
+from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.wallet.town import Town, Wallet
 from wallet.marks.mark import Opened, Part
+from wallet.receipts import making
 from wallet.receipts.checking import Trusted, check_receipt
 from wallet.receipts.making import find_round, make_receipt
 from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, is_receipt, read_receipt
@@ -170,6 +173,20 @@ async def test_rounds_are_found_by_halving(case: Case) -> None:
         assert all(leaf[:1] != b"\x7f" for leaf in leaves[first:end])
     with pytest.raises(Exception, match="no round"):
         await find_round(case.log, published, case.town.board.closed + 1)
+
+
+async def test_false_marks_do_not_hold_the_search_up(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever serves the log has signed nothing of what the search reads: it ends all the same."""
+    published = await case.log.checkpoint()
+
+    async def false(*_: object) -> tuple[int, RoundEntry]:
+        await asyncio.sleep(0)
+        return 0, RoundEntry(99, 0, published.checkpoint.size)
+
+    monkeypatch.setattr(making, "_next_mark", false)
+    with pytest.raises(PeerError, match="no round"):
+        async with asyncio.timeout(10):
+            await find_round(case.log, published, 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, b'{"what": "mixmint payment receipt v1"}'])
