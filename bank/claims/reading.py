@@ -5,7 +5,7 @@ The board checks claims before it takes them; the bank checks again, since what 
 and a board that puts in false ones must not make it look silent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from bank.board.reading.client import VerifiedRound
@@ -46,9 +46,9 @@ def look_for(signer: Signer, earlier: Sequence[bytes] = ()) -> Look:
         for round_ in rounds:
             for entry in round_.entries:
                 if isinstance(entry, ClaimEntry):
-                    claim = _read(entry)
-                    if claim is not None and claim.objection(keys, signer.bank) is None:
-                        claims.append(KeptClaim(claim.answer_subject, round_.number, entry.body))
+                    kept = owed(entry, round_.number, keys, signer.bank)
+                    if kept is not None:
+                        claims.append(kept)
                 elif isinstance(entry, TermsEntry) and entry.terms.bank == signer.bank:
                     promised.append(entry.terms.claim_rounds)
         return Noticed(tuple(claims), tuple(promised), signer.terms.claim_rounds)
@@ -56,11 +56,15 @@ def look_for(signer: Signer, earlier: Sequence[bytes] = ()) -> Look:
     return look
 
 
-def _read(entry: ClaimEntry) -> Claim | None:
+def owed(entry: ClaimEntry, round_: int, keys: Collection[bytes], bank: bytes) -> KeptClaim | None:
+    """The claim of this round, if it is true for the bank with this id and these keys (32 bytes each)."""
     try:
-        return Claim.decode(entry.body)
+        claim = Claim.decode(entry.body)
     except MalformedMessage:
         return None
+    if claim.objection(keys, bank) is not None:
+        return None
+    return KeptClaim(claim.answer_subject, round_, entry.body)
 
 
 def note(book: Books, noticed: Noticed) -> None:

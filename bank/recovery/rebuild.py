@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, replace
 
 from bank.board.reading.cursor import Cursor, VerifiedRound
 from bank.board.rounds import MOST_GROUP_ENTRIES
+from bank.claims.reading import owed
 from bank.formats.account import NO_HEAD
 from bank.formats.entry import (
     AccountEntry,
     CertifiedEntry,
+    ClaimEntry,
     Entry,
     KeyChangeEntry,
     ReplacedEntry,
@@ -26,14 +28,13 @@ from bank.formats.entry import (
     StatementEntry,
     TermsEntry,
 )
-from bank.formats.fields import Reader
 from bank.formats.succession import BankKeys
-from bank.formats.terms import PublishedTerms
 from bank.ledger.accounts import recovered
 from bank.ledger.book import Count, SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCOUNTED, UNCREDITED
 from bank.ledger.terms import Terms
 from bank.recovery.balances import Balances, Listed
+from bank.recovery.promises import Promised
 from bank.stores.interface import Books
 from mix.directory.network import Authorities
 from mixmint.errors import UserError
@@ -56,8 +57,8 @@ class Rebuilt:
     """Entries that a replaced key signed above a cut: not on the books."""
     false: int
     """
-    Entries with signatures that nobody made, and replaced coins that weren't over by then: not on the books
-    either, and evidence for an audit.
+    Entries with signatures that nobody made, replaced coins that weren't over by then, terms that can't
+    follow: not on the books either, and evidence for an audit.
     """
     accounts: int
     account_units: int
@@ -81,9 +82,7 @@ class Learnt:
     spent: Counter[Value] = field(default_factory=Counter)
     replaced: Counter[Value] = field(default_factory=Counter)
     accounts: set[bytes] = field(default_factory=set)
-    terms: bytes = b""
-    expiry_epochs: int | None = None
-    """The shortest that the log has of the bank's terms so far."""
+    promised: Promised = field(default_factory=Promised)
     stated: int = 0
     void: int = 0
     false: int = 0
@@ -163,13 +162,15 @@ class Rebuild:
         elif isinstance(entry, AccountEntry):
             page.accounts.add(entry.account)
         elif isinstance(entry, StatementEntry):
-            if entry.statement.holds(key, bank):
-                page.stated = max(page.stated, entry.statement.sequence)
+            # Numbered without gaps: a number out of nowhere would leave the successor none.
+            if entry.statement.sequence == page.stated + 1 and entry.statement.holds(key, bank):
+                page.stated += 1
         elif isinstance(entry, TermsEntry):
-            if entry.terms.bank == bank and entry.terms.holds(key):
-                page.terms = entry.terms.encode()
-                expiry = Terms.of(entry.terms).expiry_epochs
-                page.expiry_epochs = min(page.expiry_epochs or expiry, expiry)
+            if entry.terms.holds(key, bank):
+                promised = page.promised.after(entry.terms)
+                page.promised, page.false = promised or page.promised, page.false + (promised is None)
+        elif isinstance(entry, ClaimEntry):
+            self._owe(page, book, round_, entry)
         elif isinstance(entry, KeyChangeEntry):
             who = self._authorities
             logged = page.logged.follow(entry.change, who.keys, who.threshold, round_.first)
@@ -182,14 +183,19 @@ class Rebuild:
         value = book.value(entry.coin)
         if value is None or not self._is_signed(page, entry, key):
             return
-        if page.expiry_epochs is not None:
-            terms = Terms.of(PublishedTerms.read(Reader(page.terms)))
-            if value.epoch >= terms.epoch_at(round_.closed_at_s) - page.expiry_epochs:
-                # A bank retires first, by this clock too. Who has its key ends nobody's living coins.
-                page.false += 1
-                return
-        if book.end(entry.coin):
+        if not page.promised.is_over(value.epoch, round_.closed_at_s):
+            # A bank retires first, by this clock too. Who has its key ends nobody's living coins.
+            page.false += 1
+        elif book.end(entry.coin):
             page.replaced[value] += 1
+
+    def _owe(self, page: Learnt, book: Books, round_: VerifiedRound, entry: ClaimEntry) -> None:
+        """What was claimed since the newest change: his confirmer begins behind it and wouldn't find it."""
+        if not page.changed_in or len(page.logged.changes) < len(self._keys.changes):
+            return
+        kept = owed(entry, round_.number, self._keys.all, self._keys.id)
+        if kept is not None:
+            book.note_claim(kept, round_.number + (page.promised.claim_rounds or Terms().claim_rounds))
 
     def _is_signed(self, page: Learnt, entry: CertifiedEntry | ReplacedEntry, key: bytes) -> bool:
         """Whether this key signed it, the one that counts at its place; else it is void or false."""
@@ -251,8 +257,9 @@ class Rebuild:
         # What exchanges certified counts as withdrawn, so what they spent counts as deposited.
         _count(book, (Count.SPENT, Count.DEPOSITED), learnt.spent)
         _count(book, (Count.REPLACED,), learnt.replaced)
-        if learnt.terms:
-            book.put_terms(learnt.terms)
+        if learnt.promised.terms:
+            book.put_terms(learnt.promised.terms)
+            book.note_claim_rounds(learnt.promised.claim_rounds)
         book.confirm(1, learnt.cursor.encode(), news=True)
         book.close_rounds(learnt.cursor.round, 0)
         return Rebuilt(

@@ -9,25 +9,32 @@ import pytest
 
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
+from bank.board.log.tree import EMPTY_ROOT
 from bank.board.reading.client import BoardReader
-from bank.formats.coin import bank_id, coin_id, sign_certificate
+from bank.formats.claim import Claim, ShownCertificate
+from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificate
 from bank.formats.entry import (
     AccountEntry,
     CertifiedEntry,
     KeyChangeEntry,
     PostedEntry,
     SpentEntry,
+    StatementEntry,
     TermsEntry,
     make_key_entry,
     make_replaced_entry,
 )
-from bank.formats.order import SPEND_LABEL
+from bank.formats.fields import Reader
+from bank.formats.order import SPEND_LABEL, Order, Output, sign_order
+from bank.formats.statement import Tally, sign_statement
 from bank.formats.succession import BankKeys, Cut, KeyChange
+from bank.formats.terms import PublishedTerms
 from bank.ledger import Terms
 from bank.ledger.book import Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCREDITED
 from bank.recovery.balances import Balances, Listed
 from bank.recovery.rebuild import Rebuild, Rebuilt
+from bank.stores.interface import KeptClaim
 from mix.directory import Authorities
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
@@ -184,6 +191,49 @@ async def test_only_what_was_over_by_then_was_replaced(log: Log, desk: Desk) -> 
     made = await rebuilt(log, desk, change)
     assert (made.replaced_units, made.false) == (8, 1)
     assert desk.run(lambda book: [book.has_ended(coin(number)) for number in (1, 2)]) == [True, False]
+
+
+async def test_a_successor_is_bound_by_terms_that_an_honest_bank_made(log: Log, desk: Desk) -> None:
+    """Not by what nothing can follow: a thief who published that would keep him from ever starting."""
+    good = [Terms(1000, 2, 1, claim_rounds=9), Terms(1000, 3, 1, claim_rounds=20)]
+    for terms, number in (
+        (good[0], 1),
+        (good[0], 1),
+        (Terms(7, 2, 1), 2),
+        (Terms(1000, 999, 1), 2),
+        (Terms(1000, 2, 1, claim_rounds=1), 2**32 - 1),
+        (good[1], 2),
+    ):
+        log.close([TermsEntry(terms.published(OLD, BANK, number)).encode()])
+    for number in (1, 2, 2**32 - 1):
+        said = sign_statement(OLD, BANK, number, 0, EMPTY_ROOT, Tally(), ())
+        log.close([StatementEntry(said).encode()])
+    change = log.change(log.cut())
+    log.close([KeyChangeEntry(change).encode()])
+    made = await rebuilt(log, desk, change)
+    assert made.false == 3
+    published = PublishedTerms.read(Reader(desk.run(lambda book: book.terms())))
+    assert (published.number, Terms.of(published)) == (2, good[1])
+    assert desk.run(lambda book: (book.claim_rounds(), book.state().stated)) == (9, 2)
+
+
+async def test_what_was_claimed_after_the_change_is_still_to_be_answered(log: Log, desk: Desk) -> None:
+    """While nobody answered; what was claimed before it has been taken back by its wallet."""
+    claims = []
+    for number in (1, 2, 3):
+        order = Order(BANK, bytes(16), 900, (CoinKey(key(number).public),), (Output(CoinId(bytes(32)), 3),))
+        shown = ShownCertificate(3, 1, certified(number).certificate)
+        claims.append(Claim(sign_order(order, [key(number)], bytes(16)), (shown,)))
+    log.close([TermsEntry(Terms(claim_rounds=9).published(OLD, BANK, 1)).encode()])
+    log.close([*[certified(number).encode() for number in (1, 2, 3)], claims[0].entry().encode()])
+    change = log.change(log.cut())
+    log.close([KeyChangeEntry(change).encode(), claims[1].entry().encode()])
+    untrue = replace(claims[2], certificates=(replace(claims[2].certificates[0], epoch=2),))
+    log.close([claims[2].entry().encode(), untrue.entry().encode()])
+    await rebuilt(log, desk, change)
+    (kept,) = desk.run(lambda book: book.open_claims(log.round, 9))
+    assert kept == KeptClaim(claims[2].answer_subject, log.round, claims[2].encode())
+    assert desk.run(lambda book: [book.owes_by(log.round + rounds) for rounds in (8, 9)]) == [False, True]
 
 
 async def test_pages_of_any_size_make_the_same_books(log: Log, desk: Desk) -> None:
