@@ -25,7 +25,7 @@ def answer_claim(claim: Claim, round_: int, signer: Signer, book: Book, moment: 
     if claim.order is None or claim.order.order.tau == NOTHING:
         # A hold begins now, and none may begin behind its end.
         moment = Moment(moment.closed, moment.epoch, asked=round_ - 1)
-    is_new = claim.account is None and not _is_spent(claim, book)
+    is_new = claim.account is None and not _is_begun(claim, book)
     prepared = prepare(encode_request(claim.request), signer, moment)
     body = Answer.decode(settle(prepared, signer, book, moment)).body
     if isinstance(body, Certificates) and is_new:
@@ -35,9 +35,10 @@ def answer_claim(claim: Claim, round_: int, signer: Signer, book: Book, moment: 
     return AnswerEntry(signer.answer(claim.answer_subject, body)).encode()
 
 
-def _is_spent(claim: Claim, book: Book) -> bool:
-    order = claim.order
-    return order is not None and book.spent(order.order.inputs[0]) is not None
+def _is_begun(claim: Claim, book: Book) -> bool:
+    """Whether any of its coins is spent: a predecessor may have left out the first, and certified all."""
+    keys = claim.order.order.inputs if claim.order is not None else ()
+    return any(book.spent(key) is not None for key in keys)
 
 
 def _in_the_way(asked: AccountRequest, signer: Signer, book: Book) -> Body | None:

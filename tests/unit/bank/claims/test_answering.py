@@ -8,8 +8,13 @@ import pytest
 from bank.board.accusation.lies import AnswerFalse, Named
 from bank.claims.truth import Shown, falsehood
 from bank.formats.account import sign_statement
-from bank.formats.answer import Answer, Refusal, Refused
+from bank.formats.answer import Answer, Certificates, Refusal, Refused
+from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
+from bank.formats.order import NOTHING
+from bank.ledger import Signer
+from bank.ledger.book import SpentCoin, Value
+from bank.ledger.successor import FROM_THE_BOARD
 from mixmint.keys import SigningKey
 from tests.unit.bank.claims.scenes import SCENES, answer, show
 from tests.unit.bank.desk import Desk, fresh
@@ -70,6 +75,21 @@ def test_no_honest_answer_is_a_lie(desk: Desk, name: str) -> None:
 def _account(desk: Desk, claim) -> SigningKey:
     """Its public half is all that ``newest`` needs."""
     return SimpleNamespace(public=claim.account.request.account)
+
+
+def test_a_successor_answers_what_was_certified_before_one_input_was_spent(desk: Desk) -> None:
+    """His predecessor's cheat: nothing is left to publish, so the answer itself must stand on the board."""
+    desk.signer = Signer(desk.key, desk.terms, desk.bank, 100)
+    order = desk.order([desk.coin(), desk.coin()], [fresh(4)[1]])
+    (output,) = order.order.outputs
+    key, signature = order.order.inputs[1], order.signatures[1]
+    spent = SpentCoin(order.seal, signature, 5, FROM_THE_BOARD)
+    assert desk.run(lambda book: book.spend(key, coin_id(key), spent, 0))
+    assert desk.run(lambda book: book.certify(output.coin, Value(4, 1), NOTHING, 0))
+    said = answer(desk, show(desk, order))
+    assert said is not None
+    assert isinstance(said.body, Certificates)
+    assert desk.groups() == []
 
 
 def test_a_refusal_from_before_the_coin_was_certified_is_no_lie(desk: Desk) -> None:
