@@ -11,7 +11,7 @@ from bank.formats.claim import Claim
 from bank.formats.entry import AnswerEntry
 from bank.formats.order import NOTHING
 from bank.formats.request import encode_request
-from bank.ledger import Book, Moment, Signer, prepare, settle
+from bank.ledger import Book, Moment, Prepared, Signer, prepare, settle
 
 
 def answer_claim(claim: Claim, round_: int, signer: Signer, book: Book, moment: Moment) -> bytes | None:
@@ -22,11 +22,18 @@ def answer_claim(claim: Claim, round_: int, signer: Signer, book: Book, moment: 
 
     Raises FatalError when the books contradict themselves.
     """
+    prepared = prepare(encode_request(claim.request), signer, moment)
+    return answer_prepared(claim, prepared, round_, signer, book, moment)
+
+
+def answer_prepared(
+    claim: Claim, prepared: Prepared, round_: int, signer: Signer, book: Book, moment: Moment
+) -> bytes | None:
+    """As ``answer_claim``; its request was prepared at this moment."""
     if claim.order is None or claim.order.order.tau == NOTHING:
         # A hold begins now, and none may begin behind its end.
         moment = Moment(moment.closed, moment.epoch, asked=round_ - 1)
     is_new = claim.account is None and not _is_begun(claim, book)
-    prepared = prepare(encode_request(claim.request), signer, moment)
     body = Answer.decode(settle(prepared, signer, book, moment)).body
     if isinstance(body, Certificates) and is_new:
         return None

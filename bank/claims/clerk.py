@@ -11,9 +11,10 @@ import logging
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from bank.claims.answering import answer_claim
+from bank.claims.answering import answer_prepared
 from bank.formats.claim import Claim
-from bank.ledger import Moment, Signer
+from bank.formats.request import encode_request
+from bank.ledger import Moment, Signer, prepare
 from bank.outbox import BoardClock
 from bank.stores.interface import Books, Store
 from mixmint.errors import Unavailable, UserError
@@ -33,8 +34,12 @@ def answer_some(book: Books, signer: Signer, moment: Moment, most: int = AT_ONCE
     # As every batch is judged: by what the books know of the clock, in step with the holds that they forgot.
     moment = Moment(max(moment.closed, book.state().newest_closed), moment.epoch)
     kept = book.open_claims(moment.closed, most)
-    for each in kept:
-        entry = answer_claim(Claim.decode(each.claim), each.round, signer, book, moment)
+    claims = [Claim.decode(each.claim) for each in kept]
+    prepared = [prepare(encode_request(claim.request), signer, moment) for claim in claims]
+    # All that they may ask for at once: PostgreSQL would be asked row by row, for seconds.
+    book.expect(prepared)
+    for each, claim, request in zip(kept, claims, prepared, strict=True):
+        entry = answer_prepared(claim, request, each.round, signer, book, moment)
         if entry is not None:
             book.publish([entry])
         book.answer_claim(each.subject)

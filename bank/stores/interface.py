@@ -166,7 +166,7 @@ class Books(View, Book, Protocol):
     def expect(self, batch: Sequence[Prepared]) -> None:
         """
         These requests come next: whatever they will ask for may be read at once. Nothing depends on it but
-        speed; call it before any other method.
+        speed; call it before any other method that asks about coins or accounts.
         """
 
     def take_over(self, recovered: Statement, listed: Statement | None, epoch: int) -> bool:

@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from bank.board.feed import Batch
-from bank.claims.clerk import Clerk
+from bank.claims.clerk import Clerk, answer_some
 from bank.claims.reading import look_for
 from bank.confirmer import Confirmer
 from bank.feeder import Feeder
@@ -28,10 +29,11 @@ from bank.ledger import Signer, Terms
 from bank.ledger.book import Value
 from bank.outbox import BoardClock
 from bank.statements import Statements
-from bank.stores.interface import Books
+from bank.stores.interface import Books, KeptClaim
 from mixmint.errors import Unavailable
 from mixmint.keys import SigningKey
-from tests.unit.bank.desk import fresh
+from tests.unit.bank.claims.scenes import show
+from tests.unit.bank.desk import Desk, fresh
 from tests.unit.bank.engines import Engine
 from tests.unit.bank.paper import BANK, KEY, PaperBoard
 
@@ -211,6 +213,28 @@ async def test_a_flood_of_claims_is_answered_in_its_order(office: Office) -> Non
     assert all(office.certified(claim) for claim in early)
     assert await office.clerk.step() == 11
     assert office.metric("oldest_claim_rounds") == 1
+
+
+def test_a_flood_of_claims_asks_the_store_a_few_times(engine: Engine, tmp_path: Path) -> None:
+    """Row by row PostgreSQL held up the whole bank for seconds: the rules run again for each row."""
+    desk = Desk(tmp_path, engine=engine)
+    orders = [desk.order([desk.coin() for _ in range(4)], [fresh(5)[1]]) for _ in range(8)]
+    claims = [show(desk, order) for order in orders]
+    runs: list[int] = []
+
+    def note(book: Books) -> None:
+        for claim in claims:
+            book.note_claim(KeptClaim(claim.answer_subject, desk.closed, claim.encode()), 9)
+
+    def work(book: Books) -> int:
+        runs.append(1)
+        return answer_some(book, desk.signer, desk.moment)
+
+    desk.run(note)
+    assert desk.run(work) == len(claims)
+    assert len(runs) < len(claims)
+    assert len(desk.groups()) == len(claims)
+    desk.close()
 
 
 async def test_the_shortest_promise_counts(engine: Engine, board: PaperBoard) -> None:
