@@ -349,10 +349,21 @@ class Books:
         found = self.purse.coin(coin)
         if found is None or found[1].state not in _IN_HAND:
             return
-        if row:
+        if row and (refusal := self._refusal_of(row)):
+            # The bank has said, signed and for good, that this order of ours isn't executed; and it has our
+            # signature of it for ever. Only the board can say now that it was.
+            self.keep("refused-and-spent", refusal + proof)
+            self.purse.change_coin(*found, state=CoinState.DISPUTED, proof=proof)
+        elif row:
             self.purse.change_coin(*found, state=CoinState.SPENT, operation=row)
         else:
             self.copies.spent(*found, proof)
+
+    def _refusal_of(self, row: int) -> bytes:
+        """The bank's signed answer that refused an operation of ours for good; empty when it didn't."""
+        state = self.purse.operation(row)
+        is_refused = isinstance(state, OrderState | AccountState) and state.phase is Phase.REFUSED
+        return state.proof if is_refused else b""
 
     def _signed_by_us(self, seal: bytes) -> int:
         """The row of the order of ours with this seal; 0 when there is none."""

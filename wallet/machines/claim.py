@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bank.formats.answer import Refusal, Refused, Statements
+from bank.formats.answer import Refusal, Refused, Spent, Statements
 from mixmint.keys import Label, labelled_hash
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
@@ -92,6 +92,10 @@ def advance(
         if state.phase in FINAL:
             return state, []
         state, event = _as_answer(state, event)
+    elif isinstance(event, Answered) and type(event.answer.body) is Spent:
+        if isinstance(state, OrderState) and state.purpose == RECLAIM and _is_another(state, event):
+            # Said to us alone, and the board doesn't show it. Whoever has signatures of ours can say so.
+            return _again(state), [Forget(state.attempt), Keep("spent", event.answer.encode() + state.signed)]
     elif isinstance(event, Answered) and isinstance(event.answer.body, Refused):
         reason = event.answer.body.reason
         if reason is Refusal.TOO_LATE and record.posted:
@@ -104,6 +108,12 @@ def advance(
     if _request_of(after) != _request_of(state):
         after = _with(after, ClaimRecord())
     return after, effects
+
+
+def _is_another(state: OrderState, event: Answered) -> bool:
+    """Whether the answer names another order than this one as the one that spent the coin."""
+    body = event.answer.body
+    return isinstance(body, Spent) and body.seal not in (state.opened.seal, *state.earlier)
 
 
 def _denies(reason: Refusal) -> bool:

@@ -12,6 +12,7 @@ payee submits it.
     asked    refused: the bank holds too much   refused   Free inputs, Void own outputs
     asked,   Clock far past its last round      lapsed    -
     held
+    looking  Clock farther past it              refused   Dispute inputs, Keep evidence, Void own outputs
     kept     Seen, all entries in one round     settled   Spend inputs, Forget
     kept     Clock at the end of it             lapsed    -
     kept     Revoke, if it is sealed            lapsed    -
@@ -28,15 +29,17 @@ but the exchange is claimed like any other.
 import msgspec
 
 from bank.formats.answer import Hold, Refusal, Refused
-from bank.formats.order import NOTHING
+from bank.formats.order import NOTHING, input_ids
 from wallet.machines import order
 from wallet.machines.order import OrderState
 from wallet.machines.steps import (
     Answered,
     Clock,
+    Dispute,
     Effect,
     Event,
     Forget,
+    Keep,
     Phase,
     Returned,
     Revoke,
@@ -77,6 +80,13 @@ def advance(state: PromisedState, event: Event) -> tuple[PromisedState | OrderSt
         if event.round < state.order.last_round + SILENT_ROUNDS:
             return order.advance(state, event)
         return msgspec.structs.replace(state, phase=Phase.LAPSED), []
+    if state.phase is Phase.LOOKING and isinstance(event, Clock):
+        if event.round < state.order.last_round + order.MOST_PROMISED_ROUNDS:
+            return state, []
+        # Executed, it said, and no board ever showed it. What nobody has can be asked for in public.
+        disputes = [Dispute(coin) for coin in input_ids(state.order)]
+        evidence = Keep("overdue", state.proof + state.signed)
+        return order.refuse(state, "spent", state.proof, *disputes, evidence)
     if state.phase is Phase.KEPT:
         is_over = isinstance(event, Clock) and event.round >= state.round
         if is_over or (isinstance(event, Revoke) and state.is_sealed):

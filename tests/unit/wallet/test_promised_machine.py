@@ -23,6 +23,7 @@ from bank.formats.request import Execute, encode_request
 from mixmint.keys import SigningKey
 from wallet.machines import foreign, promised
 from wallet.machines.foreign import BROKEN, ForeignState
+from wallet.machines.order import MOST_PROMISED_ROUNDS
 from wallet.machines.promised import SILENT_ROUNDS, PromisedState
 from wallet.machines.steps import (
     Answered,
@@ -30,6 +31,7 @@ from wallet.machines.steps import (
     Begin,
     Certify,
     Clock,
+    Dispute,
     Forget,
     Keep,
     Phase,
@@ -134,6 +136,20 @@ def test_hold_that_the_bank_never_answers_is_over_with_its_order(phase: Phase) -
     over, effects = promised.advance(state, Clock(LAST + SILENT_ROUNDS))
     assert (over.phase, effects) == (Phase.LAPSED, [])
     assert promised.advance(over, answer(over.opened, Hold(1, UNTIL))) == (over, [])
+
+
+def test_hold_that_was_executed_on_no_board_is_disputed() -> None:
+    """The bank has the coin's signature and can say so at once; its entries it would have to show."""
+    coin = coin_id(KEY.public)
+    said = answer(ours().opened, Spent(0, KEY.public, ours().opened.seal, ours().opened.signatures[0]))
+    state, _ = promised.advance(ours(), said)
+    assert state.phase is Phase.LOOKING
+    end = LAST + MOST_PROMISED_ROUNDS
+    assert promised.advance(state, Clock(end - 1)) == (state, [])
+    over, effects = promised.advance(state, Clock(end))
+    assert (over.phase, over.reason) == (Phase.REFUSED, "spent")
+    assert effects[:2] == [Dispute(coin), Keep("overdue", said.answer.encode() + state.signed)]
+    assert promised.advance(over, seen(state.opened))[0].phase is Phase.SETTLED
 
 
 @pytest.mark.parametrize("h", [H, b""])

@@ -35,6 +35,14 @@ def test_the_newest_that_the_bank_signed_count() -> None:
     assert newest_terms(None, [*bad, KeyEntry(BANK, KEY.public, bytes(64))], BANK, KEY.public) is None
 
 
+@pytest.mark.parametrize("less", [{"life_epochs": 1}, {"grace_epochs": 0}, {"epoch_s": 1}])
+def test_terms_that_take_from_coins_are_not_believed(less: dict[str, int]) -> None:
+    """The bank's own hand, and its newest: but what coins were promised stays promised."""
+    before, worse, after = entry(1), entry(2, **less), entry(3, life_epochs=13)
+    assert newest_terms(None, [before, worse], BANK, KEY.public) == before.terms
+    assert newest_terms(None, [before, worse, after], BANK, KEY.public) == after.terms
+
+
 async def test_terms_are_read_from_rounds_and_kept(town: Town) -> None:
     """Also by the next process; a wallet that begins later reads them from the bank's entries."""
     early, late = town.wallet("early"), town.wallet("late")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bank.formats.answer import Body, Held, Taken, sign_answer, sign_promise
+from bank.formats.answer import Body, Held, Spent, Taken, sign_answer, sign_promise
 from bank.formats.order import Order, SignedOrder, sign_order
 from bank.formats.request import decode_request
 from mixmint.errors import PendingError
@@ -97,4 +97,33 @@ async def test_a_hold_that_the_bank_ignores_keeps_no_coin(court: Court) -> None:
     assert [state.phase for state in states if isinstance(state, PromisedState)] == [Phase.EXPIRED]
     (plan,) = [each for each in states if isinstance(each, PlanState) and each.want is Want.PAY]
     assert (plan.phase, plan.reason) == (Phase.REFUSED, "untold")
+    assert (ann.units(), len(court.claims())) == (8, 1)
+
+
+async def test_an_order_that_was_refused_spends_nothing(court: Court) -> None:
+    """
+    The bank refused a payment for good, and has the coin's signature of it. When it names that as what spent
+    the coin, its two answers are kept, and the coin is asked for in public.
+    """
+    ann, eve, bob = await court.funded(), await court.funded("eve"), court.wallet("bob")
+    await ann.cashier.exchange(None)
+    _, request = await bob.cashier.request(8, "")
+    await eve.cashier.pay(request, now=True)
+    outcome = await ann.cashier.pay(request, now=True)
+    refused = payment(ann)
+    assert (outcome.state.phase, refused.reason, ann.units()) == (Phase.REFUSED, "taken", 8)
+    honest = ann.wire.ask
+
+    async def ask(conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
+        asked = decode_request(body)
+        if court.claims() or not isinstance(asked, SignedOrder):
+            return await honest(conversation, body, expires_s, timeout_s)
+        spent = Spent(0, asked.order.inputs[0], refused.opened.seal, refused.opened.signatures[0])
+        return sign_answer(court.key, court.signer.bank, asked.seal, spent)
+
+    ann.wire.ask = ask  # type: ignore[method-assign]  # the wire to a lying bank
+    await ann.cashier.exchange(None)
+    assert ann.units(CoinState.DISPUTED) == 8
+    assert "refused-and-spent" in {path.name.rpartition("-")[0] for path in ann.books.evidence()}
+    await court.resume_until(ann)
     assert (ann.units(), len(court.claims())) == (8, 1)
