@@ -76,7 +76,7 @@ def lies_to_claims(court: Court, monkeypatch: pytest.MonkeyPatch, said: Callable
     def answer(claim: Claim, *_: object) -> bytes:
         return AnswerEntry(court.signer.answer(claim.answer_subject, said(claim))).encode()
 
-    monkeypatch.setattr(bank.claims.clerk, "answer_claim", answer)
+    monkeypatch.setattr(bank.claims.clerk, "answer_prepared", answer)
 
 
 # Silence
