@@ -20,15 +20,15 @@ from bank.formats.account import NO_HEAD, AccountRequest, Operation, sign_reques
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
 from bank.formats.coin import CoinId, coin_id, sign_certificate
-from bank.formats.entry import AccountEntry, AnswerEntry, CertifiedEntry, StatementEntry, make_key_entry
+from bank.formats.entry import AnswerEntry, CertifiedEntry, StatementEntry, make_key_entry
 from bank.formats.order import SPEND_LABEL, Output
 from bank.formats.request import Withdraw
 from bank.formats.statement import Row, Tally, sign_statement, units_of
 from bank.ledger import Terms
 from bank.statements import Statements
 from mixmint.keys import SigningKey
-from tests.unit.wallet.succession import NETWORK, Handover
-from tests.unit.wallet.town import NOW_S, Town
+from tests.unit.wallet.succession import AUTHORITIES, NETWORK, Handover
+from tests.unit.wallet.town import NOW_S, Town, Wallet
 
 NEW, THIRD = SigningKey(b"n" * 32), SigningKey(b"o" * 32)
 
@@ -141,6 +141,38 @@ async def test_nobody_is_framed_by_what_the_old_key_signs_afterwards(tmp_path: P
         assert sum(finding.fault is Fault.VOID for finding in report.findings) == 3
 
 
+def withdrawal(town: Town, wallet: Wallet) -> Claim:
+    """A withdrawal, claimed; any answer will do."""
+    account = wallet.purse.account()
+    request = AccountRequest(
+        town.signer.bank,
+        account.public,
+        9,
+        NO_HEAD,
+        Operation.WITHDRAW,
+        bytes(16),
+        900,
+        outputs=(Output(CoinId(bytes(32)), 3),),
+    )
+    return Claim(Withdraw(sign_request(account, request)))
+
+
+async def test_a_change_that_does_not_count_hides_no_silence(tmp_path: Path, pool: Executor) -> None:
+    """A board may put into its log what too few authorities signed."""
+    async with Town(tmp_path, Terms(hold_rounds=10, promise_rounds=3, claim_rounds=6)) as town:
+        handover = Handover(town)
+        alice = town.wallet("alice")
+        await town.fund(alice, 8)
+        await town.tick()
+        town.board.posted.append(withdrawal(town, alice).entry().encode())
+        await town.tick()
+        handover.change(NEW, by=AUTHORITIES[:1])
+        for _ in range(7):
+            await town.tick()
+        report = await audited(town, pool)
+        assert [each.fault for each in report.findings if each.weight is Weight.CHEAT] == [Fault.CLAIM]
+
+
 async def test_a_successor_who_answers_claims_is_not_called_silent(tmp_path: Path, pool: Executor) -> None:
     """He signs with a key of his own, and owes what everyone is shown that he gave."""
     terms = Terms(hold_rounds=10, promise_rounds=3, claim_rounds=6)
@@ -156,13 +188,7 @@ async def test_a_successor_who_answers_claims_is_not_called_silent(tmp_path: Pat
         reader, look = BoardReader(reader_of(town)), look_for(town.signer, handover.keys.all[:1])
         confirmer = Confirmer(town.store, reader, town.folder / "evidence", pause_s=0, look=look)
         clerk = Clerk(town.store, town.signer, town.clock, pause_s=0)
-        (account,) = [entry.account for entry in town.board.entries() if isinstance(entry, AccountEntry)]
-        assert account == alice.purse.account().public
-        outputs = (Output(CoinId(bytes(32)), 3),)
-        request = AccountRequest(
-            town.signer.bank, account, 9, NO_HEAD, Operation.WITHDRAW, bytes(16), 900, outputs=outputs
-        )
-        claim = Claim(Withdraw(sign_request(alice.purse.account(), request)))
+        claim = withdrawal(town, alice)
         town.board.posted.append(claim.entry().encode())
         for _ in range(9):
             await town.tick()
