@@ -16,8 +16,8 @@ from bank.formats.order import SignedOrder
 from bank.ledger.book import Account, Count, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Prepared
 from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES, KeptClaim, KeptReceipt, Retirement
-from bank.stores.postgres.known import Known, NotRead, Wants
-from bank.stores.postgres.view import MOST_BIGINT, STATE, PostgresView
+from bank.stores.postgres.known import MOST_BIGINT, Known, NotRead, Wants
+from bank.stores.postgres.view import STATE, PostgresView
 from mixmint.errors import FatalError
 
 L = TypeVar("L", LiveHold, LivePromise)

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 
 from bank.formats.account import Statement
+from bank.formats.answer import MOST_STATEMENTS
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder, input_ids
 from bank.formats.request import Deposit, Execute, ReadAccount, Replace, Withdraw
@@ -41,6 +42,9 @@ _STATEMENTS = """
     SELECT account, sequence, body, epoch FROM statement
     JOIN unnest($1::bytea[], $2::bigint[]) AS wanted (account, sequence) USING (account, sequence)
 """
+
+CHAIN = "SELECT body FROM statement WHERE account = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
+MOST_BIGINT = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -195,10 +199,11 @@ def _add(wants: Wants, request: SignedOrder | Execute | Withdraw | Deposit | Rep
         wants.orders.add(request.seal)
     elif isinstance(request, ReadAccount):
         wants.accounts.add(request.account)
+        wants.queries.append((CHAIN, (request.account, min(request.sequence, MOST_BIGINT), MOST_STATEMENTS)))
     else:
         asked = request.signed.request
         wants.accounts.add(asked.account)
-        if asked.sequence < 2**63:
+        if asked.sequence <= MOST_BIGINT:
             wants.statements.add((asked.account, asked.sequence))
         outputs = [output.coin for output in asked.outputs]
         wants.add_outputs(outputs)

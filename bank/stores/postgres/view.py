@@ -9,11 +9,10 @@ from bank.formats.fields import Reader
 from bank.formats.statement import Row, Tally
 from bank.ledger.book import Account
 from bank.stores.interface import KeptClaim, KeptReceipt, Retirement, State
-from bank.stores.postgres.known import Known, NotRead, Wants
+from bank.stores.postgres.known import CHAIN, MOST_BIGINT, Known, NotRead, Wants
 
 _FIRST_ROWS = 16
 """Of the outbox, read at a time at first; then twice as many each time: the rules run again each time."""
-MOST_BIGINT = 2**63 - 1
 STATE = """
     SELECT next_group, newest_closed, confirmed_group, cursor, unnumbered, stated, stated_at, unstated,
         terms, retired, due, due_since, swept, sweep_key
@@ -113,10 +112,7 @@ class PostgresView:
         return accounts[key]
 
     def statements(self, account: bytes, sequence: int, most: int) -> list[Statement]:
-        rows = self.rows(
-            "SELECT body FROM statement WHERE account = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3",
-            *(account, min(sequence, MOST_BIGINT), most),
-        )
+        rows = self.rows(CHAIN, account, min(sequence, MOST_BIGINT), most)
         return [Statement.read(Reader(body)) for (body,) in rows]
 
     def accounts(self) -> list[tuple[bytes, int, int]]:

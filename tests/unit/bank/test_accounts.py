@@ -6,6 +6,7 @@ import pytest
 
 from bank.formats.account import AccountRequest, Operation, sign_request
 from bank.formats.answer import (
+    Answer,
     Certificates,
     Credited,
     Refusal,
@@ -19,8 +20,10 @@ from bank.formats.coin import certificate_holds
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import Output
 from bank.formats.request import Withdraw, encode_request, sign_read
+from bank.ledger import prepare, settle
 from bank.ledger.accounts import credit, open_account
 from bank.ledger.terms import MOST_BALANCE
+from bank.stores.interface import Books
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
@@ -242,3 +245,22 @@ def test_the_holder_s_newest_word_stays_on_file(desk: Desk) -> None:
     desk.ask(first)
     desk.reopen()
     assert desk.run(lambda book: book.accepted(account.public)) == second.signed.encode()
+
+
+def test_many_readings_in_a_batch_ask_the_store_a_few_times(desk: Desk) -> None:
+    """From a different statement each: row by row each of them would make all others begin again."""
+    account = desk.account(8)
+    asked = [
+        encode_request(sign_read(account, desk.bank, sequence)) for sequence in (0, 1, 2, 3, 9, 2**64 - 1)
+    ]
+    prepared = [prepare(data, desk.signer, desk.moment) for data in asked]
+    runs: list[int] = []
+
+    def work(book: Books) -> list[bytes]:
+        runs.append(1)
+        book.expect(prepared)
+        return [settle(one, desk.signer, book, desk.moment) for one in prepared]
+
+    bodies = [Answer.decode(data).body for data in desk.run(work)]
+    assert [len(body.statements) for body in bodies if isinstance(body, Statements)] == [2, 2, 1, 0, 0, 0]
+    assert len(runs) <= 2
