@@ -3,9 +3,9 @@ What one short step of the agent does with an opened wallet.
 
 1. Read the board, and go on with whatever is open, as every command does first.
 2. Go on with a churn that the member began.
-3. While nothing else is under way: coins whose time has come are renewed ahead of their expiry; if there are
-   none, one exchange at most, for the stock when the next one for it is due, or of a coin that has rested
-   long enough.
+3. Coins in their grace are exchanged, whatever else is under way. While nothing is: coins whose time has come
+   are renewed ahead of their expiry; if there are none, one exchange at most, for the stock when the next one
+   for it is due, or of a coin that has rested long enough.
 
 A step may end anywhere, as a process may: the next one goes on from what is on disk. Only the times of the
 next exchanges are in memory. Exponential gaps have no memory either, so nothing is lost with them.
@@ -50,7 +50,8 @@ class Keeper:
         only pending goes on in the next step.
         """
         hold_s = self._settings.hold_s
-        with cashier.teller.hurry(hold_s), suppress(PendingError):
+        # Half of the time at most: what isn't answered mustn't have the rest of the step cut off for ever.
+        with cashier.teller.hurry(hold_s / 2), suppress(PendingError):
             await cashier.resume()
         row = cashier.churning.open()
         if row:
@@ -64,21 +65,25 @@ class Keeper:
         passed_s = min(max(0.0, self._now_s() - self._looked_s), self._settings.exchange_gap_s)
         # A machine that slept doesn't make up for it: coins of one member that all move at once are his.
         self._looked_s = self._now_s()
-        if cashier.undecided():
-            return []
-        moves = self._ahead_of_expiry(cashier)
-        if not moves:
+        undecided = cashier.undecided()
+        moves = self._ahead_of_expiry(cashier, only_grace=undecided)
+        if not moves and not undecided:
             move = self._for_the_stock(cashier) or self._of_a_rested_coin(cashier, passed_s)
             moves = [] if move is None else [move]
         self.begun += len(moves)
         return [cashier.background_exchange(move) for move in moves]
 
-    def _ahead_of_expiry(self, cashier: Cashier) -> list[Exchange]:
-        """An order each; of coins in their life at most two at once, or they would show as one member's."""
+    def _ahead_of_expiry(self, cashier: Cashier, *, only_grace: bool) -> list[Exchange]:
+        """
+        An order each; of coins in their life at most two at once, or they would show as one member's.
+        ``only_grace``: those in their grace alone, which end while something else stays open for ever.
+        """
         now_s = self._now_s()
         if now_s < self._renew_s:
             return []
         found = cashier.renewals()
+        if only_grace:
+            return [renew(_held(cashier)[row]) for row in found.first]
         self._renew_s = min(found.next_s or now_s, now_s + _LOOK_AGAIN_S)
         held = _held(cashier)
         return [renew(held[row]) for row in (*found.first, *found.now)]

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from prometheus_client import generate_latest
 
 from bank.formats.entry import TermsEntry
-from mixmint.errors import FatalError, Unavailable, UserError
+from mixmint.errors import FatalError, PendingError, Unavailable, UserError
 from mixmint.settings import load
 from replyblocks.member import HomeInUse, lock_home
 from tests.unit.wallet.town import NOW_S, Town, Wallet
@@ -146,6 +146,28 @@ async def test_coins_are_renewed_ahead_of_their_expiry(town: Town) -> None:
     assert new == {min(old) + terms.life_epochs - 1}
     assert place.wallet.values() == [1, 2, 4, 8]
     assert len(place.orders()) == 4
+
+
+async def test_coins_in_their_grace_do_not_wait_for_what_stays_open(town: Town) -> None:
+    """An order that nobody ever answers mustn't cost the coins beside it."""
+    place = await kept(town, 15, stock=(), churn_to=0, rest_s=0, exchange_gap_s=60)
+    terms = town.signer.terms.published(town.key, town.signer.bank, 1)
+    with place.wallet.purse.transaction():
+        place.wallet.books.learn_terms([TermsEntry(terms)], 0)
+    place.wallet.cashier._now_s = place.clock
+    place.wallet.wire.fate = lambda: "lost"
+    with pytest.raises(PendingError):
+        await place.wallet.cashier.exchange(1)
+    assert place.wallet.cashier.undecided()
+    epoch = next(iter(place.wallet.purse.coins(CoinState.FREE).values())).epoch
+    grace_s = (epoch + terms.life_epochs) * terms.epoch_s
+    place.clock.now_s = grace_s - 86400
+    await place.agent.step()
+    assert place.agent.keeper.begun == 0
+    place.clock.now_s = grace_s + 86400
+    await place.agent.step()
+    assert place.agent.keeper.begun == 3
+    assert place.wallet.values() == []
 
 
 async def test_a_machine_that_slept_does_not_make_up_for_it(town: Town) -> None:
