@@ -63,7 +63,10 @@ def new_passphrase(text: str) -> Passphrase:
 
 def passphrase_of(text: str) -> Passphrase:
     """A passphrase as it was typed. Raises UserError when it can't be one."""
-    data = unicodedata.normalize("NFKC", text).encode()
+    try:
+        data = unicodedata.normalize("NFKC", text).encode()
+    except UnicodeEncodeError:
+        raise UserError("that is no passphrase: it isn't text in this terminal's encoding") from None
     if not 0 < len(data) <= _MOST_BYTES:
         raise UserError("that is no passphrase: it is empty, or far too long")
     return Passphrase(data)

@@ -71,7 +71,8 @@ def arrivals(state: InvoiceState, coin_of: Callable[[bytes], tuple[int, CoinReco
     came = late = odd = 0
     for output in request.outputs:
         found = coin_of(output.coin)
-        if found is None or found[1].state not in _ON_THE_BOARD:
+        # Without a certificate, after a change of the bank's key, it is no money any more.
+        if found is None or found[1].state not in _ON_THE_BOARD or not found[1].certificate:
             continue
         record = found[1]
         came += record.units

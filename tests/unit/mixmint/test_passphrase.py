@@ -34,6 +34,12 @@ def test_secret_comes_back_with_its_passphrase_only() -> None:
         unwrap(wrapped, passphrase_of("correct horse battery stable"))
 
 
+def test_bytes_that_are_no_text_are_said_in_a_line() -> None:
+    """What a terminal of another encoding sends; a traceback would be the program's."""
+    with pytest.raises(UserError, match="isn't text"):
+        passphrase_of("correct \udcff horse")
+
+
 def test_letters_that_look_alike_are_the_same() -> None:
     """An e with an accent is one character or two, as the keyboard has it."""
     assert passphrase_of("caf\u00e9 noir") == passphrase_of("cafe\u0301 noir")

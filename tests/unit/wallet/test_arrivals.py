@@ -128,6 +128,21 @@ async def test_payer_asks_for_a_refund_by_the_reply_blocks(town: Town) -> None:
     assert (ann.units(), bob.units()) == (25, 0)
 
 
+async def test_what_lost_its_certificate_is_not_paid_back(town: Town) -> None:
+    """After a change of the bank's key a coin that was set aside may be no money: it hasn't come."""
+    ann, bob = await payer(town), patient(town, "bob")
+    row, request = await bob.cashier.request(8, "")
+    await ann.cashier.pay(request, now=True)
+    await bob.teller.sync()
+    assert bob.cashier.payee.arrivals(row).came == 8
+    found = bob.purse.coin(request.outputs[0].coin)
+    assert found is not None
+    with bob.purse.transaction():
+        bob.purse.change_coin(*found, state=CoinState.RESERVED, certificate=b"")
+    with pytest.raises(UserError, match="nothing has come"):
+        await bob.cashier.refund(row, (await ann.cashier.request(8, ""))[1], now=True)
+
+
 async def test_two_refund_requests_are_one_too_many(town: Town) -> None:
     """Whoever has seen the request can ask, too: nothing is paid to either."""
     ann, bob, eve = await payer(town), patient(town, "bob"), patient(town, "eve")
