@@ -362,8 +362,9 @@ class Books:
     def _refusal_of(self, row: int) -> bytes:
         """The bank's signed answer that refused an operation of ours for good; empty when it didn't."""
         state = self.purse.operation(row)
-        is_refused = isinstance(state, OrderState | AccountState) and state.phase is Phase.REFUSED
-        return state.proof if is_refused else b""
+        if isinstance(state, OrderState | AccountState) and state.phase is Phase.REFUSED:
+            return state.proof
+        return b""
 
     def _signed_by_us(self, seal: bytes) -> int:
         """The row of the order of ours with this seal; 0 when there is none."""
