@@ -175,7 +175,7 @@ class _Reading:
         elif isinstance(entry, TermsEntry):
             if not self._signed(index, entry.terms):
                 self._result.claims.append((index, leaf))
-        elif isinstance(entry, AccountEntry | AnswerEntry | KeyChangeEntry) or self._counts(entry):
+        elif isinstance(entry, AccountEntry | AnswerEntry | KeyChangeEntry) or self._counts(index, entry):
             self._result.claims.append((index, leaf))
 
     def _signed(
@@ -192,12 +192,14 @@ class _Reading:
         self._problems.add(Fault.FALSE, index)
         return UNPROVED
 
-    def _counts(self, entry: Entry) -> bool:
-        """A claim that the bank owes an answer."""
+    def _counts(self, index: int, entry: Entry) -> bool:
+        """A claim that the bank owes an answer: by the key that counts there, or one before it."""
         if not isinstance(entry, ClaimEntry):
             return False
+        keys = self._keys.all
+        keys = keys[: keys.index(self._keys.key_at(index)) + 1]
         try:
-            return Claim.decode(entry.body).objection(self._key, self._bank) is None
+            return Claim.decode(entry.body).objection(keys, self._bank) is None
         except MalformedMessage:
             return False
 

@@ -18,10 +18,10 @@ from bank.confirmer import Confirmer
 from bank.feeder import Feeder
 from bank.formats.account import NO_HEAD, AccountRequest, Operation, sign_request
 from bank.formats.answer import Answer
-from bank.formats.claim import Claim
-from bank.formats.coin import CoinId, coin_id, sign_certificate
+from bank.formats.claim import Claim, ShownCertificate
+from bank.formats.coin import CoinId, CoinKey, coin_id, sign_certificate
 from bank.formats.entry import AnswerEntry, CertifiedEntry, StatementEntry, make_key_entry
-from bank.formats.order import SPEND_LABEL, Output
+from bank.formats.order import SPEND_LABEL, Order, Output, sign_order
 from bank.formats.request import Withdraw
 from bank.formats.statement import Row, Tally, sign_statement, units_of
 from bank.ledger import Terms
@@ -168,6 +168,28 @@ async def test_a_change_that_does_not_count_hides_no_silence(tmp_path: Path, poo
         await town.tick()
         handover.change(NEW, by=AUTHORITIES[:1])
         for _ in range(7):
+            await town.tick()
+        report = await audited(town, pool)
+        assert [each.fault for each in report.findings if each.weight is Weight.CHEAT] == [Fault.CLAIM]
+
+
+async def test_a_successor_who_leaves_a_claim_of_a_coin_of_his_own_is_found_out(
+    tmp_path: Path, pool: Executor
+) -> None:
+    """Its certificate is by his key, not by the founding one."""
+    async with Town(tmp_path, Terms(hold_rounds=10, promise_rounds=3, claim_rounds=6)) as town:
+        handover = Handover(town)
+        await town.tick()
+        listed = await handover.list_accounts()
+        await handover.lose()
+        handover.change(NEW)
+        await handover.recover(NEW, listed)
+        secret, bank = SigningKey(b"x" * 32), town.signer.bank
+        order = Order(bank, bytes(16), 900, (CoinKey(secret.public),), (Output(CoinId(bytes(32)), 3),))
+        certificate = sign_certificate(NEW, bank, 3, 1, coin_id(secret.public))
+        claim = Claim(sign_order(order, [secret], bytes(16)), (ShownCertificate(3, 1, certificate),))
+        town.board.posted.append(claim.entry().encode())
+        for _ in range(9):
             await town.tick()
         report = await audited(town, pool)
         assert [each.fault for each in report.findings if each.weight is Weight.CHEAT] == [Fault.CLAIM]
