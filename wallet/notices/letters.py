@@ -14,7 +14,7 @@ from mix.packet.build import ReplyBlock
 from mixmint.errors import UserError
 from mixmint.keys import BoxKey
 from replyblocks.blocks import first_mix_keys, is_usable
-from replyblocks.envelope import parts_for
+from replyblocks.envelope import Envelope, parts_for, seal_envelope
 from replyblocks.post import Post
 from wallet.payment_request import ReplyTo
 
@@ -78,6 +78,10 @@ class LettersByPost:
         # Our gateway would refuse the packet of a false one, and with it everything beside it.
         if not all(is_usable(ReplyBlock(block), first, now_s) for block in reply.blocks):
             raise UserError("the request's reply blocks have expired; use --out FILE instead")
+        try:
+            seal_envelope(Envelope(BoxKey.generate().public, (), ""), reply.key)
+        except ValueError:
+            raise UserError("the request's key can't be sealed to; ask the payee for a new request") from None
 
     def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
         self.check(reply)

@@ -79,6 +79,14 @@ async def test_expired_blocks_are_said_before_anything_is_queued(pair: Pair) -> 
         assert not letters.is_loaded
 
 
+async def test_a_key_that_is_none_is_said_before_anything_is_done(pair: Pair) -> None:
+    """A hold would be made otherwise, of which nobody can be told."""
+    _, way = await pair.ask()
+    async with pair.post("ann") as post:
+        with pytest.raises(UserError, match="can't be sealed to"):
+            LettersByPost(post, time.time).check(ReplyTo(bytes(32), way.blocks))
+
+
 async def test_the_requests_key_opens_what_was_sealed_to_it(pair: Pair) -> None:
     """A notice as a file, closed to everyone else."""
     number, way = await pair.ask()
