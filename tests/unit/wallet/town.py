@@ -129,6 +129,13 @@ class Wire:
             raise Unavailable("the gateway can't be reached")
 
     async def ask(self, conversation: bytes, body: bytes, expires_s: int, timeout_s: float) -> bytes:
+        self._town.asking += 1
+        try:
+            return await self._asked(conversation, body)
+        finally:
+            self._town.asking -= 1
+
+    async def _asked(self, conversation: bytes, body: bytes) -> bytes:
         self.asked.append(body)
         # The post refuses another body under the same id, and so would the bank's endpoint.
         assert self.bodies.setdefault(conversation, body) == body
@@ -213,6 +220,8 @@ class Town:
         self.board = PaperBoard(folder / "log")
         self.open_bank()
         self._wires: dict[str, Wire] = {}
+        self.asking = 0
+        """Questions to the bank that are under way."""
         self._slips: dict[str, Slips] = {}
         self._ways: dict[bytes, list[str]] = {}
         self.open_wallets: list[Wallet] = []
@@ -325,7 +334,7 @@ class Wallet:
         path = home / "wallet.db"
         make = Purse if path.exists() else Purse.create
         self.purse = make(path, sealer, town.names.id)
-        chosen = {"poll_s": 0.01, "settle_wait_s": 0.5} | settings
+        chosen = {"poll_s": 0.01, "settle_wait_s": 1.5} | settings
         self.settings = WalletSettings(**chosen)
         self.books = Books(self.purse, town.names, home / "evidence")
         self.rng = Random(1)
