@@ -19,7 +19,7 @@ Source: docs/spec/map.md, section 4.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
@@ -143,10 +143,22 @@ class MapFile:
         return DamagedMap(self.path)
 
 
-def merge(old: MapFile | None, changes: Changes, size: int, log_root: bytes, folder: Path) -> MapFile:
+def at_once() -> None:
+    """No rest between two pieces of work."""
+
+
+def merge(
+    old: MapFile | None,
+    changes: Changes,
+    size: int,
+    log_root: bytes,
+    folder: Path,
+    rest: Callable[[], None] = at_once,
+) -> MapFile:
     """
     Make the map's file in ``folder``, for the log of ``size`` leaves with this root (32 bytes): an older map
-    with a period's changes. Making it again is harmless: states only grow.
+    with a period's changes. Making it again is harmless: states only grow. ``rest`` is called after each
+    shard.
 
     Raises DamagedMap (of ``old``), UserError (disk full).
     """
@@ -163,6 +175,7 @@ def merge(old: MapFile | None, changes: Changes, size: int, log_root: bytes, fol
             for line, records in _merged(old, shards):
                 file.write(records)
                 lines.append(line)
+                rest()
             file.seek(0)
             file.write(_header(size, log_root, lines))
         temporary.replace(path)

@@ -9,18 +9,21 @@ Source: docs/spec/map.md, section 4.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from bank.board.log.folder import TileFolder
 from bank.board.log.tiles import WIDTH, hashes_of, tile_at
 from bank.board.log.tree import frontier_of, leaf_hash
-from bank.board.map.file import TEMPORARY, DamagedMap, MapFile, MapRoot, files_in, merge
+from bank.board.map.file import TEMPORARY, DamagedMap, MapFile, MapRoot, at_once, files_in, merge
 from bank.board.map.proof import MapProof
 from bank.board.map.states import Changes, collect
 from mixmint.errors import FatalError, UserError
 
 STEP_LEAVES = 1 << 18
 """Read before a file is written: about 50 MB of changes, and half a second."""
+GENTLE_LEAVES = STEP_LEAVES // 2
+"""A step of fewer leaves may take its time: it isn't behind."""
 _MOST_DAMAGED = 8
 
 _log = logging.getLogger("bank.board.map")
@@ -31,13 +34,22 @@ class Follower:
     The map of one log. Blocking; one at a time for a folder.
 
     ``folder`` is made if it isn't there. ``log``: files up to every size that is asked for are on disk.
+    ``rest``: called between the pieces of a small step, which may take its time.
     """
 
-    def __init__(self, folder: Path, log: TileFolder, *, step_leaves: int = STEP_LEAVES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: TileFolder,
+        *,
+        step_leaves: int = STEP_LEAVES,
+        rest: Callable[[], None] = at_once,
+    ) -> None:
         """Raises UserError when the folder can't be used."""
         self._folder = folder
         self._log = log
         self._step_leaves = step_leaves
+        self._rest = rest
         self._open: dict[int, MapFile] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,11 +97,13 @@ class Follower:
     def _grow(self, base: MapFile | None, target: int) -> MapFile:
         start = base.size if base else 0
         stop = min(target, start + self._step_leaves)
+        rest = self._rest if stop - start <= GENTLE_LEAVES else at_once
         changes: Changes = {}
         for first, entries in self._log.entries(start, stop, target):
             self._check_leaves(first, entries, target)
             collect(entries, changes)
-        made = merge(base, changes, stop, self._log_root(stop, target), self._folder)
+            rest()
+        made = merge(base, changes, stop, self._log_root(stop, target), self._folder, rest)
         self._open[stop] = made
         return made
 

@@ -12,6 +12,7 @@ The child process that follows the log: ``python -m bank.board.map.worker``. `ba
 
 import os
 import socket
+import time
 from pathlib import Path
 
 from bank.board.log.folder import TileFolder
@@ -23,6 +24,10 @@ from mixmint.errors import FatalError, UserError
 
 NICENESS = 10
 """Rounds don't wait for the map, so it must not take a core from them."""
+REST_SHARE = 3
+"""Seconds of rest for each second of work: niceness alone left rounds waiting where two cores are all."""
+REST_S = 0.01
+"""The shortest rest: shorter ones cost more than they leave to others."""
 
 _STEP, _PROVE = b"\1", b"\2"
 _DONE, _MISSING, _FAILED = b"\0", b"\1", b"\2"
@@ -59,6 +64,19 @@ def _body(answer: bytes) -> bytes:
     return answer[1:]
 
 
+class Rest:
+    """Rests after each piece of work, in proportion to the processor's time that went into it."""
+
+    def __init__(self) -> None:
+        self._since_s = time.process_time()
+
+    def __call__(self) -> None:
+        pause_s = REST_SHARE * (time.process_time() - self._since_s)
+        if pause_s >= REST_S:
+            time.sleep(pause_s)
+            self._since_s = time.process_time()
+
+
 def serve(connection: socket.socket) -> None:
     """Answer until the parent is gone."""
     hello = receive(connection)
@@ -68,7 +86,7 @@ def serve(connection: socket.socket) -> None:
     while True:
         request = receive(connection)
         try:
-            follower = follower or Follower(folder, TileFolder(log))
+            follower = follower or Follower(folder, TileFolder(log), rest=Rest())
             answer = _answer(follower, request)
         except (UserError, FatalError) as error:
             answer = _FAILED + str(error).encode()
