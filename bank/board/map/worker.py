@@ -13,6 +13,7 @@ The child process that follows the log: ``python -m bank.board.map.worker``. `ba
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bank.board.log.folder import TileFolder
@@ -28,6 +29,8 @@ REST_SHARE = 3
 """Seconds of rest for each second of work: niceness alone left rounds waiting where two cores are all."""
 REST_S = 0.01
 """The shortest rest: shorter ones cost more than they leave to others."""
+MOST_REST_S = 0.1
+"""The longest: what the worker did between two steps is no work of this one, and proofs wait meanwhile."""
 
 _STEP, _PROVE = b"\1", b"\2"
 _DONE, _MISSING, _FAILED = b"\0", b"\1", b"\2"
@@ -67,14 +70,18 @@ def _body(answer: bytes) -> bytes:
 class Rest:
     """Rests after each piece of work, in proportion to the processor's time that went into it."""
 
-    def __init__(self) -> None:
-        self._since_s = time.process_time()
+    def __init__(
+        self, spent_s: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._spent_s = spent_s
+        self._sleep = sleep
+        self._since_s = spent_s()
 
     def __call__(self) -> None:
-        pause_s = REST_SHARE * (time.process_time() - self._since_s)
+        pause_s = min(REST_SHARE * (self._spent_s() - self._since_s), MOST_REST_S)
         if pause_s >= REST_S:
-            time.sleep(pause_s)
-            self._since_s = time.process_time()
+            self._sleep(pause_s)
+            self._since_s = self._spent_s()
 
 
 def serve(connection: socket.socket) -> None:
