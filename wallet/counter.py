@@ -47,39 +47,21 @@ class Counter:
         last_round: int,
         parent: int,
         mark: Mark,
+        *,
+        purpose: str = "payment",
+        tau: bytes = NOTHING,
     ) -> int:
-        """The order that pays somebody's ids; its row."""
-        return self._order(inputs, paid, change, last_round, parent, "payment", mark)
-
-    def hold(
-        self,
-        inputs: Sequence[Held],
-        paid: tuple[Output, ...],
-        change: tuple[int, ...],
-        last_round: int,
-        parent: int,
-        mark: Mark,
-        tau: bytes,
-    ) -> int:
-        """The order that pays somebody's ids once he shows his h; its row."""
-        return self._order(inputs, paid, change, last_round, parent, "hold", mark, tau, promised=True)
-
-    def sealed(
-        self,
-        inputs: Sequence[Held],
-        paid: tuple[Output, ...],
-        change: tuple[int, ...],
-        last_round: int,
-        parent: int,
-        mark: Mark,
-    ) -> int:
-        """The order that pays somebody's ids, for him to submit; its row."""
-        return self._order(inputs, paid, change, last_round, parent, "sealed", mark, promised=True)
+        """
+        The order that pays somebody's ids; its row. ``purpose``: ``payment``, at once; ``hold``, once he
+        shows the h of ``tau``; ``sealed``, for him to submit.
+        """
+        promised = purpose != "payment"
+        return self._order(inputs, paid, change, last_round, parent, purpose, mark, tau, promised=promised)
 
     def _order(
         self,
         inputs: Sequence[Held],
-        foreign: tuple[Output, ...],
+        theirs: tuple[Output, ...],
         own: Sequence[int],
         last_round: int,
         parent: int,
@@ -92,9 +74,9 @@ class Counter:
         row = self._purse.next_operation()
         keys, exchanges = self._reserve(inputs, row)
         # Change of a payment tells its amount, so it counts as not yet exchanged.
-        made = 0 if foreign else exchanges + 1
+        made = 0 if theirs else exchanges + 1
         mine = self._purse.expect(Purpose.EXCHANGE, own, row, exchanges=made)
-        outputs = tuple(sorted((*foreign, *mine), key=lambda output: output.coin))
+        outputs = tuple(sorted((*theirs, *mine), key=lambda output: output.coin))
         state = self._signed(keys, outputs, mine, last_round, purpose, parent, mark, tau)
         if promised:
             state = _promised(state)

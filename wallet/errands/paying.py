@@ -63,8 +63,10 @@ def _order(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, move:
     mark = Mark.make(request.digest(), plan.note, plan.statement)
     how = (move.inputs, request.outputs, move.change, last_round, row, mark)
     if plan.is_sealed:
-        return desk.counter.sealed(*how)
-    return desk.counter.hold(*how, request.tau) if request.is_hold else desk.counter.payment(*how)
+        return desk.counter.payment(*how, purpose="sealed")
+    if request.is_hold:
+        return desk.counter.payment(*how, purpose="hold", tau=request.tau)
+    return desk.counter.payment(*how)
 
 
 def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: PromisedState) -> list[int]:
