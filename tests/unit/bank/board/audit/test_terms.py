@@ -1,8 +1,6 @@
 """The audit reads the bank's terms: whose they are, in which order, and whether they take from coins."""
 
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Executor
 
 import pytest
 
@@ -18,19 +16,6 @@ from tests.unit.bank.board.audit.books import Books
 from tests.unit.bank.board.logs import BEGIN_S
 
 GENEROUS = Terms(life_epochs=14, claim_rounds=700)
-
-
-@pytest.fixture
-def pool() -> Iterator[Executor]:
-    with ThreadPoolExecutor(1) as made:
-        yield made
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> Books:
-    made = Books(tmp_path / "log")
-    made.open()
-    return made
 
 
 def entry(terms: Terms, number: int, key: SigningKey = BANK) -> bytes:
