@@ -2,9 +2,7 @@
 
 import pytest
 
-from bank.formats.answer import (
-    Spent,
-)
+from bank.formats.answer import Spent
 from bank.formats.coin import coin_id
 from bank.formats.order import Output
 from bank.ledger.accounts import credit

@@ -1,10 +1,6 @@
 """Somebody with a coin, for a bank or a board to lie to; and the bank's own hand."""
 
-from bank.formats.answer import (
-    Answer,
-    Body,
-    sign_answer,
-)
+from bank.formats.answer import Answer, Body, sign_answer
 from tests.unit.wallet.town import Town, Wallet
 
 

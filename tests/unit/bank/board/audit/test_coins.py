@@ -8,10 +8,7 @@ import pytest
 
 from bank.board.audit.finding import Fault
 from bank.formats.coin import coin_id
-from bank.formats.entry import (
-    PostedEntry,
-    make_replaced_entry,
-)
+from bank.formats.entry import PostedEntry, make_replaced_entry
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, fresh_id, spent
 from tests.unit.bank.board.audit.books import VALUE, Books

@@ -8,11 +8,7 @@ import pytest
 from bank.board.accusation.file import check_file
 from bank.board.audit.finding import Fault
 from bank.board.audit.spill import Spilled
-from bank.formats.entry import (
-    AccountEntry,
-    Entry,
-    StatementEntry,
-)
+from bank.formats.entry import AccountEntry, Entry, StatementEntry
 from bank.formats.statement import MOST_ROWS, Row, Tally, sign_statement, units_of
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, fresh_id
 from tests.unit.bank.board.audit.books import VALUE, Books

@@ -9,9 +9,7 @@ from bank.board.audit.finding import Weight
 from bank.board.audit.run import tell
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
-from bank.formats.entry import (
-    ClaimEntry,
-)
+from bank.formats.entry import ClaimEntry
 from mixmint.errors import UserError
 from tests.unit.bank.board.accusation.cheats import BANK
 from tests.unit.bank.board.audit.books import Books
