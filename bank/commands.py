@@ -67,7 +67,8 @@ def init(
 
     \b
     Example:
-      mixmint bank init /etc/mixmint/bank --gateway g1 --host 192.0.2.7 --port 7201 --operations-port 9201
+      mixmint bank init /etc/mixmint/bank --gateway g1 --host 192.0.2.7 \\
+        --port 7201 --operations-port 9201
     """
     from bank.init import create_bank
     from replyblocks.init import http_url, network_beside

@@ -50,7 +50,8 @@ def init_mix(
 
     \b
     Example:
-      mixmint mix init /etc/mixmint/m1 --name m1 --host 192.0.2.1 --link-port 7001 --operations-port 9001
+      mixmint mix init /etc/mixmint/m1 --name m1 --host 192.0.2.1 \\
+        --link-port 7001 --operations-port 9001
     """
     _init(folder, "mix", name, host, link_port, operations_port, 0, listen_host, network)
 
@@ -79,8 +80,8 @@ def init_gateway(
 
     \b
     Example:
-      mixmint gateway init /etc/mixmint/g1 --name g1 --host 192.0.2.5 --link-port 7005 \\
-        --client-port 7105 --operations-port 9005
+      mixmint gateway init /etc/mixmint/g1 --name g1 --host 192.0.2.5 \\
+        --link-port 7005 --client-port 7105 --operations-port 9005
     """
     _init(folder, "gateway", name, host, link_port, operations_port, client_port, listen_host, network)
 
@@ -198,15 +199,26 @@ def build_directory(
 
     \b
     Example:
-      mixmint directory build --out directory --network-file network.toml --cascade m1,m2,m3 \\
-        --authority-key authority.key m1/descriptor m2/descriptor m3/descriptor g1/descriptor
+      mixmint directory build --out directory --network-file network.toml \\
+        --cascade m1,m2,m3 --authority-key authority.key \\
+        m1/descriptor m2/descriptor m3/descriptor g1/descriptor
     """
+    from msgspec.structs import replace
+
     from mix.directory import write_network
     from mix.directory.build import Parameters, build, write_directory
+    from mix.directory.document import MIX_COVER, TIMED_POOL
 
     if tick_ms == 0 and not unsafe_send_at_once:
         raise click.UsageError("--tick-ms 0 hides nothing; to measure, add --unsafe-send-at-once")
-    parameters = Parameters(name, tick_ms, pool_minimum, cover_packets, valid_days, grace_days)
+    parameters = Parameters(
+        name,
+        tick_ms,
+        replace(TIMED_POOL, pool_minimum=pool_minimum),
+        replace(MIX_COVER, packets=cover_packets),
+        valid_days=valid_days,
+        grace_days=grace_days,
+    )
     authorities = [SigningKey(read_secret(path, 32)) for path in keys]
     before = previous.read_bytes() if previous else None
     signed, nodes = build(

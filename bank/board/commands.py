@@ -57,7 +57,8 @@ def init_board(
 
     \b
     Example:
-      mixmint board init board --gateway g1 --host board.example.org --port 8080 --operations-port 9080
+      mixmint board init board --gateway g1 --host board.example.org \\
+        --port 8080 --operations-port 9080
     """
     from bank.board.init import create_board
     from replyblocks.init import http_url, network_beside, path_from

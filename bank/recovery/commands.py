@@ -47,8 +47,8 @@ def recover(
 
     \b
     Example:
-      mixmint bank recover /etc/mixmint/bank --board https://board.example.org --balances balances.json \\
-          --change change
+      mixmint bank recover /etc/mixmint/bank --board https://board.example.org \\
+        --balances balances.json --change change
     """
     from bank.recovery.run import recover as work
 
@@ -171,7 +171,8 @@ def draft(
 
     \b
     Example:
-      mixmint bank change draft --network network.toml --new 5f1d...e3 --out change
+      mixmint bank change draft --network network.toml \\
+        --new 5f1d...e3 --out change
     """
     from bank.recovery.change import draft as draft_change
     from bank.recovery.change import in_words, text_of

@@ -31,7 +31,7 @@ def address(home: Path, as_json: bool, create: bool, network: Path | None, gatew
     """
     Print this member's address: whoever has it can write to you.
 
-    Example: mixmint address --create --network network.toml --gateway g1 > alice.address
+    Example: mixmint address --create --network network.toml --gateway g1
     """
     if create:
         if network is None or gateway is None:

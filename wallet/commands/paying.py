@@ -77,7 +77,7 @@ def pay(
 
     \b
     Example: mixmint wallet pay --file request.txt
-    Example: mixmint wallet pay --file request.txt --statement rent.txt --out payment.txt
+    Example: mixmint wallet pay --file request.txt --statement rent.txt
     Example: mixmint wallet pay --bearer 5 --out coins.txt
     """
     if bearer is not None:

@@ -113,7 +113,7 @@ def check_proof(
 
     \b
     Example: mixmint wallet check-proof receipt.json --policy policy
-    Example: mixmint wallet receive coins.txt --json > refusal.json; mixmint wallet check-proof refusal.json
+    Example: mixmint wallet check-proof refusal.json
     """
     data = read_text(None if str(file) == "-" else file, "a proof", MOST_FILE_BYTES).encode()
     if not is_receipt(data):
@@ -219,7 +219,7 @@ def verify_proof(context: click.Context, file: Path, as_json: bool) -> None:
     """
     The same as `check-proof`, for proofs that coins in FILE (- for standard input) were spent before.
 
-    Example: mixmint wallet receive coins.txt --json > refusal.json; mixmint wallet verify-proof refusal.json
+    Example: mixmint wallet verify-proof refusal.json
     """
     text = read_text(None if str(file) == "-" else file, "a proof", MOST_FILE_BYTES)
     context.exit(_check_spent(text.encode(), as_json=as_json))

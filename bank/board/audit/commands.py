@@ -66,7 +66,10 @@ def audit(
 @click.argument("file", type=_PATH)
 @click.option("--key", metavar="VKEY", help="The board's verifier key that you know.")
 @click.option("--bank-key", metavar="HEX", help="The bank's public key that you know.")
-def check_accusation(file: Path, key: str | None, bank_key: str | None) -> None:
+@click.option(
+    "--network", type=_PATH, help="The network file: its authorities say which later key is a bank's."
+)
+def check_accusation(file: Path, key: str | None, bank_key: str | None, network: Path | None) -> None:
     """
     Check an accusation offline: whether it holds, and against whom.
 
@@ -74,8 +77,9 @@ def check_accusation(file: Path, key: str | None, bank_key: str | None) -> None:
 
     \b
     Example:
-      mixmint board check-accusation accusation.txt --key board.example.org+5f1d0a2b+AYr5...
+      mixmint board check-accusation accusation.txt \\
+        --key board.example.org+5f1d0a2b+AYr5...
     """
     from bank.board.audit.told import told
 
-    click.echo(told(file, key, bank_key))
+    click.echo(told(file, key, bank_key, network))

@@ -52,7 +52,8 @@ def mirror(
 
     \b
     Example:
-      mixmint board mirror https://board.example.org /srv/mirror --network network.toml --follow
+      mixmint board mirror https://board.example.org /srv/mirror \\
+        --network network.toml --follow
     """
     from bank.board.copies.run import MirrorOptions
     from bank.board.copies.run import mirror as run
@@ -106,7 +107,8 @@ def repair(place: Path, good: str, key: str | None, network: Path | None, as_jso
 
     \b
     Example:
-      mixmint board repair --config board/board.toml --from https://mirror.example.org
+      mixmint board repair --config board/board.toml \\
+        --from https://mirror.example.org
     """
     from bank.board.copies.run import repair as run
 

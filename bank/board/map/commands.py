@@ -47,7 +47,8 @@ def proof(
 
     \b
     Example:
-      mixmint board proof 3f9a0c...c2 --url https://board.example.org --out coin.proof
+      mixmint board proof 3f9a0c...c2 --url https://board.example.org \\
+        --out coin.proof
     """
     from bank.board.map.client import check, fetch, read_coin_id, read_trust, write_file
 
@@ -82,7 +83,8 @@ def check_proof(
 
     \b
     Example:
-      mixmint board check-proof coin.proof --key board.example.org+5f1d0a2b+AYr5...
+      mixmint board check-proof coin.proof \\
+        --key board.example.org+5f1d0a2b+AYr5...
     """
     from bank.board.map.client import check, read_file, read_trust
 

@@ -40,8 +40,8 @@ def init_witness(
 
     \b
     Example:
-      mixmint witness init w1 --name witness.example.org/w1 --host 192.0.2.9 --port 7301 \\
-          --operations-port 9301 --log board.example.org+e0a1b2c3+AUq...
+      mixmint witness init w1 --name witness.example.org/w1 --host 192.0.2.9 \\
+        --port 7301 --operations-port 9301 --log board.example.org+e0a1b2c3+AUq...
     """
     from bank.board.witness.init import create_witness, policy_line
     from replyblocks.init import http_url

@@ -39,6 +39,16 @@ def test_every_command_has_help_with_an_example() -> None:
                 assert parameter.help, f"{path} {parameter.name}"
 
 
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    """And an example can be copied: it isn't wrapped in the middle."""
+    for path, command in all_commands():
+        shown = command.get_help(click.Context(command, info_name=path, terminal_width=80))
+        assert not [line for line in shown.splitlines() if len(line) > 80], path
+        for line in (command.help or "").splitlines():
+            if f"{path} " in line and line.strip().startswith(("Example: ", path)):
+                assert line.strip() in shown, path
+
+
 def test_no_command_takes_a_secret_as_an_argument() -> None:
     """Arguments are seen by everyone on the machine, and stay in the shell's history."""
     forbidden = {"passphrase", "secret", "coin", "uri", "message", "text"}
