@@ -1,6 +1,6 @@
 """
-How a bank cheats in these tests, and what its victim then does. He gets his money, or has in hand what convicts
-the bank: each row of docs/ATTACKS.md about a bank names one of them.
+How a bank cheats in these tests, and what its victim then does. He gets his money, or has in hand what
+convicts the bank: each row of docs/ATTACKS.md about a bank names one of them.
 """
 
 from collections.abc import Callable
