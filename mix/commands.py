@@ -203,12 +203,22 @@ def build_directory(
         --cascade m1,m2,m3 --authority-key authority.key \\
         m1/descriptor m2/descriptor m3/descriptor g1/descriptor
     """
+    from msgspec.structs import replace
+
     from mix.directory import write_network
     from mix.directory.build import Parameters, build, write_directory
+    from mix.directory.document import MIX_COVER, TIMED_POOL
 
     if tick_ms == 0 and not unsafe_send_at_once:
         raise click.UsageError("--tick-ms 0 hides nothing; to measure, add --unsafe-send-at-once")
-    parameters = Parameters(name, tick_ms, pool_minimum, cover_packets, valid_days, grace_days)
+    parameters = Parameters(
+        name,
+        tick_ms,
+        replace(TIMED_POOL, pool_minimum=pool_minimum),
+        replace(MIX_COVER, packets=cover_packets),
+        valid_days=valid_days,
+        grace_days=grace_days,
+    )
     authorities = [SigningKey(read_secret(path, 32)) for path in keys]
     before = previous.read_bytes() if previous else None
     signed, nodes = build(

@@ -27,7 +27,7 @@ class CoverSource:
     async def packets(self, now_s: float) -> list[Addressed]:
         """As many as the directory says (fewer, with a tick's warning, when keys have run out)."""
         made = []
-        for _ in range(self._directory.cover_packets):
+        for _ in range(self._directory.cover.packets):
             try:
                 made.append(self._packet(now_s))
             except UserError:

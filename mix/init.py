@@ -19,6 +19,7 @@ from typing import Literal
 
 from mix.certificates import make_certificate
 from mix.directory import Node, SphinxKey, sign_descriptor
+from mix.directory.document import EPOCH_S
 from mix.keys import filter_path, key_path
 from mix.mailbox import SCHEMA
 from mix.packet.build import key_id
@@ -27,8 +28,6 @@ from mix.replay import create_filter
 from mixmint.database import open_database
 from mixmint.errors import UserError
 from mixmint.keys import BoxKey, SigningKey, write_new, write_secret
-
-EPOCH_S = 7 * 86400
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,6 @@ from mixmint.settings import describe, load
 from mixmint.web import Listener, operations_app, serve
 from mixmint.web import run as run_daemon
 
-FRACTION = 0.65
 COVER_BACKLOG = 1024
 """A link with more packets waiting gets no cover: it wouldn't leave, only take up room."""
 
@@ -200,8 +199,8 @@ class MixDaemon:
             file = PoolFile(settings.pool_path, replay.knows_frame)
             stack.callback(file.close)
             rng: Random = SystemRandom()
-            fraction = FRACTION if tick_s else 1.0
-            pool: TimedPool[Slot] = TimedPool(rng, minimum=directory.pool_minimum, fraction=fraction)
+            fraction = directory.mixing.pool_permille / 1000 if tick_s else 1.0
+            pool: TimedPool[Slot] = TimedPool(rng, directory.mixing.pool_minimum, fraction)
             ticker = Ticker(tick_s)
             mix = Mix(file, pool, next_hops(after), settings.capacity_packets, metrics, ticker.poke)
             workers = await stack.enter_async_context(

@@ -39,7 +39,7 @@ class RoundTrip:
     @classmethod
     def of(cls, directory: Directory) -> "RoundTrip":
         """The round trip of this network."""
-        return cls(directory.tick_ms / 1000, directory.cover_packets, directory.pool_minimum)
+        return cls(directory.tick_ms / 1000, directory.cover.packets, directory.mixing.pool_minimum)
 
     def quantile_s(self, level: float) -> float:
         """The time, in seconds, within which this part (0 to 1) of all round trips ends; slack included."""

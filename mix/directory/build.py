@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mix.certificates import check_certificate
 from mix.directory.descriptor import read_descriptor
-from mix.directory.document import Directory, Node, Service
+from mix.directory.document import EPOCH_S, MIX_COVER, TIMED_POOL, Cover, Directory, Mixing, Node, Service
 from mix.directory.verify import MOST_BYTES, SignedDirectory, directory_hash, sign_directory, verify
 from mix.packet.geometry import BODY_BYTES
 from mixmint.errors import MalformedMessage, UserError
@@ -25,8 +25,9 @@ class Parameters:
 
     network: str
     tick_ms: int = 10_000
-    pool_minimum: int = 8
-    cover_packets: int = 8
+    mixing: Mixing = TIMED_POOL
+    cover: Cover = MIX_COVER
+    epoch_s: int = EPOCH_S
     valid_days: int = 14
     grace_days: int = 7
 
@@ -64,9 +65,10 @@ def build(
         valid_from_s=valid_from,
         valid_until_s=valid_from + parameters.valid_days * DAY_S,
         grace_s=parameters.grace_days * DAY_S,
+        epoch_s=parameters.epoch_s,
         tick_ms=parameters.tick_ms,
-        pool_minimum=parameters.pool_minimum,
-        cover_packets=parameters.cover_packets,
+        mixing=parameters.mixing,
+        cover=parameters.cover,
         body_bytes=BODY_BYTES,
         nodes=tuple(sorted(nodes, key=lambda node: node.name)),
         cascades=tuple(cascades),  # type: ignore[arg-type] # their length is checked by verify, below
@@ -137,6 +139,12 @@ def _line(entry: object) -> str:
     )
 
 
+def _numbers(parameters: Mixing | Cover) -> str:
+    """What isn't 0, in one line."""
+    named = ((name, getattr(parameters, name)) for name in parameters.__struct_fields__)
+    return " ".join(f"{name}={value}" for name, value in named if value)
+
+
 def _view(directory: Directory, message: SignedDirectory) -> dict[str, object]:
     return {
         "network": directory.network,
@@ -145,9 +153,10 @@ def _view(directory: Directory, message: SignedDirectory) -> dict[str, object]:
         "valid_from_s": directory.valid_from_s,
         "valid_until_s": directory.valid_until_s,
         "grace_s": directory.grace_s,
+        "epoch_s": directory.epoch_s,
         "tick_ms": directory.tick_ms,
-        "pool_minimum": directory.pool_minimum,
-        "cover_packets": directory.cover_packets,
+        "mixing": _numbers(directory.mixing),
+        "cover": _numbers(directory.cover),
         "bytes": len(encode(message)),
         "signed_by": [one.authority.hex() for one in message.signatures],
         "cascades": ["-".join(cascade) for cascade in directory.cascades],

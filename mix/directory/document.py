@@ -16,6 +16,8 @@ from mixmint.errors import UserError
 from mixmint.wire import Bytes16, Bytes32, Message
 
 CASCADE_LENGTH = 3
+EPOCH_S = 7 * 86_400
+"""A network's key epoch, unless it says otherwise."""
 Name = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*\Z")]
 Host = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:\-]+\Z")]
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -114,12 +116,51 @@ class Service(Message, frozen=True):
     url: Annotated[str, Meta(max_length=256, pattern=r"^(https?://[A-Za-z0-9.:\-\[\]/_~]+)?\Z")]
 
 
+class Mixing(Message, frozen=True):
+    """
+    How every mix of the network holds packets back: one way for all, so that none stands out.
+
+    *timed-pool*: at each tick a mix with N packets releases min(N - minimum, N * permille / 1000).
+    *threshold*: it releases all but the minimum when ``threshold`` have come, or ``longest_ms`` after the
+    first of them. *poisson*: each sender draws each packet's delay at each mix, exponential of mean
+    ``delay_ms`` and at most ``most_delay_ms``; the mix rounds it up to its next tick. Numbers that the
+    strategy doesn't use are 0.
+    """
+
+    strategy: Literal["timed-pool", "threshold", "poisson"]
+    pool_minimum: Annotated[int, Meta(ge=0, le=4096)]
+    pool_permille: Annotated[int, Meta(ge=0, le=1000)]
+    threshold: Annotated[int, Meta(ge=0, le=65_536)]
+    longest_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+    delay_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+    most_delay_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+
+
+class Cover(Message, frozen=True):
+    """
+    Packets that mean nothing. ``packets``: how many each mix adds to its pool in each tick. ``loop_ms``: the
+    mean time between two packets that a node sends to itself through a gateway; ``client_ms``: between two
+    packets of a member whose agent runs, whether or not he has something to say. 0: none.
+    """
+
+    packets: Annotated[int, Meta(ge=0, le=256)]
+    loop_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+    client_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
+
+
+TIMED_POOL = Mixing("timed-pool", 8, 650, 0, 0, 0, 0)
+"""The default: what mix/pool.py describes."""
+MIX_COVER = Cover(8, 0, 0)
+"""The default: cover in every pool, none of nodes and members."""
+
+
 class Directory(Message, frozen=True):
     """
     The document that the authorities sign.
 
     ``previous`` is the hash of the signed directory before this one, zero for the first. ``tick_ms`` 0 means
-    "send at once": a setting for measuring, which hides nothing.
+    "send at once": a setting for measuring, which hides nothing. ``epoch_s``: the length of a key epoch; key
+    epoch n is the Unix seconds from n * epoch_s on, for every node.
     """
 
     network: Name
@@ -129,9 +170,10 @@ class Directory(Message, frozen=True):
     valid_from_s: Seconds
     valid_until_s: Seconds
     grace_s: Seconds
+    epoch_s: Annotated[int, Meta(ge=1, le=366 * 86_400)]
     tick_ms: Annotated[int, Meta(ge=0, le=600_000)]
-    pool_minimum: Annotated[int, Meta(ge=0, le=4096)]
-    cover_packets: Annotated[int, Meta(ge=0, le=256)]
+    mixing: Mixing
+    cover: Cover
     body_bytes: Count
     nodes: Annotated[tuple[Node, ...], Meta(min_length=4, max_length=256)]
     cascades: Annotated[tuple[tuple[Name, Name, Name], ...], Meta(min_length=1, max_length=64)]

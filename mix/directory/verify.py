@@ -7,7 +7,7 @@ The numbers are those of docs/spec/directory.md, section 3. ``now_s`` is one tim
 import logging
 from collections.abc import Iterable, Sequence
 
-from mix.directory.document import Directory, Node, Service
+from mix.directory.document import Directory, Mixing, Node, Service
 from mix.packet.build import key_id
 from mix.packet.geometry import BODY_BYTES, TOKEN_BYTES
 from mix.packet.group import is_usable_public
@@ -16,8 +16,8 @@ from mixmint.keys import PUBLIC_BYTES, Label, SigningKey, labelled_hash
 from mixmint.keys import verify as verify_signature
 from mixmint.wire import Bytes32, Bytes64, Message, decode, encode
 
-DIRECTORY = Label("mixmint/directory/v1")
-DIRECTORY_HASH = Label("mixmint/directory-hash/v1")
+DIRECTORY = Label("mixmint/directory/v2")
+DIRECTORY_HASH = Label("mixmint/directory-hash/v2")
 MOST_BYTES = 1 << 20
 SKEW_S = 300
 """A reader's clock may be this far behind the authorities'."""
@@ -68,10 +68,11 @@ def verify(signed: bytes, authorities: Sequence[bytes], threshold: int, now_s: f
     # 5. Its parameters are ones that this version speaks.
     if directory.body_bytes != BODY_BYTES:
         raise MalformedMessage("parameters", f"packets with bodies of {directory.body_bytes} bytes")
+    _check_mixing(directory.mixing)
     # 6. Names, identities, certificates and Sphinx keys are unique, and each node is complete.
     _check_unique(directory)
     for node in directory.nodes:
-        _check_node(node)
+        _check_node(node, directory.epoch_s)
     # 7. Each cascade is three different mixes of this directory.
     _check_cascades(directory)
     # 8. Each service sits behind a gateway of this directory.
@@ -102,6 +103,20 @@ def _check_time(directory: Directory, now_s: float) -> None:
         _log.warning("the directory has expired; it stays usable for %.1f days more: get a newer one", days)
 
 
+def _check_mixing(mixing: Mixing) -> None:
+    used = {
+        "timed-pool": (mixing.pool_permille > 0, mixing.threshold, mixing.longest_ms, mixing.delay_ms),
+        "threshold": (mixing.threshold > 0 < mixing.longest_ms, mixing.pool_permille, mixing.delay_ms),
+        "poisson": (
+            0 < mixing.delay_ms <= mixing.most_delay_ms,
+            *(mixing.pool_minimum, mixing.pool_permille, mixing.threshold, mixing.longest_ms),
+        ),
+    }
+    is_set, *unused = used[mixing.strategy]
+    if not is_set or any(unused) or (mixing.strategy != "poisson" and mixing.most_delay_ms):
+        raise MalformedMessage("parameters", f"numbers that don't fit the strategy {mixing.strategy}")
+
+
 def _check_unique(directory: Directory) -> None:
     nodes = directory.nodes
     unique: dict[str, Sequence[str | bytes]] = {
@@ -116,7 +131,7 @@ def _check_unique(directory: Directory) -> None:
             raise MalformedMessage("twice", f"a {what} appears twice")
 
 
-def _check_node(node: Node) -> None:
+def _check_node(node: Node, epoch_s: int) -> None:
     if not node.certificate or node.link_port == 0:
         raise MalformedMessage("node", f"{node.name} has no certificate or no port")
     # 6a. Key ids are derived here, never taken on trust: a wrong one would send packets to another node.
@@ -124,7 +139,10 @@ def _check_node(node: Node) -> None:
         if key_id(key.public) != key.key_id or key.not_after_s <= key.not_before_s:
             raise MalformedMessage("key", f"a key of {node.name} has a wrong id or an empty epoch")
         _check_public(key.public, node.name)
-    # 6b. Epochs rise, so "the last accepted key" means the newest.
+    # 6b. Everybody's epochs begin and end together: a key's own times would tell who sent when. They rise, so
+    #     "the last accepted key" means the newest.
+    if any((key.not_before_s, key.not_after_s) != _times(key.epoch, epoch_s) for key in node.sphinx_keys):
+        raise MalformedMessage("key", f"a key of {node.name} isn't for an epoch of this network")
     epochs = [key.epoch for key in node.sphinx_keys]
     if epochs != sorted(set(epochs)):
         raise MalformedMessage("key", f"the epochs of {node.name} are not in order")
@@ -135,6 +153,10 @@ def _check_node(node: Node) -> None:
         raise MalformedMessage("node", f"{node.name} has not the fields of a {node.role}")
     if node.role == "gateway":
         _check_public(node.discard_public, node.name)
+
+
+def _times(epoch: int, epoch_s: int) -> tuple[int, int]:
+    return epoch * epoch_s, (epoch + 1) * epoch_s
 
 
 def _check_public(public: bytes, name: str) -> None:

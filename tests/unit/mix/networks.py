@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mix.directory import Directory, Node, Service, SphinxKey, sign_directory
+from mix.directory.document import MIX_COVER, TIMED_POOL
 from mix.packet.build import key_id
 from mix.packet.geometry import BODY_BYTES
 from mixmint.keys import BoxKey, SigningKey
@@ -79,9 +80,10 @@ def make_network(
         valid_from_s=now_s - 3600,
         valid_until_s=now_s + 14 * 86400,
         grace_s=7 * 86400,
+        epoch_s=EPOCH_S,
         tick_ms=50,
-        pool_minimum=8,
-        cover_packets=8,
+        mixing=TIMED_POOL,
+        cover=MIX_COVER,
         body_bytes=BODY_BYTES,
         nodes=tuple(nodes),
         cascades=(("m1", "m2", "m3"),),

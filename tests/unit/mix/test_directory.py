@@ -119,6 +119,22 @@ def test_time_and_grace(caplog: pytest.LogCaptureFixture) -> None:
         checked(NETWORK.directory, start - 301)
 
 
+def with_mixing(**changes: object) -> Directory:
+    mixing = msgspec.structs.replace(NETWORK.directory.mixing, **changes)
+    return msgspec.structs.replace(NETWORK.directory, mixing=mixing)
+
+
+def test_each_strategy_has_its_numbers() -> None:
+    """The complement of the clauses below: numbers that fit are taken."""
+    rest = {"pool_minimum": 0, "pool_permille": 0}
+    for good in (
+        {},
+        {"strategy": "threshold", "pool_permille": 0, "threshold": 30, "longest_ms": 60_000},
+        {"strategy": "poisson", "delay_ms": 2_000, "most_delay_ms": 60_000, **rest},
+    ):
+        assert checked(with_mixing(**good))
+
+
 M1 = NETWORK.directory.node("m1")
 G1 = NETWORK.directory.node("g1")
 SMALL_ORDER = bytes([1]) + bytes(31)
@@ -154,6 +170,16 @@ NOT_CANONICAL = bytes([0xFF]) * 31 + bytes([0x7F])
             ),
         ),
         ("key", lambda: with_key(not_after_s=M1.sphinx_keys[0].not_before_s)),
+        ("key", lambda: with_key(not_after_s=M1.sphinx_keys[0].not_after_s + 1)),
+        ("key", lambda: with_key(epoch=M1.sphinx_keys[0].epoch - 1)),
+        ("key", lambda: msgspec.structs.replace(NETWORK.directory, epoch_s=3600)),
+        ("parameters", lambda: with_mixing(pool_permille=0)),
+        ("parameters", lambda: with_mixing(delay_ms=1)),
+        ("parameters", lambda: with_mixing(most_delay_ms=1)),
+        ("parameters", lambda: with_mixing(strategy="threshold", pool_permille=0, threshold=0, longest_ms=9)),
+        ("parameters", lambda: with_mixing(strategy="threshold", pool_permille=0, threshold=9)),
+        ("parameters", lambda: with_mixing(strategy="poisson", pool_minimum=0, pool_permille=0)),
+        ("parameters", lambda: with_mixing(strategy="poisson", delay_ms=9, most_delay_ms=9)),
         ("key", lambda: with_node("m1", sphinx_keys=M1.sphinx_keys[::-1])),
         ("cascade", lambda: msgspec.structs.replace(NETWORK.directory, cascades=(("m1", "m2", "m2"),))),
         ("cascade", lambda: msgspec.structs.replace(NETWORK.directory, cascades=(("m1", "m2", "g1"),))),

@@ -151,7 +151,7 @@ async def test_cover_ends_at_discard_endpoints_of_all_gateways() -> None:
     for name, after in (("m1", "m2"), ("m2", "m3")):
         source = CoverSource(directory, name, Random(1))
         packets = await source.packets(NOW_S)
-        assert len(packets) == directory.cover_packets
+        assert len(packets) == directory.cover.packets
         firsts = {node.name for one in packets if (node := directory.node_of(one[:16]))}
         assert firsts == {after}
     source = CoverSource(directory, "m3", Random(1))

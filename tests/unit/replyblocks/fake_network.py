@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mix.directory import Directory, Node, Service, SphinxKey, sign_directory, write_network
+from mix.directory.document import MIX_COVER, TIMED_POOL
 from mix.packet.build import key_id as key_id_of
 from mix.packet.command import Command, CommandType
 from mix.packet.geometry import BODY_BYTES, KEY_ID_BYTES, Addressed, Packet, Token
@@ -86,9 +87,10 @@ class FakeNetwork:
             valid_from_s=start,
             valid_until_s=start + WEEK_S,
             grace_s=WEEK_S,
+            epoch_s=WEEK_S,
             tick_ms=tick_ms,
-            pool_minimum=8,
-            cover_packets=8,
+            mixing=TIMED_POOL,
+            cover=MIX_COVER,
             body_bytes=BODY_BYTES,
             nodes=tuple(
                 self._node(name, "mix" if name.startswith("m") else "gateway", start)
