@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bank.board.log.policy import load_policy
@@ -36,3 +37,13 @@ def test_a_policy_that_cant_be_read_is_no_reason_to_do_without(tmp_path: Path) -
     (tmp_path / POLICY_NAME).write_text("quorum nobody\n")
     with pytest.raises(UserError, match="line 1"):
         policy_beside(tmp_path / "network.toml", tmp_path)
+
+
+def test_the_members_guide_names_every_setting_with_its_default() -> None:
+    """A setting that nobody knows of is none."""
+    table = (Path(__file__).parents[3] / "docs" / "wallet.md").read_text().partition("## wallet.toml")[2]
+    for field in msgspec.structs.fields(WalletSettings):
+        row = next((line for line in table.splitlines() if line.startswith(f"| `{field.name}` |")), None)
+        assert row is not None, field.name
+        if field.default is not None:
+            assert row.split("|")[2].strip() == str(field.default).lower(), field.name
