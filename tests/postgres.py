@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from tests.leftovers import is_left, sign
+
 T = TypeVar("T")
 
 HINT = "PostgreSQL's server is missing; scripts/setup.sh installs it (Debian: apt-get install postgresql)"
+_PREFIX = "mixmint-pg-"
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "60",
@@ -45,8 +48,10 @@ class Server:
     """
 
     def __init__(self, **settings: str) -> None:
+        remove_left()
         # A short path: a socket's has at most 107 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="mixmint-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        sign(self.folder)
         self._as = _somebody()
         self._settings = _SETTINGS | settings
         self._numbers = count(1)
@@ -143,6 +148,35 @@ def running(**settings: str) -> Iterator[Server]:
         yield server
     finally:
         server.remove()
+
+
+def remove_left(place: Path | None = None) -> None:
+    """Stop and remove the servers of runs that were killed. ``place``: where they are."""
+    for folder in (place or Path(tempfile.gettempdir())).glob(_PREFIX + "*"):
+        if is_left(folder) and _is_stopped(folder / "data"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_stopped(data: Path) -> bool:
+    """Stop the server that works in this folder, if any; whether none does now."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return True
+    give_up_s = time.monotonic() + 10
+    # A process that works elsewhere has been given the number since.
+    while _works_in(pid, data) and time.monotonic() < give_up_s:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)
+        time.sleep(0.02)
+    return not _works_in(pid, data)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except OSError:
+        return False
 
 
 def _somebody() -> dict[str, Any]:
