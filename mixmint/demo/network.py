@@ -8,11 +8,12 @@ all that a member needs.
 
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
+from random import SystemRandom
 
 import click
 
@@ -24,6 +25,9 @@ MIXES = ("m1", "m2", "m3")
 GATEWAYS = ("g1", "g2")
 WITNESS = "w1"
 HOST = "127.0.0.1"
+PORTS = 2 * len(MIXES) + 3 * len(GATEWAYS) + 7
+_UNASKED = range(26_000, 32_000)
+"""Where free ports are looked for: systems give higher ones to connections, for as long as these last."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,18 @@ class Pace:
     cover_packets: int = 8
 
 
-def init_network(folder: Path, pace: Pace) -> list[DaemonSpec]:
+def init_network(folder: Path, pace: Pace, ports: Sequence[int] = ()) -> list[DaemonSpec]:
     """
-    Make the network's folder; the daemons that belong to it.
+    Make the network's folder; the daemons that belong to it. They listen on ``ports`` (``PORTS`` of them), or
+    on some that are free now.
 
     Raises UserError when the folder exists and isn't empty: nothing is overwritten.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty; choose another folder, or remove it first")
     folder.mkdir(parents=True, exist_ok=True)
-    with free_ports(2 * len(MIXES) + 3 * len(GATEWAYS) + 7) as ports:
-        specs = [*_init_nodes(folder, iter(ports[:-7])), *_init_services(folder, pace, iter(ports[-7:]))]
+    with nullcontext(list(ports)) if ports else free_ports(PORTS) as given:
+        specs = [*_init_nodes(folder, iter(given[:-7])), *_init_services(folder, pace, iter(given[-7:]))]
     _build_directory(folder, pace, specs)
     daemons = [{**asdict(spec), "settings": str(spec.settings.relative_to(folder))} for spec in specs]
     (folder / "daemons.json").write_text(json.dumps(daemons, indent=2) + "\n")
@@ -72,12 +77,23 @@ def load_network_folder(folder: Path) -> list[DaemonSpec]:
 
 @contextmanager
 def free_ports(count: int) -> Iterator[list[int]]:
-    """Ports that are free now. Another program may still take one: then the daemon says "in use"."""
+    """
+    Ports that are free now. Another program may still take one: then the daemon says "in use".
+
+    Raises UserError when there aren't as many.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        yield [each.getsockname()[1] for each in sockets]
+        found: list[int] = []
+        for port in SystemRandom().sample(_UNASKED, len(_UNASKED)):
+            if len(found) == count:
+                break
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((HOST, port))
+                found.append(port)
+        if len(found) < count:
+            raise UserError(f"no {count} free ports between {_UNASKED[0]} and {_UNASKED[-1]}")
+        yield found
 
 
 def _init_nodes(folder: Path, ports: Iterator[int]) -> Iterator[DaemonSpec]:

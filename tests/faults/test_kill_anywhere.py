@@ -26,13 +26,14 @@ from mix.endpoint import GatewayClient
 from mix.packet.build import build_forward, open_forward
 from mix.packet.geometry import Addressed, Token
 from mix.packet.unwrap import unwrap
-from mixmint.demo.network import HOST, Pace, init_network, run_command
+from mixmint.demo.network import HOST, PORTS, Pace, init_network, run_command
 from mixmint.demo.processes import DaemonSpec, Processes
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import BoxKey, SigningKey
 from replyblocks.address import Address
 from replyblocks.member import create_member, open_member
 from replyblocks.post import Post
+from tests.ports import free_ports
 from wallet.cashier import Cashier
 from wallet.purse import CoinState
 from wallet.session import create_wallet, open_wallet
@@ -82,7 +83,7 @@ class Town:
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     folder = tmp_path / "network"
-    specs = init_network(folder, Pace(tick_ms=50, round_ms=100))
+    specs = init_network(folder, Pace(tick_ms=50, round_ms=100), free_ports(PORTS))
     processes = Processes(folder)
     try:
         await asyncio.to_thread(processes.start, specs)

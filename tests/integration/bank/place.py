@@ -16,7 +16,8 @@ from bank.formats.coin import CoinKey, bank_id
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from bank.formats.request import BankRequest, Deposit, Withdraw, encode_request, sign_read, subject_of
 from mixmint.keys import SigningKey
-from tests.integration.network.harness import Daemon, Network, free_ports, make_network, mixmint
+from tests.integration.network.harness import Daemon, Network, make_network, mixmint
+from tests.ports import free_ports
 
 HOST = "127.0.0.1"
 PATHS = {1: "order", 2: "order", 3: "withdraw", 4: "deposit", 5: "statements"}
@@ -158,16 +159,16 @@ class Place:
 
 def make_place(folder: Path) -> Place:
     """Made by the operators' commands; nothing runs yet."""
-    with free_ports(4) as (bank_port, bank_operations, board_port, board_operations):
-        where = ("--host", HOST)
-        mixmint(
-            *("board", "init", folder / "board", "--gateway", "g2", *where, "--port", board_port),
-            *("--operations-port", board_operations, "--round-ms", 100),
-        )
-        mixmint(
-            *("bank", "init", folder / "bank", "--gateway", "g1", *where, "--port", bank_port),
-            *("--operations-port", bank_operations),
-        )
+    bank_port, bank_operations, board_port, board_operations = free_ports(4)
+    where = ("--host", HOST)
+    mixmint(
+        *("board", "init", folder / "board", "--gateway", "g2", *where, "--port", board_port),
+        *("--operations-port", board_operations, "--round-ms", 100),
+    )
+    mixmint(
+        *("bank", "init", folder / "bank", "--gateway", "g1", *where, "--port", bank_port),
+        *("--operations-port", bank_operations),
+    )
     descriptors = [folder / name / "descriptor" for name in ("bank", "board")]
     network = make_network(folder, extra=descriptors)
     for name, operations in (("board", board_operations), ("bank", bank_operations)):

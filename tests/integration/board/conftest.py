@@ -17,17 +17,11 @@ import pytest
 from bank.board.feed import FeedClient
 from bank.board.reading.client import BoardReader
 from mixmint.keys import SigningKey, write_secret
+from tests.ports import free_port
 
 BANK = SigningKey(b"b" * 32)
 KEY = SigningKey(b"k" * 32)
 START_WITHIN_S = 20.0
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass

@@ -13,16 +13,17 @@ from bank.formats.entry import AccountEntry, decode_entry
 from mixmint.keys import SigningKey
 from replyblocks.member import create_member
 from replyblocks.post import Post
-from tests.integration.network.harness import Daemon, Network, free_ports, make_network, mixmint
+from tests.integration.network.harness import Daemon, Network, make_network, mixmint
+from tests.ports import free_ports
 
 BANK = SigningKey(b"b" * 32)
 
 
 def make(folder: Path) -> tuple[Network, str]:
     """A cascade, and a board behind g2 that takes the test's feed; its address."""
-    with free_ports(2) as (port, operations):
-        words = ("--gateway", "g2", "--host", "127.0.0.1", "--port", port, "--operations-port", operations)
-        mixmint("board", "init", folder / "board", *words, "--round-ms", 100, "--bank-key", BANK.public.hex())
+    port, operations = free_ports(2)
+    words = ("--gateway", "g2", "--host", "127.0.0.1", "--port", port, "--operations-port", operations)
+    mixmint("board", "init", folder / "board", *words, "--round-ms", 100, "--bank-key", BANK.public.hex())
     network = make_network(folder, extra=[folder / "board" / "descriptor"])
     network.daemons["board"] = Daemon("board", "board", folder / "board" / "board.toml", operations, 0)
     return network, f"http://127.0.0.1:{port}"

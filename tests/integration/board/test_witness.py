@@ -23,7 +23,7 @@ from bank.board.log.policy import parse_policy
 from bank.board.log.tree import consistency_holds
 from bank.board.witness.collector import Collector
 from mixmint.errors import FatalError
-from tests.unit.bank.board.witness.daemons import free_port
+from tests.ports import free_port
 from tests.unit.bank.board.witness.histories import FORKED, LOG, ORIGIN, TRUE, History
 
 START_WITHIN_S = 20.0

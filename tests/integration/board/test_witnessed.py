@@ -17,7 +17,8 @@ from bank.board.log.note import KeyKind, Note, VerifierKey
 from bank.board.log.policy import Policy, load_policy
 from mixmint.keys import SigningKey
 from tests.integration.board.conftest import KEY, BoardProcess
-from tests.unit.bank.board.witness.daemons import Running, free_port, running_witness
+from tests.ports import free_port
+from tests.unit.bank.board.witness.daemons import Running, running_witness
 
 WITHIN_S = 20.0
 SEEDS = {"w1": b"1" * 32, "w2": b"2" * 32, "w3": b"3" * 32}

@@ -21,9 +21,10 @@ from mix.endpoint import GatewayClient
 from mix.packet.build import Route
 from mix.packet.geometry import Packet, Token
 from mix.packet.unwrap import Unwrapped, unwrap
-from mixmint.demo.network import HOST, free_ports, run_command
+from mixmint.demo.network import HOST, run_command
 from mixmint.demo.processes import is_healthy
 from mixmint.keys import BoxKey, SigningKey
+from tests.ports import free_ports
 
 START_WITHIN_S = 20.0
 
@@ -154,8 +155,7 @@ def make_network(
     Tests' ticks are 0.05 s. ``extra``: further words for ``directory build``, such as service descriptors.
     """
     network = Network(folder)
-    with free_ports(2 * len(mixes) + 3 * len(gateways)) as found:
-        ports = iter(found)
+    ports = iter(free_ports(2 * len(mixes) + 3 * len(gateways)))
     for name in (*mixes, *gateways):
         group = "mix" if name in mixes else "gateway"
         daemon = Daemon(name, group, folder / name / f"{group}.toml", next(ports), next(ports))

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from mixmint.demo.network import Pace, init_network
+from mixmint.demo.network import PORTS, Pace, init_network
 from mixmint.demo.processes import Processes
 from tests.integration.wallet.people import Place
+from tests.ports import free_ports
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     folder = tmp_path / "network"
     folder.mkdir()
-    specs = init_network(folder, Pace(tick_ms=50, round_ms=100))
+    specs = init_network(folder, Pace(tick_ms=50, round_ms=100), free_ports(PORTS))
     processes = Processes(folder)
     try:
         processes.start(specs)

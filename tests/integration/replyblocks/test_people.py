@@ -14,7 +14,8 @@ from replyblocks.address import decode_address
 from replyblocks.echo import read_echo
 from replyblocks.member import open_member
 from replyblocks.post import Post
-from tests.integration.network.harness import Daemon, Network, free_ports, make_network, mixmint
+from tests.integration.network.harness import Daemon, Network, make_network, mixmint
+from tests.ports import free_port
 
 LONG = "a long story. " * 400
 
@@ -22,8 +23,7 @@ LONG = "a long story. " * 400
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Network]:
     """The cascade and an echo service behind g2."""
-    with free_ports(1) as ports:
-        port = ports[0]
+    port = free_port()
     mixmint("echo", "init", folder / "echo", "--gateway", "g2", "--operations-port", port)
     network = make_network(folder, extra=[folder / "echo" / "descriptor"])
     network.daemons["echo"] = Daemon("echo", "echo", folder / "echo" / "echo.toml", port, 0)

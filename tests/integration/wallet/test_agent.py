@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mixmint.demo.network import free_ports
 from tests.integration.wallet.people import Person, Place, attempt, run
+from tests.ports import free_port
 
 ENOUGH_S = 240
 
@@ -22,8 +22,7 @@ ENOUGH_S = 240
 @contextmanager
 def running_agent(person: Person, settings: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """`mixmint agent run` on this home, until the block ends; its process and its operations address."""
-    with free_ports(1) as (port,):
-        pass
+    port = free_port()
     config = person.home / "agent.toml"
     config.write_text(f'home = "."\noperations_port = {port}\n{settings}\n')
     assert "# a full stock" in run("agent", "run", "--config", str(config), "--check").stdout

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mixmint.demo.network import Pace, init_network
+from mixmint.demo.network import PORTS, Pace, init_network
 from mixmint.demo.processes import Processes
 from tests.integration.wallet.people import Person, Place, run
+from tests.ports import free_ports
 
 QUESTION = "the tax office asks: question 17"
 
@@ -16,7 +17,7 @@ QUESTION = "the tax office asks: question 17"
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A network whose holds outlast a slow machine: its rounds take a tenth of a second."""
     folder: Path = tmp_path_factory.mktemp("network")
-    specs = init_network(folder, Pace(tick_ms=50, round_ms=100))
+    specs = init_network(folder, Pace(tick_ms=50, round_ms=100), free_ports(PORTS))
     settings = folder / "bank" / "bank.toml"
     settings.write_text(settings.read_text() + "hold_rounds = 6000\n")
     processes = Processes(folder)

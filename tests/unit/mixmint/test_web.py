@@ -14,12 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from mixmint.errors import UserError
 from mixmint.web import Listener, operations_app, serve
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 async def until_listening(port: int) -> None:

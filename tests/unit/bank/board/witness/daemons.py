@@ -1,6 +1,5 @@
 """A witness in this process, on a real port and a real database."""
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,14 +13,8 @@ from bank.board.witness.daemon import build_app
 from bank.board.witness.settings import WitnessSettings
 from bank.board.witness.store import create_store
 from mixmint.keys import SigningKey
+from tests.ports import free_port
 from tests.unit.bank.board.witness.histories import LOG, NOW_S
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass
