@@ -1,6 +1,8 @@
 """The log, verified over HTTP by code that isn't ours: Go's own tlog and note packages."""
 
+import os
 import re
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,9 +27,10 @@ VKEY = LOG.text()
 
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Verifier:
-    """Built once; the compiler's cache lies beside pytest's own folders, so that the next run is quick."""
+    """Built once; the compiler's cache is kept, so that the next run is quick."""
+    cache = Path(tempfile.gettempdir()) / f"mixmint-go-cache-{os.getuid()}"
     try:
-        return build(tmp_path_factory.mktemp("verifier"), tmp_path_factory.getbasetemp().parent / "go-cache")
+        return build(tmp_path_factory.mktemp("verifier"), cache)
     except NoGo as error:
         pytest.fail(str(error))
 
