@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from mixmint.keys import SigningKey, read_secret, write_secret
+from mixmint.keys import PUBLIC_BYTES, SigningKey, read_secret, write_secret
 
 _PATH = click.Path(path_type=Path)
 _PORT = click.IntRange(1, 65535)
@@ -172,6 +172,13 @@ def make_authority(file: Path) -> None:
 )
 @click.option("--name", default="mixmint", show_default=True, help="The network's name.")
 @click.option("--previous", type=_PATH, help="The directory that this one follows.")
+@click.option(
+    "--successor",
+    "successors",
+    multiple=True,
+    metavar="NAME=PUBLICHEX",
+    help="This key signs NAME's descriptor now: its own is lost or stolen. Needs --previous.",
+)
 @click.option("--tick-ms", default=10_000, show_default=True, help="Milliseconds between a node's frames.")
 @click.option("--pool-minimum", default=8, show_default=True, help="Packets that a mix always keeps back.")
 @click.option("--cover-packets", default=8, show_default=True, help="Cover packets of each mix in each tick.")
@@ -187,6 +194,7 @@ def build_directory(
     threshold: int | None,
     name: str,
     previous: Path | None,
+    successors: tuple[str, ...],
     tick_ms: int,
     pool_minimum: int,
     cover_packets: int,
@@ -206,8 +214,9 @@ def build_directory(
     from msgspec.structs import replace
 
     from mix.directory import write_network
-    from mix.directory.build import Parameters, build, write_directory
+    from mix.directory.build import Parameters, build
     from mix.directory.document import MIX_COVER, TIMED_POOL
+    from mixmint.files import write_whole
 
     if tick_ms == 0 and not unsafe_send_at_once:
         raise click.UsageError("--tick-ms 0 hides nothing; to measure, add --unsafe-send-at-once")
@@ -228,8 +237,9 @@ def build_directory(
         parameters,
         before,
         time.time(),
+        dict(_successor(text) for text in successors),
     )
-    write_directory(out, signed)
+    write_whole(out, signed)
     click.echo(f"{out}: {nodes} nodes, signed by {len(authorities)}")
     if network_file is not None:
         publics = tuple(key.public for key in authorities)
@@ -251,6 +261,17 @@ def show_directory(file: Path, as_json: bool) -> None:
     from mix.directory.build import show
 
     click.echo(show(_existing((file,))[0].read_bytes(), as_json=as_json))
+
+
+def _successor(text: str) -> tuple[str, bytes]:
+    name, _, key = text.partition("=")
+    try:
+        public = bytes.fromhex(key)
+    except ValueError:
+        public = b""
+    if len(public) != PUBLIC_BYTES:
+        raise click.UsageError("a successor is a service's name, =, and 64 hex digits of its new key")
+    return name, public
 
 
 def _existing(paths: tuple[Path, ...]) -> tuple[Path, ...]:

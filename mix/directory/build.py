@@ -1,10 +1,8 @@
 """Building a directory from descriptors, and showing one: the operator's side. The reader's is verify.py."""
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mix.certificates import check_certificate
 from mix.directory.descriptor import read_descriptor
@@ -39,9 +37,11 @@ def build(
     parameters: Parameters,
     previous: bytes | None,
     now_s: float,
+    successors: Mapping[str, bytes] | None = None,
 ) -> tuple[bytes, int]:
     """
-    A signed directory and its number of nodes; ``descriptors`` as (file name, bytes).
+    A signed directory and its number of nodes; ``descriptors`` as (file name, bytes); ``successors`` as for
+    ``read_descriptor``: such a service stays who it was in the directory before.
 
     What it returns has passed every check that a reader makes, and those of the certificates besides.
 
@@ -49,13 +49,14 @@ def build(
     """
     nodes: list[Node] = []
     services: list[Service] = []
+    before = _previous(previous)
     for name, data in descriptors:
-        entry = _read(name, data)
+        entry = _read(name, data, successors or {})
         if isinstance(entry, Node):
             nodes.append(entry)
         else:
             services.append(entry)
-    before = _previous(previous)
+    _check_successors(before, services, successors or {})
     valid_from = int(now_s) - BACKDATED_S
     directory = Directory(
         network=parameters.network,
@@ -83,9 +84,23 @@ def build(
     return signed, len(nodes)
 
 
-def _read(name: str, data: bytes) -> Node | Service:
+def _check_successors(
+    before: Directory | None, services: Sequence[Service], successors: Mapping[str, bytes]
+) -> None:
+    """A successor has no key of the identity's, so he can't be believed about what it is."""
+    identities = {(each.name, each.kind): each.identity for each in before.services} if before else {}
+    for name in successors:
+        entry = next((each for each in services if each.name == name), None)
+        if entry is None or identities.get((entry.name, entry.kind)) != entry.identity:
+            raise UserError(
+                f"--successor {name}: its descriptor must be here, and name the service as the --previous "
+                "directory does"
+            )
+
+
+def _read(name: str, data: bytes, successors: Mapping[str, bytes]) -> Node | Service:
     try:
-        entry = read_descriptor(data)
+        entry = read_descriptor(data, successors)
         if isinstance(entry, Node):
             for der in entry.certificates:
                 check_certificate(der)
@@ -101,19 +116,6 @@ def _previous(signed: bytes | None) -> Directory | None:
         return decode(decode(signed, SignedDirectory, MOST_BYTES).document, Directory, MOST_BYTES)
     except MalformedMessage as error:
         raise UserError(f"the previous directory can't be read ({error})") from None
-
-
-def write_directory(path: Path, signed: bytes) -> None:
-    """Replace the directory file in one step: a reader sees the old one or the new one."""
-    beside = path.with_name(path.name + ".new")
-    try:
-        with beside.open("wb") as file:
-            file.write(signed)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror}") from None
 
 
 def show(signed: bytes, *, as_json: bool) -> str:

@@ -2,9 +2,11 @@
 What an operator hands to the authorities: one node or one service, signed by its own identity.
 
 The signature shows that the holder of the identity wants exactly this entry. Whether he is welcome is the
-authorities' decision.
+authorities' decision; so is who speaks for a service whose identity's key is lost or stolen.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from mix.directory.document import Node, Service
@@ -15,6 +17,7 @@ from mixmint.wire import Bytes64, Message, decode, encode
 DESCRIPTOR = Label("mixmint/descriptor/v1")
 MOST_BYTES = 16384
 
+_NO_SUCCESSORS: Mapping[str, bytes] = MappingProxyType({})
 _KINDS: dict[str, type[Node] | type[Service]] = {"node": Node, "service": Service}
 
 
@@ -33,10 +36,16 @@ def sign_descriptor(identity: SigningKey, entry: Node | Service) -> bytes:
     return encode(SignedDescriptor(kind, document, identity.sign(DESCRIPTOR, kind[:1].encode(), document)))
 
 
-def read_descriptor(data: bytes) -> Node | Service:
-    """Raises MalformedMessage: not canonical, or not signed by the identity it names."""
+def read_descriptor(data: bytes, successors: Mapping[str, bytes] = _NO_SUCCESSORS) -> Node | Service:
+    """
+    ``successors``: by the names of services whose identity's key is lost or stolen, the key (32 bytes) that
+    the authorities take their descriptors from now.
+
+    Raises MalformedMessage: not canonical, or not signed by the identity it names.
+    """
     signed = decode(data, SignedDescriptor, MOST_BYTES)
     entry = decode(signed.document, _KINDS[signed.kind], MOST_BYTES)
-    if not verify(entry.identity, DESCRIPTOR, signed.signature, signed.kind[:1].encode(), signed.document):
+    signer = successors.get(entry.name, entry.identity) if isinstance(entry, Service) else entry.identity
+    if not verify(signer, DESCRIPTOR, signed.signature, signed.kind[:1].encode(), signed.document):
         raise MalformedMessage("signature", "the descriptor isn't signed by the identity it names")
     return entry

@@ -17,6 +17,7 @@ from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import PUBLIC_BYTES, write_new
 from mixmint.settings import Settings, load
 
+SourceUrl = Annotated[str, Meta(max_length=256, pattern=r"^https?://[A-Za-z0-9.:\-\[\]/_~]+\Z")]
 AuthorityHex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -26,6 +27,14 @@ class NetworkFile(Settings, frozen=True, kw_only=True):
         tuple[AuthorityHex, ...],
         Meta(min_length=1, description="public keys (64 hex digits) whose signatures count"),
     ]
+    sources: Annotated[
+        tuple[SourceUrl, ...],
+        Meta(
+            max_length=32,
+            description="where newer directories are fetched (authorities, mirrors, a board), as URLs; "
+            "who serves them can't change them. None: the file counts, and is read again when it changes",
+        ),
+    ] = ()
     threshold: Annotated[
         int,
         Meta(ge=1, description="how many of them must have signed; fewer than all makes a lost key harmless"),
@@ -46,7 +55,7 @@ def load_authorities(path: Path) -> Authorities:
 
     Raises UserError, one line, when it is missing or isn't good.
     """
-    network = _load(path)
+    network = load_network_file(path)
     return Authorities(tuple(bytes.fromhex(one) for one in network.authorities), network.threshold)
 
 
@@ -56,7 +65,7 @@ def load_network(path: Path, now_s: float) -> Directory:
 
     Raises UserError, one line, when either is missing or isn't good.
     """
-    network, authorities = _load(path), load_authorities(path)
+    network, authorities = load_network_file(path), load_authorities(path)
     try:
         signed = network.directory.read_bytes()
     except OSError as error:
@@ -71,7 +80,8 @@ def load_network(path: Path, now_s: float) -> Directory:
         ) from None
 
 
-def _load(path: Path) -> NetworkFile:
+def load_network_file(path: Path) -> NetworkFile:
+    """The network file's settings. Raises UserError, one line."""
     if not path.exists():
         raise UserError(
             f"network file {path} is missing; get it from the directory's authority, with the directory"

@@ -51,11 +51,18 @@ def directory_hash(signed: bytes) -> bytes:
 
 def verify(signed: bytes, authorities: Sequence[bytes], threshold: int, now_s: float) -> Directory:
     """
-    Read a signed directory; ``authorities`` are the public keys (32 bytes) that count.
+    Read a signed directory that is to be used now; ``authorities`` are the public keys (32 bytes) that count.
 
     Raises MalformedMessage with a reason and a detail for the log. An expired directory in its grace is
     returned with a warning logged.
     """
+    directory = read(signed, authorities, threshold)
+    check_time(directory, now_s)
+    return directory
+
+
+def read(signed: bytes, authorities: Sequence[bytes], threshold: int) -> Directory:
+    """All checks but that of the time, for a directory of the past. Raises MalformedMessage."""
     # 1. The outer message is canonical and at most 1 MiB.
     message = decode(signed, SignedDirectory, MOST_BYTES)
     # 2. At least `threshold` of the authorities signed these bytes. Strangers' signatures don't count; a bad
@@ -63,8 +70,7 @@ def verify(signed: bytes, authorities: Sequence[bytes], threshold: int, now_s: f
     _check_signatures(message, authorities, threshold)
     # 3. Only now is the document read: canonical, fields within their bounds.
     directory = decode(message.document, Directory, MOST_BYTES)
-    # 4. It is valid now.
-    _check_time(directory, now_s)
+    # 4. It is valid now: `check_time`.
     # 5. Its parameters are ones that this version speaks.
     if directory.body_bytes != BODY_BYTES:
         raise MalformedMessage("parameters", f"packets with bodies of {directory.body_bytes} bytes")
@@ -93,7 +99,10 @@ def _check_signatures(message: SignedDirectory, authorities: Sequence[bytes], th
         raise MalformedMessage("signatures", f"{len(counted)} good signatures of {threshold} needed")
 
 
-def _check_time(directory: Directory, now_s: float) -> None:
+def check_time(directory: Directory, now_s: float) -> None:
+    """
+    Whether it may be used now; a warning is logged when it lives on its grace. Raises MalformedMessage.
+    """
     if now_s < directory.valid_from_s - SKEW_S:
         raise MalformedMessage("not-yet-valid", "valid from a later time; check this machine's clock")
     if now_s >= directory.valid_until_s + directory.grace_s:
