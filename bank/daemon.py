@@ -116,7 +116,7 @@ class BankDaemon:
         self._clock = BoardClock(settings.terms, settings.board_silence_s)
         self._store = store
         self._bank = Bank(
-            self._signer, self._store, self._clock, threads=settings.threads, registry=self.registry
+            self._signer, self._store, self._clock, verifiers=settings.threads, registry=self.registry
         )
         self._confirmer: Confirmer | None = None
         self.failure: BaseException | None = None

@@ -1,7 +1,7 @@
 """
 The bank at work: batches of request bytes in, signed answers out, each durable before it leaves.
 
-    prepare (read, verify, sign; in threads)  ->  settle (one transaction, on the store's thread)  ->  answers
+    prepare (read, verify, sign; on all cores)  ->  settle (one transaction, in the store)  ->  answers
 
 While one batch is committed the next one is verified. Over the mixes a service host hands in whole batches;
 requests that come one by one over HTTP are gathered into the same kind of batch.
@@ -11,14 +11,14 @@ import asyncio
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bank.formats.answer import Kind
-from bank.ledger import Moment, Prepared, Signer, prepare, settle
+from bank.ledger import Moment, Prepared, Signer, settle
 from bank.outbox import BoardClock
 from bank.stores.interface import Books, Store
+from bank.verifying import Verifiers
 from mixmint.errors import FatalError, MixmintError, Unavailable, UserError
 from replyblocks.service import Request
 
@@ -27,8 +27,6 @@ MOST_WAITING = 4096
 """Requests one by one that may wait; more are turned away, so that a flood costs no memory."""
 WORTH_A_SECOND = 16
 """Beside a batch in hand another begins only with so many requests: fewer wait and share the next commit."""
-_SHARE = 16
-"""A batch is verified by several threads only in shares that are worth a switch."""
 
 
 class Bank:
@@ -45,14 +43,13 @@ class Bank:
         store: Store,
         clock: BoardClock,
         *,
-        threads: int = 2,
+        verifiers: int = 2,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._signer = signer
         self._store = store
         self._clock = clock
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "verify")
+        self._verifiers = Verifiers(signer, verifiers)
         self._waiting: deque[tuple[bytes, asyncio.Future[bytes]]] = deque()
         self._batches: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[FatalError] = asyncio.get_running_loop().create_future()
@@ -87,7 +84,7 @@ class Bank:
             raise FatalError("the bank has stopped")
         try:
             moment = self._clock.moment()
-            prepared = await self._prepare(bodies, moment)
+            prepared = await self._verifiers.prepare(bodies, moment)
             answers = await self._store.run(lambda book: self._settle(prepared, book, moment))
         except UserError:
             self.unanswered.inc(len(bodies))
@@ -120,6 +117,10 @@ class Bank:
             loop.call_soon(self._dispatch)
         return await future
 
+    async def ready(self) -> None:
+        """Wait for the processes that verify beside this one; else they start with the first large batch."""
+        await self._verifiers.ready()
+
     async def failed(self) -> None:
         """Wait until the books are in doubt, then raise the FatalError that stops the daemon."""
         raise await asyncio.shield(self._failure)
@@ -128,21 +129,7 @@ class Bank:
         """Finish the batches in hand."""
         while self._batches:
             await asyncio.wait(self._batches)
-        self._pool.shutdown()
-
-    async def _prepare(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
-        loop = asyncio.get_running_loop()
-        share = max(_SHARE, -(-len(bodies) // self._threads))
-        parts = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._pool, self._prepare_share, bodies[start : start + share], moment)
-                for start in range(0, len(bodies), share)
-            )
-        )
-        return [prepared for part in parts for prepared in part]
-
-    def _prepare_share(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
-        return [prepare(body, self._signer, moment) for body in bodies]
+        await self._verifiers.close()
 
     def _settle(self, batch: Sequence[Prepared], book: Books, moment: Moment) -> list[bytes]:
         book.expect(batch)

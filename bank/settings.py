@@ -130,7 +130,13 @@ class BankSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 360
     threads: Annotated[
-        int, Meta(ge=1, le=64, description="threads that verify signatures; one per core that you can spare")
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="how many verify signatures at a time, all but one in a process of its own; one per "
+            "core that you can spare",
+        ),
     ] = 2
 
     @property

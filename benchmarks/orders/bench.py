@@ -68,4 +68,6 @@ async def open_bench(engine: Engine) -> Bench:
     store = await engine.open(signer.bank)
     clock = BoardClock(signer.terms, silence_s=1e9)
     clock.heard(1)
-    return Bench(engine, signer, store, clock, Bank(signer, store, clock))
+    bank = Bank(signer, store, clock)
+    await bank.ready()
+    return Bench(engine, signer, store, clock, bank)

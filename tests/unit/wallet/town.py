@@ -25,11 +25,13 @@ from bank.stores.sqlite import SqliteStore, open_books
 from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import BoxKey, SigningKey
 from mixmint.sealing import Sealer
+from replyblocks.envelope import parts_for
 from replyblocks.service import Request
 from tests.unit.bank.board.logs import LogMaker
 from wallet.answers import Bank as BankNames
 from wallet.books import Books
 from wallet.cashier import Cashier
+from wallet.notices.letters import check_room
 from wallet.payment_request import ReplyTo
 from wallet.purse import CoinState, Purse
 from wallet.settings import WalletSettings
@@ -167,7 +169,8 @@ class Slips:
         self.ways = ways
         self.boxes: dict[int, list[str]] = {}
         self.keys: dict[int, BoxKey] = {}
-        self.queued: list[tuple[bytes, str]] = []
+        self.queued: list[tuple[tuple[bytes, ...], str]] = []
+        self.looked: dict[int, int] = {}
         self.is_down = False
 
     is_loaded = property(lambda self: bool(self.queued))
@@ -184,20 +187,28 @@ class Slips:
         if not set(reply.blocks) & self.ways.keys():
             raise UserError("the request's reply blocks have expired")
 
-    def queue(self, reply: ReplyTo, text: str, *, last: bool = False) -> None:
-        self.queued.append((reply.blocks[-1 if last else 0], text))
+    def queue(self, reply: ReplyTo, text: str, *, used: int = 0, last: bool = False) -> int:
+        parts = parts_for(len(text.encode()), 0)
+        check_room(parts, reply, used)
+        left = reply.blocks[used:]
+        self.queued.append((left[-parts:] if last else left[:parts], text))
+        return parts
 
     async def carry(self, expected: int = 0) -> None:
         if self.is_down:
             raise Unavailable("the gateway can't be reached")
-        for block, text in self.queued:
-            box = self.ways.pop(block, None)
-            if box is not None:
-                box.append(text)
+        for blocks, text in self.queued:
+            found = [self.ways.pop(block, None) for block in blocks]
+            # A message of two packets is whole or nothing.
+            if found[0] is not None and None not in found:
+                found[0].append(text)
         self.queued.clear()
 
     def arrived(self) -> dict[int, list[str]]:
-        return {number: list(box) for number, box in self.boxes.items()}
+        return {number: box[self.looked.get(number, 0) :] for number, box in self.boxes.items()}
+
+    def keep(self) -> None:
+        self.looked = {number: len(box) for number, box in self.boxes.items()}
 
     def lose_keys(self) -> None:
         """The wallet is restored, in a home whose post is new."""
@@ -231,7 +242,7 @@ class Town:
         self.store = SqliteStore(open_books(self.folder / "bank.db", self.signer.bank))
         self.now_s = NOW_S
         self.clock = BoardClock(self.signer.terms, 1e9, lambda: self.now_s)
-        self.bank = Bank(self.signer, self.store, self.clock, threads=1)
+        self.bank = Bank(self.signer, self.store, self.clock, verifiers=1)
         entry = make_key_entry(self.key, self.signer.bank).encode()
         self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)
 
@@ -354,6 +365,7 @@ class Wallet:
             self.teller,
             self.settings,
             stock_wait_s=0,
+            pay_spread_s=self.settings.pay_spread_s or 0.0,
             now_s=lambda: town.now_s,
             rng=self.rng,
             letters=slips,
