@@ -59,6 +59,7 @@ def test_marks_are_stored_and_read() -> None:
         (MARK.open(()).encode() + b"\x00", "length"),
         (MARK.open(tuple(Part)).encode()[:-1], "length"),
     ],
+    ids=["nothing", "another number of parts", "longer", "shorter"],
 )
 def test_bytes_that_open_nothing_are_refused(data: bytes, reason: str) -> None:
     """Whatever a stranger sends."""
