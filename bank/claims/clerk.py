@@ -11,10 +11,9 @@ import logging
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from bank.claims.answering import answer_prepared
+from bank.claims.answering import Posted, answer_prepared, prepare_claim
 from bank.formats.claim import Claim
-from bank.formats.request import encode_request
-from bank.ledger import Moment, Signer, prepare
+from bank.ledger import Moment, Signer
 from bank.outbox import BoardClock
 from bank.stores.interface import Books, Store
 from mixmint.errors import Unavailable, UserError
@@ -35,11 +34,11 @@ def answer_some(book: Books, signer: Signer, moment: Moment, most: int = AT_ONCE
     moment = Moment(max(moment.closed, book.state().newest_closed), moment.epoch)
     kept = book.open_claims(moment.closed, most)
     claims = [Claim.decode(each.claim) for each in kept]
-    prepared = [prepare(encode_request(claim.request), signer, moment) for claim in claims]
+    prepared = [prepare_claim(claim, signer, moment) for claim in claims]
     # All that they may ask for at once: PostgreSQL would be asked row by row, for seconds.
-    book.expect(prepared)
-    for each, claim, request in zip(kept, claims, prepared, strict=True):
-        entry = answer_prepared(claim, request, each.round, signer, book, moment)
+    book.expect([each for choice in prepared for each in choice])
+    for each, claim, choice in zip(kept, claims, prepared, strict=True):
+        entry = answer_prepared(claim, choice, Posted.of(each, signer.terms), signer, book, moment)
         if entry is not None:
             book.publish([entry])
         book.answer_claim(each.subject)

@@ -46,7 +46,7 @@ def look_for(signer: Signer, earlier: Sequence[bytes] = ()) -> Look:
         for round_ in rounds:
             for entry in round_.entries:
                 if isinstance(entry, ClaimEntry):
-                    kept = owed(entry, round_.number, keys, signer.bank)
+                    kept = owed(entry, round_, keys, signer.bank)
                     if kept is not None:
                         claims.append(kept)
                 elif isinstance(entry, TermsEntry) and entry.terms.bank == signer.bank:
@@ -56,7 +56,7 @@ def look_for(signer: Signer, earlier: Sequence[bytes] = ()) -> Look:
     return look
 
 
-def owed(entry: ClaimEntry, round_: int, keys: Collection[bytes], bank: bytes) -> KeptClaim | None:
+def owed(entry: ClaimEntry, round_: VerifiedRound, keys: Collection[bytes], bank: bytes) -> KeptClaim | None:
     """The claim of this round, if it is true for the bank with this id and these keys (32 bytes each)."""
     try:
         claim = Claim.decode(entry.body)
@@ -64,7 +64,7 @@ def owed(entry: ClaimEntry, round_: int, keys: Collection[bytes], bank: bytes) -
         return None
     if claim.objection(keys, bank) is not None:
         return None
-    return KeptClaim(claim.answer_subject, round_, entry.body)
+    return KeptClaim(claim.answer_subject, round_.number, entry.body, round_.closed_at_s)
 
 
 def note(book: Books, noticed: Noticed) -> None:

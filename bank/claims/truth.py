@@ -30,7 +30,7 @@ from bank.formats.answer import (
 from bank.formats.claim import Claim
 from bank.formats.coin import certificate_holds
 from bank.formats.order import NOTHING, Output, SignedOrder
-from bank.formats.request import Deposit, Withdraw
+from bank.formats.request import Deposit, Replace, Withdraw
 
 MOST_BALANCE = 1 << 62
 """Units of an account, as docs/spec/account.md has it."""
@@ -67,6 +67,8 @@ class Shown:
 def falsehood(shown: Shown, body: Body) -> str | None:
     """Why the bank can't have said this in good faith; None when it may have."""
     request = shown.claim.request
+    if isinstance(request, Replace) and isinstance(body, Credited):
+        return _booked(shown, body.statement, _units_asked(shown))
     if isinstance(request, SignedOrder):
         return _of_order(shown, request, body)
     if isinstance(body, Statements):
@@ -75,18 +77,23 @@ def falsehood(shown: Shown, body: Body) -> str | None:
         return _account_refusal(shown, body)
     if isinstance(request, Withdraw):
         return _of_withdrawal(shown, request, body)
-    return _of_deposit(shown, request, body)
+    return _of_deposit(shown, request, body) if isinstance(request, Deposit) else _KIND
 
 
 def _of_order(shown: Shown, request: SignedOrder, body: Body) -> str | None:
-    order, held_first = request.order, request.order.tau != NOTHING
+    order, two_steps = request.order, request.order.tau != NOTHING
+    # Hold and execution have one name, so a direct answer may have been either's.
+    may_hold = shown.claim.asks_for_hold or (two_steps and shown.asked)
     match body:
         case Certificates():
             return _certificates(shown, order.outputs, body)
         case Hold():
-            return None if held_first else _KIND
+            return None if may_hold else _KIND
         case Spent():  # Held too
-            return _spent(shown, request, body, own=held_first and type(body) is Spent)
+            # Of what was settled long ago *execute* says no more. A claim brings the order, and with it all
+            # that its certificates need.
+            own = two_steps and shown.asked and type(body) is Spent
+            return _spent(shown, request, body, own=own)
         case Taken():
             return _taken(shown, order.outputs, body, request.seal)
         case Refused():
@@ -160,14 +167,15 @@ def _order_refusal(shown: Shown, request: SignedOrder, body: Refused) -> str | N
     match reason:
         case Refusal.SUMS:
             equal = shown.units == sum(1 << output.exponent for output in order.outputs)
-            return _NEVER if equal else None
+            return _NEVER if equal or shown.claim.hold is not None else None
         case Refusal.SIGNATURE | Refusal.NO_HOLD | Refusal.WRONG_H:
             # A seal leaves the signatures out, and who shows an h names the seal too.
             return None if shown.asked else _NEVER
         case Refusal.BUSY:
-            return None if order.tau != NOTHING else _NEVER
+            may_hold = shown.claim.asks_for_hold or (order.tau != NOTHING and shown.asked)
+            return None if may_hold else _NEVER
         case Refusal.TOO_LATE:
-            return _in_time(shown, 0 if order.tau != NOTHING else order.last_round)
+            return _in_time(shown, 0 if shown.claim.asks_for_hold else order.last_round)
         case Refusal.UNKNOWN_CERTIFICATE | Refusal.EXPIRED_COIN:
             return _coin_refusal(shown, body, len(order.inputs))
     return _NEVER
@@ -181,7 +189,11 @@ def _account_refusal(shown: Shown, body: Refused) -> str | None:
     asked = account.request
     match reason:
         case Refusal.SIGNATURE:
-            return None if shown.asked else _NEVER
+            return None if shown.asked or _is_of_earlier_key(shown) else _NEVER
+        case Refusal.NOT_YET | Refusal.ENDED_COIN:
+            # Whether an epoch is swept the bank's books say alone, and how a coin ended the whole log.
+            known = isinstance(claim.request, Replace) and body.index < len(asked.outputs)
+            return None if known else _NEVER
         case Refusal.SEQUENCE:
             return None if shown.asked else "it must show the statement that stands in the way"
         case Refusal.NO_ACCOUNT:
@@ -196,10 +208,22 @@ def _account_refusal(shown: Shown, body: Refused) -> str | None:
     return _NEVER
 
 
+def _is_of_earlier_key(shown: Shown) -> bool:
+    """Of a replacement: whether another key booked the withdrawal, whose word a successor doesn't take."""
+    request = shown.claim.request
+    return isinstance(request, Replace) and not request.statement.holds(shown.bank_key)
+
+
 def _coin_refusal(shown: Shown, body: Refused, inputs: int) -> str | None:
-    """*Expired* needs the terms in force, which the whole log shows (the audit judges it)."""
+    """
+    *Expired* needs the terms in force, which the whole log shows (the audit judges it); but no hold outlives
+    its coins, and in its time what it holds can be exchanged.
+    """
     if body.index >= inputs:
         return _NEVER
+    hold = None if shown.claim.hold is None else shown.claim.hold.body
+    if isinstance(hold, Hold) and not shown.asked and 0 < shown.round <= hold.to_round:
+        return "it held the coin at that time"
     if body.reason is Refusal.UNKNOWN_CERTIFICATE and not shown.asked:
         return "it denies a coin whose certificate the claim shows"
     return None

@@ -152,7 +152,7 @@ def values_of(
             return Refused(Refusal.UNKNOWN_CERTIFICATE, index)
         values.append(value)
         # What is retired stays so: a clock that was put back brings no coin to life again.
-        if value.epoch < retired or signer.terms.age(value.epoch, moment.epoch) not in ages:
+        if value.epoch < retired or signer.terms.age(value.epoch, moment.age_epoch) not in ages:
             old = index
         elif signer.is_successor and book.has_ended(coin):
             # Replaced by the predecessor, whose retired epochs aren't on these books: by longer terms, or a

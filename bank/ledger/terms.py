@@ -113,12 +113,19 @@ class Moment:
     Rounds are the only clock for last rounds, holds and promises, because both sides can prove them.
 
     ``asked``: what was newest when the request was put on the board as a claim, if it was: by that it is
-    judged too late. Else a bank could keep silent until every claim is.
+    judged too late. Else a bank could keep silent until every claim is. ``asked_epoch``: the coin epoch of
+    that round, by which the age of coins is judged then, for the same reason.
     """
 
     closed: int
     epoch: int
     asked: int | None = None
+    asked_epoch: int | None = None
+
+    @property
+    def age_epoch(self) -> int:
+        """The epoch by which coins are judged too old; never a later one than now."""
+        return self.epoch if self.asked_epoch is None else min(self.epoch, self.asked_epoch)
 
     def is_past(self, last_round: int) -> bool:
         """Whether a request with this last round comes too late."""

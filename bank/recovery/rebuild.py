@@ -193,7 +193,7 @@ class Rebuild:
         """What was claimed since the newest change: his confirmer begins behind it and wouldn't find it."""
         if not page.changed_in or len(page.logged.changes) < len(self._keys.changes):
             return
-        kept = owed(entry, round_.number, self._keys.all, self._keys.id)
+        kept = owed(entry, round_, self._keys.all, self._keys.id)
         if kept is not None:
             book.note_claim(kept, round_.number + (page.promised.claim_rounds or Terms().claim_rounds))
 

@@ -87,11 +87,15 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True)
 class KeptClaim:
-    """A claim on the board, its round, and how its answer names it (``Claim.answer_subject``, 32 bytes)."""
+    """
+    A claim on the board, its round, and how its answer names it (``Claim.answer_subject``, 32 bytes).
+    ``closed_at_s``: when that round closed, as the board says (Unix seconds); 0: noted by an earlier version.
+    """
 
     subject: bytes
     round: int
     claim: bytes
+    closed_at_s: int = 0
 
 
 class View(Protocol):

@@ -11,13 +11,20 @@ from bank.board.claims.parts import cut
 from bank.board.claims.rules import read_submission
 from bank.board.log.tree import leaf_hash
 from bank.board.receipts import sign_entry_receipt
-from bank.formats.account import NO_HEAD, AccountRequest, Operation, sign_request
-from bank.formats.answer import CertifiedBefore, Refusal, Refused, sign_answer
+from bank.formats.account import (
+    NO_HEAD,
+    AccountRequest,
+    Operation,
+    Statement,
+    sign_request,
+    sign_statement,
+)
+from bank.formats.answer import Answer, CertifiedBefore, Hold, Refusal, Refused, sign_answer
 from bank.formats.claim import Claim, ShownCertificate
 from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificate
 from bank.formats.entry import AccusationEntry, AnswerEntry, PostedEntry
-from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
-from bank.formats.request import Deposit, Withdraw
+from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
+from bank.formats.request import Deposit, Replace, Withdraw
 from mixmint.keys import SigningKey
 
 FILE = Path(__file__).parent / "claim.json"
@@ -36,6 +43,9 @@ def make() -> dict[str, object]:
         "answer": _answer(claimed.subject),
         "posted": _posted(),
         "accusation": _accusation(),
+        "claim of an execution": _execution(held=False).entry().encode(),
+        "claim of an execution that was held": _execution(held=True).entry().encode(),
+        "claim of a replacement": _replacement().entry().encode(),
     }
     return {
         "about": "made by tests/vectors/make_claim.py; see docs/spec/claim.md; hex",
@@ -54,11 +64,11 @@ def make() -> dict[str, object]:
     }
 
 
-def _order(*coins: SigningKey, outputs: bool, account: bytes = NOTHING) -> SignedOrder:
+def _order(*coins: SigningKey, outputs: bool, account: bytes = NOTHING, tau: bytes = NOTHING) -> SignedOrder:
     inputs = tuple(sorted(CoinKey(each.public) for each in coins))
     wanted = (Output(CoinId(b"\x06" * 32), 5), Output(CoinId(b"\x07" * 32), 4)) if outputs else ()
     return sign_order(
-        Order(BANK_ID, b"\x08" * 16, 1_000_000, inputs, wanted, account), list(coins), b"\x09" * 16
+        Order(BANK_ID, b"\x08" * 16, 1_000_000, inputs, wanted, account, tau), list(coins), b"\x09" * 16
     )
 
 
@@ -91,6 +101,33 @@ def _deposit() -> Claim:
         BANK_ID, ACCOUNT.public, 2, NO_HEAD, Operation.DEPOSIT, b"\x0b" * 16, 1_000_000, seal=order.seal
     )
     return Claim(Deposit(sign_request(ACCOUNT, request), order), _certificates(order))
+
+
+def _execution(*, held: bool) -> Claim:
+    h = b"\x0c" * 32
+    order = _order(COIN, SECOND, outputs=True, tau=tau_of(h))
+    hold = Answer.decode(sign_answer(BANK, BANK_ID, order.seal, Hold(5, 9)))
+    return Claim(order, (), h, hold) if held else Claim(order, _certificates(order), h)
+
+
+def _replacement() -> Claim:
+    """Of the withdrawal's one coin; the bank booked it in round 3."""
+    withdrawn = _withdrawal().account
+    assert withdrawn is not None
+    digest, outputs = withdrawn.request.digest(), withdrawn.request.outputs
+    booked = Statement(BANK_ID, ACCOUNT.public, 2, Operation.WITHDRAW, 32, 8, digest, NO_HEAD, 3)
+    request = AccountRequest(
+        BANK_ID,
+        ACCOUNT.public,
+        3,
+        booked.head(),
+        Operation.REPLACE,
+        b"\x0d" * 16,
+        1_000_000,
+        digest,
+        outputs,
+    )
+    return Claim(Replace(sign_request(ACCOUNT, request), withdrawn, sign_statement(BANK, booked)))
 
 
 def _answer(subject: bytes) -> bytes:

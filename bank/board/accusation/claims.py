@@ -36,7 +36,6 @@ from bank.formats.entry import (
     decode_entry,
 )
 from bank.formats.fields import Reader
-from bank.formats.order import NOTHING
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
 
@@ -83,7 +82,7 @@ def wanted_of(claim: Claim) -> frozenset[tuple[bytes, int]]:
     The coins (id, exponent) whose certificates answer it; none when only an answer does: an account's holder
     needs the statement too, and a hold certifies nothing.
     """
-    if claim.account is not None or claim.order is None or claim.order.order.tau != NOTHING:
+    if claim.account is not None or claim.order is None or claim.asks_for_hold:
         return frozenset()
     return frozenset((output.coin, output.exponent) for output in claim.order.order.outputs)
 

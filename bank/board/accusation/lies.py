@@ -4,6 +4,7 @@ Accusations of a bank by what it signed for one customer: a false answer, a fork
 Source: docs/spec/accusation.md, section 5; what an answer may say: ``bank.claims.truth``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -27,14 +28,13 @@ from bank.formats.claim import Claim
 from bank.formats.coin import bank_id
 from bank.formats.entry import AnswerEntry, RoundEntry
 from bank.formats.fields import Reader
-from bank.formats.order import NOTHING
 from bank.formats.request import Deposit
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
 
 SKEW_S = 7200
 """Seconds by which the clocks of bank and board may differ: an hour either way."""
-_FOUR = "terms, claim, answer and a mark are needed"
+_NEEDED = "the terms, the claim and a mark are needed, of a hold the answer before it"
 
 
 class Named(IntEnum):
@@ -54,7 +54,8 @@ class AnswerFalse:
     request names as its account's head; how many logs 1 (0 or 1), and that log and its leaves.
 
     Of the leaves the first is the claim and the next a mark, which says by which round it was there. To show
-    *expired* false: the bank's terms, the claim, the answer and a mark behind it.
+    *expired* false, the bank's terms before these two; of a claim that asks for a hold: terms, claim, answer
+    and a mark behind it.
     """
 
     kind: ClassVar[Kind] = Kind.ANSWER_FALSE
@@ -128,7 +129,7 @@ class AnswerFalse:
                 return objection
             if _says_expired(self.answer):
                 return self._age(self.log, self.leaves)
-            round_ = self._round(self.leaves)
+            round_ = self._round(self.leaves.leaves)
             if not round_:
                 return "the claim's round is not shown"
         asked = self.named is Named.REQUEST
@@ -140,11 +141,11 @@ class AnswerFalse:
             return "another bank confirmed the log"
         return log.objection() or leaves.objection(log)
 
-    def _round(self, leaves: Leaves) -> int:
+    def _round(self, leaves: Sequence[tuple[int, bytes]]) -> int:
         """The round that the claim is in, if these are the claim and its round's mark; else 0."""
-        if len(leaves.leaves) != 2:
+        if len(leaves) != 2:
             return 0
-        (index, leaf), (mark_index, other) = leaves.leaves
+        (index, leaf), (mark_index, other) = leaves
         mark = read_leaf(other)
         if leaf != self.claim.entry().encode() or not isinstance(mark, RoundEntry):
             return 0
@@ -152,28 +153,34 @@ class AnswerFalse:
 
     def _age(self, log: ProvenLog, leaves: Leaves) -> str | None:
         """
-        None when the coin called expired wasn't, by the board's clock once the answer was there. That clock
-        is the board's word, and a bank that confirms its log doesn't vouch for it.
+        None when the coin called expired wasn't, by the board's clock when the claim's round closed: else a
+        bank could wait until its coins are too old. A hold begins when it is answered, so what counts of one
+        that is asked for is the time by which the answer was there.
+
+        That clock is the board's word, and a bank that confirms its log doesn't vouch for it.
         """
         if not isinstance(log, SignedLog):
             return "only the board can say what time it was"
         body = self.answer.body
         shown = leaves.bytes
-        if self.named is not Named.CLAIM or len(shown) != 4 or not isinstance(body, Refused):
-            return _FOUR
-        terms, mark = terms_in(shown[:1], self.bank_key), read_leaf(shown[3])
-        answer = AnswerEntry(self.answer.encode()).encode()
-        if terms is None or shown[1:3] != (self.claim.entry().encode(), answer):
-            return _FOUR
-        if not isinstance(mark, RoundEntry) or body.index >= len(self.claim.certificates):
-            return _FOUR
+        if self.named is not Named.CLAIM or not isinstance(body, Refused):
+            return _NEEDED
+        terms, mark = terms_in(shown[:1], self.bank_key), read_leaf(shown[-1])
+        if terms is None or not isinstance(mark, RoundEntry) or body.index >= len(self.claim.certificates):
+            return _NEEDED
+        if self.claim.asks_for_hold:
+            answer = AnswerEntry(self.answer.encode()).encode()
+            if len(shown) != 4 or shown[1:3] != (self.claim.entry().encode(), answer):
+                return _NEEDED
+        elif not self._round(leaves.leaves[1:]):
+            return _NEEDED
         lived = (mark.closed_at_s + SKEW_S) // terms.epoch_s - self.claim.certificates[body.index].epoch
         return None if lived < _usable_epochs(self.claim, terms) else "the answer may be true"
 
 
 def _usable_epochs(claim: Claim, terms: PublishedTerms) -> int:
     """For how many epochs a coin can be used so: held, deposited, or exchanged."""
-    if claim.order is not None and claim.order.order.tau != NOTHING:
+    if claim.asks_for_hold:
         return terms.life_epochs - 1
     if isinstance(claim.request, Deposit):
         return terms.life_epochs

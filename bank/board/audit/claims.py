@@ -192,7 +192,9 @@ class Claims:
             return None
         groups: list[Sequence[int]] = [(at, place.mark)]
         if debt is not None:
-            groups.append((debt.terms, at, index, behind.mark))
+            # Of *expired*: how old a coin was when it was claimed; for a hold, when that was answered.
+            until = (index, behind.mark) if claim.asks_for_hold else (place.mark,)
+            groups.append((debt.terms, at, *until))
         for indexes in groups:
             for log in self._prosecutor.logs(max(indexes)):
                 leaves = await self._prosecutor.leaves(log.size, indexes)

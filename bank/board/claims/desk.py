@@ -197,6 +197,9 @@ class Desk:
         keys = self._board.keys
         if not keys.changes or claim.order is None:
             return None
+        if claim.hold is not None:
+            current = claim.hold.holds(keys.current, keys.id)
+            return None if current else "a key that was replaced held the order"
         for public, shown in zip(claim.order.order.inputs, claim.certificates, strict=True):
             coin = coin_id(public)
             signed = (shown.signature, keys.id, shown.exponent, shown.epoch, coin)

@@ -81,7 +81,7 @@ class Submission(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClaimSubmission:
-    """A claim: one for each order or account request."""
+    """A claim: one for each order, for each execution of one, for each account request."""
 
     kind: ClassVar[Kind] = Kind.CLAIM
     entry: bytes
@@ -89,7 +89,7 @@ class ClaimSubmission:
 
     @property
     def subject(self) -> bytes:
-        return self.claim.subject
+        return self.claim.name
 
     @property
     def account(self) -> bytes | None:

@@ -348,8 +348,9 @@ class PostgresBook(PostgresView):
 
     def note_claim(self, kept: KeptClaim, due: int) -> None:
         self._later(
-            "INSERT INTO claim (subject, round, due, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            *(kept.subject, kept.round, due, kept.claim),
+            "INSERT INTO claim (subject, round, due, body, closed_at_s) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT DO NOTHING",
+            *(kept.subject, kept.round, due, kept.claim, kept.closed_at_s),
         )
 
     def answer_claim(self, subject: bytes) -> None:

@@ -54,7 +54,7 @@ class PostgresView:
 
     def open_claims(self, closed: int, most: int) -> list[KeptClaim]:
         rows = self.rows(
-            "SELECT subject, round, body FROM claim WHERE group_number IS NULL AND round <= $1"
+            "SELECT subject, round, body, closed_at_s FROM claim WHERE group_number IS NULL AND round <= $1"
             " ORDER BY due, round, subject LIMIT $2",
             *(closed, most),
         )

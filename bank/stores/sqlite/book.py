@@ -301,8 +301,8 @@ class SqliteBook(SqliteView):
 
     def note_claim(self, kept: KeptClaim, due: int) -> None:
         self._execute(
-            "INSERT OR IGNORE INTO claim VALUES (?, ?, ?, ?, NULL)",
-            (kept.subject, kept.round, due, kept.claim),
+            "INSERT OR IGNORE INTO claim VALUES (?, ?, ?, ?, NULL, ?)",
+            (kept.subject, kept.round, due, kept.claim, kept.closed_at_s),
         )
 
     def answer_claim(self, subject: bytes) -> None:

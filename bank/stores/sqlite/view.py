@@ -43,7 +43,7 @@ class SqliteView:
 
     def open_claims(self, closed: int, most: int) -> list[KeptClaim]:
         rows = self._execute(
-            "SELECT subject, round, body FROM claim WHERE group_number IS NULL AND round <= ?"
+            "SELECT subject, round, body, closed_at_s FROM claim WHERE group_number IS NULL AND round <= ?"
             " ORDER BY due, round, subject LIMIT ?",
             (closed, most),
         )

@@ -3,19 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bank.claims.answering import answer_claim
+from bank.board.reading.cursor import Cursor
+from bank.claims.answering import Posted, answer_claim
+from bank.comparison import Compared
+from bank.confirmer import confirm
 from bank.formats.account import sign_request
-from bank.formats.answer import Answer
-from bank.formats.claim import Claim, ShownCertificate
+from bank.formats.answer import Answer, Hold, Withdrawn
+from bank.formats.claim import Claim, ClaimRequest, ShownCertificate
 from bank.formats.coin import coin_id, sign_certificate
 from bank.formats.entry import AnswerEntry, decode_entry
 from bank.formats.order import SignedOrder, tau_of
-from bank.formats.request import Deposit, Withdraw
+from bank.formats.request import Deposit, Execute, Withdraw
 from tests.unit.bank.desk import Desk, fresh
 
 
-def show(desk: Desk, request: SignedOrder | Withdraw | Deposit, *epochs: int) -> Claim:
-    """The request as a claim, with its coins' true certificates (8 units each, of this epoch or of these)."""
+def show(desk: Desk, request: ClaimRequest, *epochs: int, h: bytes = b"") -> Claim:
+    """
+    The request as a claim, with its coins' true certificates (8 units each, of this epoch or of these); with
+    ``h``, that it be executed.
+    """
     order = request if isinstance(request, SignedOrder) else getattr(request, "order", None)
     keys = () if order is None else order.order.inputs
     shown = []
@@ -23,13 +29,16 @@ def show(desk: Desk, request: SignedOrder | Withdraw | Deposit, *epochs: int) ->
         epoch = epochs[place] if epochs else desk.epoch
         signed = sign_certificate(desk.key, desk.bank, 3, epoch, coin_id(key))
         shown.append(ShownCertificate(3, epoch, signed))
-    return Claim(request, tuple(shown))
+    return Claim(request, tuple(shown), h)
 
 
-def answer(desk: Desk, claim: Claim, round_: int | None = None) -> Answer | None:
-    """What the bank puts on the board for a claim of this round (the newest closed one, if not said)."""
-    asked = desk.closed if round_ is None else round_
-    entry = desk.store.run(lambda book: answer_claim(claim, asked, desk.signer, book, desk.moment))
+def answer(desk: Desk, claim: Claim, round_: int | None = None, epoch: int | None = None) -> Answer | None:
+    """
+    What the bank puts on the board for a claim of this round (the newest closed one, if not said), which
+    closed in this coin epoch (now, if not said).
+    """
+    posted = Posted(desk.closed if round_ is None else round_, epoch)
+    entry = desk.store.run(lambda book: answer_claim(claim, posted, desk.signer, book, desk.moment))
     if entry is None:
         return None
     found = decode_entry(entry)
@@ -214,6 +223,102 @@ def deposit_in_grace(desk: Desk) -> Claim:
     return claim
 
 
+H = bytes(range(32))
+
+
+def held_for_us(desk: Desk) -> SignedOrder:
+    """A hold, on file at the bank; the payee has h."""
+    order = desk.order([desk.coin()], [fresh(3)[1]], tau=tau_of(H))
+    assert isinstance(desk.ask(order).body, Hold)
+    return order
+
+
+def execution(desk: Desk) -> Claim:
+    return show(desk, held_for_us(desk), h=H)
+
+
+def execution_by_the_hold(desk: Desk) -> Claim:
+    """The payee has no certificates; the bank's hold says that they are good."""
+    order = desk.order([desk.coin()], [fresh(3)[1]], tau=tau_of(H))
+    return Claim(order, (), H, desk.ask(order))
+
+
+def late_execution(desk: Desk) -> Claim:
+    """The hold is over, the coins are free."""
+    claim = execution(desk)
+    desk.closed += desk.terms.hold_rounds
+    return claim
+
+
+def execution_never_held(desk: Desk) -> Claim:
+    return show(desk, desk.order([desk.coin()], [fresh(3)[1]], tau=tau_of(H)), h=H)
+
+
+def executed_hold(desk: Desk) -> Claim:
+    order = held_for_us(desk)
+    desk.ask(Execute(order.seal, H))
+    return show(desk, order, h=H)
+
+
+def settled_hold(desk: Desk) -> Claim:
+    """The books have forgotten the order, whose entries are on the board; to *execute* they say *spent*."""
+    claim = executed_hold(desk)
+    group = desk.run(lambda book: book.state().next_group)
+    desk.run(lambda book: confirm(book, Compared(Cursor(1), group, True, None)))
+    return claim
+
+
+def hold_that_was_executed(desk: Desk) -> Claim:
+    """Its payer doesn't know the h that his payee has shown."""
+    return show(desk, settled_hold(desk).order)
+
+
+def taken_back(desk: Desk) -> Claim:
+    """The payer was first, after the hold."""
+    key = desk.coin()
+    order = desk.order([key], [fresh(3)[1]], tau=tau_of(H))
+    desk.ask(order)
+    desk.closed += desk.terms.hold_rounds
+    desk.ask(desk.order([key], [fresh(3)[1]]))
+    return show(desk, order, h=H)
+
+
+def replacement(desk: Desk) -> Claim:
+    """A withdrawn coin whose epoch is swept, back to its account."""
+    account, (_, output) = desk.account(8), fresh(3)
+    asked = desk.withdraw(account, [output])
+    receipt = desk.ask(asked).body
+    assert isinstance(receipt, Withdrawn)
+    desk.epoch += 20
+    desk.retire(desk.epoch - 1)
+    return show(desk, desk.replace(account, asked, receipt, [output]))
+
+
+def replaced_before(desk: Desk) -> Claim:
+    claim = replacement(desk)
+    desk.ask(claim.request)
+    return claim
+
+
+def replacement_too_early(desk: Desk) -> Claim:
+    account, (_, output) = desk.account(8), fresh(3)
+    asked = desk.withdraw(account, [output])
+    receipt = desk.ask(asked).body
+    assert isinstance(receipt, Withdrawn)
+    return show(desk, desk.replace(account, asked, receipt, [output]))
+
+
+def replacement_of_a_spent_coin(desk: Desk) -> Claim:
+    account, (key, output) = desk.account(8), fresh(3)
+    asked = desk.withdraw(account, [output])
+    receipt = desk.ask(asked).body
+    assert isinstance(receipt, Withdrawn)
+    desk.ask(desk.order([key], [fresh(3)[1]]))
+    desk.epoch += 20
+    desk.retire(desk.epoch - 1)
+    return show(desk, desk.replace(account, asked, receipt, [output]))
+
+
 SCENES = {
     "new": Scene(new_order, ""),
     "executed before": Scene(executed_before, "Certificates"),
@@ -243,4 +348,16 @@ SCENES = {
     "deposited by another request": Scene(deposited_under_another_request, "Spent"),
     "deposit, spent": Scene(deposit_of_a_spent_coin, "Spent"),
     "deposit in grace": Scene(deposit_in_grace, "Refused", "EXPIRED_COIN"),
+    "execution": Scene(execution, ""),
+    "execution by the hold": Scene(execution_by_the_hold, ""),
+    "execution, late": Scene(late_execution, ""),
+    "execution, never held": Scene(execution_never_held, ""),
+    "execution, executed": Scene(executed_hold, "Certificates"),
+    "execution, settled": Scene(settled_hold, "Certificates"),
+    "hold, executed": Scene(hold_that_was_executed, "Certificates"),
+    "execution, taken back": Scene(taken_back, "Spent"),
+    "replacement": Scene(replacement, "Credited"),
+    "replaced before": Scene(replaced_before, "Credited"),
+    "replacement, too early": Scene(replacement_too_early, "Refused", "NOT_YET"),
+    "replacement, spent": Scene(replacement_of_a_spent_coin, "Refused", "ENDED_COIN"),
 }

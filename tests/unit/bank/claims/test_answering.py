@@ -7,11 +7,13 @@ import pytest
 
 from bank.board.accusation.lies import AnswerFalse, Named
 from bank.claims.truth import Shown, falsehood
-from bank.formats.account import sign_statement
-from bank.formats.answer import Answer, Certificates, Refusal, Refused
+from bank.formats.account import sign_request, sign_statement
+from bank.formats.answer import Answer, Certificates, Credited, Refusal, Refused, Spent
+from bank.formats.claim import Claim
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import NOTHING
+from bank.formats.request import Execute
 from bank.ledger import Signer
 from bank.ledger.book import SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD
@@ -34,7 +36,9 @@ def test_claims_are_answered_like_requests(desk: Desk, name: str) -> None:
         assert [entry.coin for entry in group if isinstance(entry, CertifiedEntry)] == [
             output.coin for output in claim.order.order.outputs
         ]
-        assert len([entry for entry in group if isinstance(entry, SpentEntry)]) == len(claim.certificates)
+        assert len([entry for entry in group if isinstance(entry, SpentEntry)]) == len(
+            claim.order.order.inputs
+        )
         return
     assert type(said.body).__name__ == scene.says
     if scene.reason:
@@ -130,6 +134,91 @@ def test_lateness_is_judged_by_the_claims_own_round(desk: Desk) -> None:
     shown = Shown(late, desk.key.public, desk.bank, 10)
     assert falsehood(shown, Refused(Refusal.TOO_LATE)) is None
     assert falsehood(replace(shown, round=9), Refused(Refusal.TOO_LATE)) is not None
+
+
+def test_the_age_of_coins_is_judged_by_the_claims_own_round(desk: Desk) -> None:
+    """Twelve epochs of life, three of grace: a bank that lets a claim wait lets none of its coins expire."""
+    claim = show(desk, desk.order([desk.coin()], [fresh(3)[1]]))
+    claimed = desk.epoch + 14
+    desk.epoch += 15
+    late = show(desk, desk.order([desk.coin(epoch=desk.epoch - 15)], [fresh(3)[1]]), desk.epoch - 15)
+    assert answer(desk, late, epoch=desk.epoch).body == Refused(Refusal.EXPIRED_COIN, 0)
+    assert answer(desk, claim, epoch=claimed) is None
+    (made,) = [entry for entry in desk.groups()[-1] if isinstance(entry, CertifiedEntry)]
+    assert made.epoch == desk.epoch
+
+
+def test_no_claim_brings_a_retired_coin_to_life(desk: Desk) -> None:
+    """Whatever its board says of the time: how it was spent may be forgotten already."""
+    claim = show(desk, desk.order([desk.coin()], [fresh(3)[1]]))
+    desk.epoch += 20
+    desk.retire(desk.epoch - 10)
+    assert answer(desk, claim, epoch=3).body == Refused(Refusal.EXPIRED_COIN, 0)
+
+
+def test_a_deposit_is_as_old_as_its_claim(desk: Desk) -> None:
+    """In its grace a coin can't be deposited; it wasn't in it when it was claimed."""
+    claim = show(desk, desk.deposit(desk.account(0), [desk.coin()]))
+    claimed, desk.epoch = desk.epoch + 11, desk.epoch + 12
+    assert isinstance(answer(desk, claim, epoch=claimed).body, Credited)
+
+
+def test_an_execution_that_is_claimed_is_never_spent_by_itself(desk: Desk) -> None:
+    """*Execute* may say so of what was settled. The claim shows the order, and so all its certificates."""
+    claim = SCENES["execution, settled"].make(desk)
+    itself = desk.ask(Execute(claim.order.seal, claim.h))
+    assert type(itself.body) is Spent
+    shown = Shown(claim, desk.key.public, desk.bank, desk.closed)
+    assert falsehood(replace(shown, asked=True), itself.body) is None
+    assert falsehood(shown, itself.body) is not None
+
+
+@pytest.mark.parametrize("reason", [Refusal.NO_HOLD, Refusal.WRONG_H, Refusal.SUMS, Refusal.BUSY])
+def test_no_execution_is_refused_for_what_its_claim_contradicts(desk: Desk, reason: Refusal) -> None:
+    """Its h opens the order, and the bank held it."""
+    claim = SCENES["execution by the hold"].make(desk)
+    assert falsehood(Shown(claim, desk.key.public, desk.bank, 7), Refused(reason)) is not None
+
+
+def test_a_coin_can_not_expire_under_its_hold(desk: Desk) -> None:
+    """No hold outlives its coins, so no terms are needed to see it."""
+    claim = SCENES["execution by the hold"].make(desk)
+    shown, expired = Shown(claim, desk.key.public, desk.bank, desk.closed), Refused(Refusal.EXPIRED_COIN, 0)
+    assert falsehood(shown, expired) is not None
+    assert falsehood(replace(shown, round=desk.closed + desk.terms.hold_rounds + 1), expired) is None
+
+
+def test_a_false_execution_is_nobodys_debt(desk: Desk) -> None:
+    """Another h, a hold of another order, a refusal instead of a hold."""
+    true, other = (SCENES["execution by the hold"].make(desk) for _ in range(2))
+    key, bank = desk.key.public, desk.bank
+    assert true.objection(key, bank) is None
+    assert replace(true, h=bytes(32)).objection(key, bank) is not None
+    assert replace(true, hold=other.hold).objection(key, bank) is not None
+    refused = Answer.decode(desk.signer.answer(true.order.seal, Refused(Refusal.BUSY)))
+    assert replace(true, hold=refused).objection(key, bank) is not None
+    forged = Answer.decode(
+        Signer(SigningKey.generate(), desk.terms, bank).answer(true.order.seal, true.hold.body)
+    )
+    assert replace(true, hold=forged).objection(key, bank) is not None
+    assert Claim.decode(true.encode()) == true
+
+
+def test_a_replacement_shows_what_both_have_signed(desk: Desk) -> None:
+    """A receipt that the bank didn't sign makes no debt; *unknown certificate* contradicts the other."""
+    claim = SCENES["replacement"].make(desk)
+    request = claim.request
+    assert Claim.decode(claim.encode()) == claim
+    stranger = SigningKey.generate()
+    for false in (
+        replace(request, withdrawal=sign_request(stranger, request.withdrawal.request)),
+        replace(request, statement=sign_statement(stranger, request.statement.statement)),
+    ):
+        assert Claim(false).objection(desk.key.public, desk.bank) is not None
+    shown = Shown(claim, desk.key.public, desk.bank, 7)
+    for reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.SIGNATURE, Refusal.EXPIRED_COIN):
+        assert falsehood(shown, Refused(reason)) is not None
+    assert falsehood(shown, Refused(Refusal.ENDED_COIN, 9)) is not None
 
 
 def test_no_account_and_balance_are_judged_by_the_statement_that_the_request_names(desk: Desk) -> None:
