@@ -33,11 +33,15 @@ def publish_terms(book: Books, signer: Signer) -> PublishedTerms | None:
     """
     Sign and publish the bank's terms if they are new, inside the book's transaction; they, or None.
 
+    A successor says again, with his own key, what his predecessor had promised: an accusation of silence
+    shows terms by the key that it accuses, since who stole an earlier one may have promised anything.
+
     Only after the board was asked: a store restored from a backup must not use a number twice. Raises
     UserError as ``check_terms``.
     """
     newest = published_terms(book)
-    if newest is not None and Terms.of(newest) == signer.terms:
+    own = newest is not None and newest.holds(signer.key.public)
+    if newest is not None and own and Terms.of(newest) == signer.terms:
         return None
     check_terms(book, signer.terms)
     terms = signer.terms.published(signer.key, signer.bank, newest.number + 1 if newest else 1)

@@ -90,7 +90,7 @@ def build_app(
         metrics=metrics,
     )
     identity = Identity(settings.name, publisher.log, policy, bank_key)
-    pages = Pages(board, identity, lambda: publisher.recent)
+    pages = Pages(board, identity, lambda: publisher.recent, authorities)
     files = LogFiles(folder)
     keeper = MapKeeper(settings.map_path, settings.log_path)
     maps = MapRounds(board, keeper, settings.map_rounds)

@@ -130,6 +130,10 @@ class BankKeys:
                 return change.new
         return self.founding
 
+    def end_of(self, key: bytes) -> int | None:
+        """The leaf from which on this key of the bank's counts no more; None: it still counts."""
+        return next((change.cut.size for change in self.changes if change.old == key), None)
+
     def after(self, change: KeyChange) -> "BankKeys":
         """
         These keys and the next change. The last change again changes nothing, so whoever reads the board

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bank.board.accusation.evidence import read_sized, sized
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused, Kind
 from bank.formats.answer import Answer, Certificates, Credited, Hold
-from bank.formats.coin import CoinKey, bank_id, coin_id
+from bank.formats.coin import CoinKey, coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
 from bank.formats.request import Deposit, decode_request, encode_request, subject_of
@@ -52,11 +53,11 @@ class Word:
             return body.round
         return body.statement.statement.round if isinstance(body, Credited) else None
 
-    def objection(self, bank_key: bytes) -> str | None:
-        """None when the bank with this key answered this order, with a hold or by executing it."""
+    def objection(self, bank_key: bytes, bank: bytes) -> str | None:
+        """None when the bank with this key and id answered this order, with a hold or by executing it."""
         if self.hold is None and self.promised_round is None:
             return "an answer neither holds coins nor executes an order"
-        if not self.answer.holds(bank_key, bank_id(bank_key)):
+        if not self.answer.holds(bank_key, bank):
             return "an answer is not signed by the bank's key"
         if self.answer.subject != subject_of(self.request):
             return "an answer belongs to another order"
@@ -111,8 +112,9 @@ class OverlappingHolds:
         both = f"{_said(self.one)}, and {_said(self.other)}"
         return f"The bank gave coin {coin} to two orders at one time: {both}."
 
-    def objection(self) -> str | None:
-        false = self.one.objection(self.bank_key) or self.other.objection(self.bank_key)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        names = self.bank_key, (standing or Standing.founding(self.bank_key)).bank
+        false = self.one.objection(*names) or self.other.objection(*names)
         if false is not None:
             return false
         if self.one.encode() >= self.other.encode():

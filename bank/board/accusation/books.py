@@ -15,15 +15,16 @@ from bank.board.accusation.evidence import (
     ConfirmedLog,
     Leaves,
     ProvenLog,
+    log_objection,
     read_log,
     read_statement,
     sized,
     statement_objection,
     write_log,
 )
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused, Kind
 from bank.formats.answer import CertifiedBefore
-from bank.formats.coin import bank_id
 from bank.formats.entry import (
     CertifiedEntry,
     Entry,
@@ -79,13 +80,14 @@ class CertifiedTwice:
             f"{one.epoch}, and with {1 << other.exponent} units in epoch {other.epoch}."
         )
 
-    def objection(self) -> str | None:
+    def objection(self, standing: Standing | None = None) -> str | None:
         one, other = self.one, self.other
         if one.coin != other.coin:
             return "the certificates are of two coins"
         if (one.exponent, one.epoch) >= (other.exponent, other.epoch):
             return "both certificates say the same, or stand in the wrong order"
-        if not all(each.holds(self.bank_key, bank_id(self.bank_key)) for each in (one, other)):
+        bank = (standing or Standing.founding(self.bank_key)).bank
+        if not all(each.holds(self.bank_key, bank) for each in (one, other)):
             return "a certificate is not signed by the bank's key"
         return None
 
@@ -124,9 +126,9 @@ class StatementsContradict:
         plural = "s" if len(self.statements) > 1 else ""
         return f"The bank's statement{plural} number {numbers} can't be true: {what}."
 
-    def objection(self) -> str | None:
+    def objection(self, standing: Standing | None = None) -> str | None:
         for statement in self.statements:
-            false = statement_objection(statement, self.bank_key)
+            false = statement_objection(statement, self.bank_key, standing)
             if false is not None:
                 return false
         return None if contradiction(self.statements) else "the statements don't contradict each other"
@@ -201,8 +203,8 @@ class ValueCreated:
             f"certified: {len(self.leaves.leaves)} certificates are more than it allows."
         )
 
-    def objection(self) -> str | None:
-        false = self.log.objection() or self.leaves.objection(self.log)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        false = log_objection(self.log, standing) or self.leaves.objection(self.log)
         if false is not None:
             return false
         entries = read_entries(self.leaves)
@@ -214,9 +216,10 @@ class ValueCreated:
         if not self._exceeds(certified):
             return "the statement states as many coins"
         key = self.log.bank_key
-        if not all(entry.holds(key, bank_id(key)) for entry in certified):
+        standing = standing or Standing.founding(key)
+        if not all(entry.holds(key, standing.bank) for entry in certified):
             return "a certificate is not signed by the bank's key"
-        return None
+        return standing.objection(*self.leaves.indexes)
 
     def _exceeds(self, certified: list[CertifiedEntry]) -> bool:
         statement = self.log.statement
@@ -256,8 +259,8 @@ class SpentTwice:
         one, other = self.leaves.indexes[0], self.leaves.indexes[-1]
         return f"Entries {one} and {other} of the log both end one coin: it was given out twice."
 
-    def objection(self) -> str | None:
-        false = self.log.objection() or self.leaves.objection(self.log)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        false = log_objection(self.log, standing) or self.leaves.objection(self.log)
         if false is not None:
             return false
         entries = read_entries(self.leaves)
@@ -271,17 +274,15 @@ class SpentTwice:
             return "both entries are of one order"
         if not all(entry.holds() for entry in spent):
             return "a spent entry is not signed by its coin"
-        return self._replaced_objection(replaced)
-
-    def _replaced_objection(self, replaced: list[ReplacedEntry]) -> str | None:
-        if not replaced:
-            return None
         if not isinstance(self.log, ConfirmedLog):
-            return "whose coin was replaced can't be told without the bank's statement"
-        key = self.log.bank_key
-        if not all(entry.holds(key, bank_id(key)) for entry in replaced):
+            return "whose coin was replaced can't be told without the bank's statement" if replaced else None
+        standing = standing or Standing.founding(self.log.bank_key)
+        if not all(entry.holds(self.log.bank_key, standing.bank) for entry in replaced):
             return "a replaced entry is not signed by the bank's key"
-        return None
+        # What comes second is the crime; and to a successor a coin that was replaced before him may be alive.
+        own = [self.leaves.indexes[-1]]
+        own += [at for at, entry in zip(self.leaves.indexes, entries, strict=True) if entry in replaced]
+        return standing.objection(*own)
 
 
 def _ended(entry: Entry) -> bytes | None:
@@ -313,22 +314,25 @@ class EntryFalse:
     def sentence(self) -> str:
         return f"Entry {self.leaves.indexes[0]} of the log bears a false signature."
 
-    def objection(self) -> str | None:
-        false = self.log.objection() or self.leaves.objection(self.log)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        false = log_objection(self.log, standing) or self.leaves.objection(self.log)
         if false is not None:
             return false
         entries = read_entries(self.leaves)
         if entries is None or len(entries) != 1:
             return "one entry is needed"
         key = self.log.bank_key if isinstance(self.log, ConfirmedLog) else None
-        if is_false(entries[0], key):
-            return None
-        return "the entry isn't shown to be false"
+        if key is not None:
+            standing = standing or Standing.founding(key)
+        if not is_false(entries[0], key, standing):
+            return "the entry isn't shown to be false"
+        return standing.objection(*self.leaves.indexes) if standing is not None else None
 
 
-def is_false(entry: Entry, bank_key: bytes | None) -> bool:
+def is_false(entry: Entry, bank_key: bytes | None, standing: Standing | None = None) -> bool:
     """
     Whether an entry is one that this bank can't have given; without its key, one that no bank can have given.
+    ``standing``: of the key, where it isn't the bank's founding one.
 
     Posted certificates are for anyone to give: a false one among them is the board's doing, not the bank's.
     """
@@ -336,7 +340,7 @@ def is_false(entry: Entry, bank_key: bytes | None) -> bool:
         return not entry.holds()
     if bank_key is None or isinstance(entry, PostedEntry):
         return False
-    bank = bank_id(bank_key)
+    bank = (standing or Standing.founding(bank_key)).bank
     if isinstance(entry, KeyEntry):
         return not entry.holds(bank)
     if isinstance(entry, StatementEntry):

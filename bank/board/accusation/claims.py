@@ -17,9 +17,11 @@ from bank.board.accusation.evidence import (
     Leaves,
     ProvenLog,
     SignedLog,
+    log_objection,
     read_log,
     write_log,
 )
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused, Kind
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
@@ -129,8 +131,9 @@ class ClaimUnanswered:
         since = f"round {marks[0]}" if marks else "no round"
         return f"The claim of {subject}, on the board in {since}, was not answered there in its time."
 
-    def objection(self) -> str | None:
-        false = self.log.objection() or self.leaves.objection(self.log)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        standing = standing or Standing.founding(self.bank_key)
+        false = log_objection(self.log, standing) or self.leaves.objection(self.log)
         if false is not None:
             return false
         if isinstance(self.log, ConfirmedLog) and self.log.bank_key != self.bank_key:
@@ -139,15 +142,18 @@ class ClaimUnanswered:
         claim = read_claim(self.leaves.bytes[begin]) if begin >= 0 else None
         if claim is None:
             return "there is no claim where it should stand"
-        terms = terms_in(self.leaves.bytes[:begin], self.bank_key)
+        terms = terms_in(self.leaves.bytes[:begin], self.bank_key, standing.bank)
         if terms is None:
             return "the bank's terms are not shown"
-        return self._debt(claim, begin) or self._silence(claim, begin, terms.claim_rounds)
+        return (
+            standing.objection(self.leaves.indexes[begin])
+            or self._debt(claim, begin, standing)
+            or self._silence(claim, begin, terms.claim_rounds, standing)
+        )
 
-    def _debt(self, claim: Claim, begin: int) -> str | None:
-        """None when the bank owes an answer."""
-        bank = bank_id(self.bank_key)
-        false = claim.objection(self.bank_key, bank)
+    def _debt(self, claim: Claim, begin: int, standing: Standing) -> str | None:
+        """None when the bank owes an answer: of a coin by an earlier key it must at least say *unknown*."""
+        false = claim.objection((*standing.earlier, self.bank_key), standing.bank)
         if false is not None:
             return false
         if claim.account is not None:
@@ -156,7 +162,7 @@ class ClaimUnanswered:
                 return "the claim's account is not on the board"
         return None
 
-    def _silence(self, claim: Claim, begin: int, rounds: int) -> str | None:
+    def _silence(self, claim: Claim, begin: int, rounds: int, standing: Standing) -> str | None:
         """None when all leaves of the claim's time are shown, and none answers it."""
         indexes = self.leaves.indexes[begin:]
         if indexes[-1] - indexes[0] != len(indexes) - 1:
@@ -168,7 +174,7 @@ class ClaimUnanswered:
         if isinstance(self.log, ConfirmedLog) and indexes[-1] != self.log.size - 1:
             return "not all is shown that the bank confirmed"
         unclear = None if isinstance(self.log, ConfirmedLog) else _answered_by_another(claim, entries)
-        return unanswered(claim, entries, self.bank_key) or unclear
+        return unanswered(claim, entries, self.bank_key, standing.bank) or unclear
 
 
 def _answered_by_another(claim: Claim, entries: Sequence[Entry | None]) -> str | None:
@@ -184,11 +190,11 @@ def _answered_by_another(claim: Claim, entries: Sequence[Entry | None]) -> str |
     return None
 
 
-def unanswered(claim: Claim, entries: Sequence[Entry | None], bank_key: bytes) -> str | None:
+def unanswered(claim: Claim, entries: Sequence[Entry | None], bank_key: bytes, bank: bytes) -> str | None:
     """None when none of these entries, from the claim on, answers it, and all of them together don't."""
     if any(isinstance(entry, KeyChangeEntry) for entry in entries):
         return "the bank's key was changed meanwhile"
-    if any(answers_claim(entry, claim, bank_key) for entry in entries):
+    if any(answers_claim(entry, claim, bank_key, bank) for entry in entries):
         return "the claim was answered"
     wanted = wanted_of(claim)
     shown = {
@@ -196,16 +202,16 @@ def unanswered(claim: Claim, entries: Sequence[Entry | None], bank_key: bytes) -
         for entry in entries
         if isinstance(entry, CertifiedEntry)
         and (entry.coin, entry.exponent) in wanted
-        and entry.holds(bank_key, bank_id(bank_key))
+        and entry.holds(bank_key, bank)
     }
     return "the claim was answered by certificates" if wanted and shown == wanted else None
 
 
-def terms_in(leaves: Sequence[bytes], bank_key: bytes) -> PublishedTerms | None:
-    """The bank's terms, if the first such entry among these leaves has them."""
+def terms_in(leaves: Sequence[bytes], bank_key: bytes, bank: bytes) -> PublishedTerms | None:
+    """The terms of the bank with this key and id, if the first such entry among these leaves has them."""
     for leaf in leaves:
         entry = read_leaf(leaf)
         if isinstance(entry, TermsEntry):
             terms = entry.terms
-            return terms if terms.bank == bank_id(bank_key) and terms.holds(bank_key) else None
+            return terms if terms.holds(bank_key, bank) else None
     return None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused
 from bank.board.log.checkpoint import Checkpoint, check_origin
 from bank.board.log.note import KeyKind, Note, VerifierKey
@@ -190,9 +191,9 @@ class ConfirmedLog:
         """The bank: it confirmed what stands there."""
         return Accused(bank=self.bank_key)
 
-    def objection(self) -> str | None:
+    def objection(self, standing: Standing | None = None) -> str | None:
         """None when the bank confirmed this log."""
-        return statement_objection(self.statement, self.bank_key)
+        return statement_objection(self.statement, self.bank_key, standing)
 
 
 ProvenLog = SignedLog | ConfirmedLog
@@ -222,8 +223,16 @@ def read_statement(reader: Reader) -> BankStatement:
     return statement
 
 
-def statement_objection(statement: BankStatement, bank_key: bytes) -> str | None:
-    """None when the bank with this founding key signed the statement."""
-    if not statement.holds(bank_key, bank_id(bank_key)):
+def log_objection(log: ProvenLog, standing: Standing | None) -> str | None:
+    """None when the board signed this log, or the bank whose key stands there confirmed it."""
+    return log.objection() if isinstance(log, SignedLog) else log.objection(standing)
+
+
+def statement_objection(
+    statement: BankStatement, bank_key: bytes, standing: Standing | None = None
+) -> str | None:
+    """None when the bank with this key signed the statement; without ``standing`` its founding key."""
+    bank = bank_id(bank_key) if standing is None else standing.bank
+    if not statement.holds(bank_key, bank):
         return "the statement is not signed by the bank's key"
     return None

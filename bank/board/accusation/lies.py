@@ -15,17 +15,18 @@ from bank.board.accusation.evidence import (
     Leaves,
     ProvenLog,
     SignedLog,
+    log_objection,
     read_log,
     read_sized,
     sized,
     write_log,
 )
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused, Kind
 from bank.claims.truth import Shown, falsehood
 from bank.formats.account import SignedStatement, Statement
-from bank.formats.answer import Answer, Refusal, Refused
+from bank.formats.answer import Answer, Refusal, Refused, Spent, Statements
 from bank.formats.claim import Claim
-from bank.formats.coin import bank_id
 from bank.formats.entry import AnswerEntry, RoundEntry
 from bank.formats.fields import Reader
 from bank.formats.request import Deposit
@@ -107,8 +108,9 @@ class AnswerFalse:
         what = "request" if self.named is Named.REQUEST else "claim of"
         return f"The bank answered the {what} {self.claim.subject.hex()} with a lie: {said}."
 
-    def objection(self) -> str | None:
-        bank = bank_id(self.bank_key)
+    def objection(self, standing: Standing | None = None) -> str | None:
+        standing = standing or Standing.founding(self.bank_key)
+        bank = standing.bank
         false = self.claim.objection(self.bank_key, bank)
         if false is not None:
             return false
@@ -124,22 +126,34 @@ class AnswerFalse:
                 return "the statement is not the one that the request names"
         round_ = 0
         if self.log is not None and self.leaves is not None:
-            objection = self._of_log(self.log, self.leaves)
+            objection = self._of_log(self.log, self.leaves, standing)
             if objection is not None:
                 return objection
             if _says_expired(self.answer):
-                return self._age(self.log, self.leaves)
+                return self._age(self.log, self.leaves, bank)
             round_ = self._round(self.leaves.leaves)
             if not round_:
                 return "the claim's round is not shown"
         asked = self.named is Named.REQUEST
         lie = falsehood(Shown(self.claim, self.bank_key, bank, round_, head, asked), self.answer.body)
-        return None if lie else "the answer may be true"
+        if lie is None or (standing.is_successor and self._may_be_all_he_knows()):
+            return "the answer may be true"
+        return None
 
-    def _of_log(self, log: ProvenLog, leaves: Leaves) -> str | None:
+    def _may_be_all_he_knows(self) -> bool:
+        """
+        Whether a successor may say so where a bank that began itself may not: *spent* by the very order, of
+        which he knows only what the board shows; a chain that begins where the list of accounts did.
+        """
+        body, order = self.answer.body, self.claim.order
+        if isinstance(body, Statements):
+            return self.head is None
+        return type(body) is Spent and order is not None and body.seal == order.seal
+
+    def _of_log(self, log: ProvenLog, leaves: Leaves, standing: Standing) -> str | None:
         if isinstance(log, ConfirmedLog) and log.bank_key != self.bank_key:
             return "another bank confirmed the log"
-        return log.objection() or leaves.objection(log)
+        return log_objection(log, standing) or leaves.objection(log) or standing.objection(*leaves.indexes)
 
     def _round(self, leaves: Sequence[tuple[int, bytes]]) -> int:
         """The round that the claim is in, if these are the claim and its round's mark; else 0."""
@@ -151,7 +165,7 @@ class AnswerFalse:
             return 0
         return mark.number if mark.first <= index < mark_index else 0
 
-    def _age(self, log: ProvenLog, leaves: Leaves) -> str | None:
+    def _age(self, log: ProvenLog, leaves: Leaves, bank: bytes) -> str | None:
         """
         None when the coin called expired wasn't, by the board's clock when the claim's round closed: else a
         bank could wait until its coins are too old. A hold begins when it is answered, so what counts of one
@@ -165,7 +179,7 @@ class AnswerFalse:
         shown = leaves.bytes
         if self.named is not Named.CLAIM or not isinstance(body, Refused):
             return _NEEDED
-        terms, mark = terms_in(shown[:1], self.bank_key), read_leaf(shown[-1])
+        terms, mark = terms_in(shown[:1], self.bank_key, bank), read_leaf(shown[-1])
         if terms is None or not isinstance(mark, RoundEntry) or body.index >= len(self.claim.certificates):
             return _NEEDED
         if self.claim.asks_for_hold:
@@ -244,13 +258,14 @@ class AccountForked:
             f"{one.account.hex()}, which can not both stand in its chain."
         )
 
-    def objection(self) -> str | None:
+    def objection(self, standing: Standing | None = None) -> str | None:
+        bank = (standing or Standing.founding(self.bank_key)).bank
         one, other = self.one.statement, self.other.statement
         if not (self.one.holds(self.bank_key) and self.other.holds(self.bank_key)):
             return "a statement is not signed by the bank's key"
         if _place(self.one) >= _place(self.other):
             return "the statements stand in the wrong order"
-        if (one.bank, one.account) != (other.bank, other.account) or one.bank != bank_id(self.bank_key):
+        if (one.bank, one.account) != (other.bank, other.account) or one.bank != bank:
             return "the statements are not of one account at this bank"
         if one.sequence == other.sequence:
             return None if one != other else "it is one statement"

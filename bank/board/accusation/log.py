@@ -16,6 +16,7 @@ from bank.board.accusation.evidence import (
     sized,
     write_hashes,
 )
+from bank.board.accusation.standing import Standing
 from bank.board.accusation.verdict import Accused, Kind
 from bank.board.log.tree import HASH_BYTES, consistency_holds
 from bank.board.map.proof import MapProof
@@ -127,12 +128,12 @@ class TwoViews:
             f"signed with {self.signed.size} entries."
         )
 
-    def objection(self) -> str | None:
+    def objection(self, standing: Standing | None = None) -> str | None:
         pair = (self.signed, self.confirmed)
         smaller, larger = pair if self.signed.size < self.confirmed.size else pair[::-1]
         return (
             self.signed.objection()
-            or self.confirmed.objection()
+            or self.confirmed.objection(standing)
             or self.difference.objection(smaller, larger)
         )
 

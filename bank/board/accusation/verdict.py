@@ -41,6 +41,8 @@ class Kind(IntEnum):
     """An answer that contradicts the request, or what a claim shows beside it."""
     ACCOUNT_FORKED = 16
     """Two statements of one account that can't stand in one chain."""
+    EXECUTION_DENIED = 17
+    """An order that had spent a coin, as the bank said, and had not when it was claimed."""
 
     @property
     def word(self) -> str:
@@ -54,16 +56,18 @@ class Accused:
     By public keys: a board, a bank, or both when it was one of the two and can't be told which.
 
     ``board`` alone with ``or_its_bank``: the bank that feeds this board, whose key the evidence doesn't have.
+    ``founding``: the bank's first key (32 bytes), where ``bank`` is a later one.
     """
 
     board: VerifierKey | None = None
     bank: bytes | None = None
     or_its_bank: bool = False
+    founding: bytes | None = None
 
     @property
     def bank_id(self) -> BankId | None:
         """The accused bank's id, from its founding key."""
-        return None if self.bank is None else bank_id(self.bank)
+        return None if self.bank is None else bank_id(self.founding or self.bank)
 
     def text(self) -> str:
         """One line."""

@@ -92,7 +92,10 @@ class Checked:
     landmarks: list[tuple[int, bytes]] = field(default_factory=list)
     """Statements of the bank's and map entries, with their indexes."""
     claims: list[tuple[int, bytes]] = field(default_factory=list)
-    """True claims, answers, and what they are judged by: terms, accounts, changes of the bank's key."""
+    """
+    True claims, answers, and what they are judged by: terms, accounts, changes of the bank's key and its
+    later keys' own entries.
+    """
     kinds: Counter[int] = field(default_factory=Counter)
 
 
@@ -172,6 +175,8 @@ class _Reading:
         elif isinstance(entry, KeyEntry):
             if not entry.holds(self._bank):
                 self._problems.add(Fault.FALSE, index)
+            elif entry.public in self._keys.all[1:]:
+                self._result.claims.append((index, leaf))
         elif isinstance(entry, TermsEntry):
             if not self._signed(index, entry.terms):
                 self._result.claims.append((index, leaf))

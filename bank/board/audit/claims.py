@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bank.board.accusation.claims import ClaimUnanswered, answers_claim, read_claim, read_leaf, wanted_of
+from bank.board.accusation.denied import ExecutionDenied
 from bank.board.accusation.evidence import ProvenLog
-from bank.board.accusation.file import Evidence, check
+from bank.board.accusation.file import Evidence
 from bank.board.accusation.lies import AnswerFalse, Named
 from bank.board.audit.chunk import CERTIFIED, RECORD
 from bank.board.audit.convict import MOST_PROVED, Prosecutor
 from bank.board.audit.finding import Fault, Finding, Weight
 from bank.board.audit.replay import Replay
 from bank.board.audit.spill import Spilled, read_shards
-from bank.formats.answer import Answer
+from bank.formats.answer import Answer, Spent
 from bank.formats.claim import Claim
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, AnswerEntry, ClaimEntry, KeyChangeEntry, TermsEntry
@@ -37,12 +38,16 @@ MOST_EVIDENCE_BYTES = 11 << 20
 
 @dataclass
 class _Debt:
-    """A true claim: its leaf, its round, by when it is due, a leaf with the terms that say so."""
+    """
+    A true claim: its leaf, its round, by when it is due; and a leaf with terms by the very key that owes the
+    answer (-1: it published none before), with the round that these say.
+    """
 
     leaf: int
     round: int
     due: int
     terms: int
+    said: int
     account: int = -1
     """The leaf that opened the account, of an account's claim."""
     wanted: frozenset[tuple[bytes, int]] = field(default_factory=frozenset)
@@ -64,6 +69,8 @@ class Claims:
         self.open = 0
         """Claims whose time isn't over."""
         self._more = 0
+        self._executed: dict[bytes, int] = {}
+        """The first answer that says of an order (its seal) that it spent a coin."""
 
     async def judge(self) -> None:
         """Raises Unavailable, PeerError: the log can't be read again."""
@@ -83,7 +90,8 @@ class Claims:
         debts: dict[bytes, _Debt] = {}
         claims: dict[bytes, int] = {}
         accounts: dict[bytes, int] = {}
-        terms, shortest = -1, 0
+        shortest = 0
+        by_key: dict[bytes | None, tuple[int, int]] = {}
         newest: PublishedTerms | None = None
         for index, leaf in self._spilled.claims():
             entry = read_leaf(leaf)
@@ -91,8 +99,10 @@ class Claims:
                 self._compare_terms(newest, entry.terms)
                 newest = entry.terms
                 # The shortest counts, as anyone may be shown any of them.
-                if terms < 0 or entry.terms.claim_rounds < shortest:
-                    terms, shortest = index, entry.terms.claim_rounds
+                rounds, signer = entry.terms.claim_rounds, self._replay.key_at(index)
+                shortest = min(shortest or rounds, rounds)
+                if signer not in by_key or rounds < by_key[signer][1]:
+                    by_key[signer] = index, rounds
             elif isinstance(entry, AccountEntry):
                 accounts.setdefault(entry.account, index)
             elif isinstance(entry, KeyChangeEntry):
@@ -105,7 +115,8 @@ class Claims:
                 claim = read_claim(leaf)
                 if claim is not None:
                     claims[claim.subject] = claims[claim.answer_subject] = index
-                    self._owe(debts, claim, index, accounts, terms, shortest)
+                    own = by_key.get(self._replay.key_at(index), (-1, shortest))
+                    self._owe(debts, claim, index, accounts, own, shortest)
             elif isinstance(entry, AnswerEntry):
                 await self._answer(entry, index, claims, debts, key)
         return debts
@@ -127,11 +138,11 @@ class Claims:
         claim: Claim,
         index: int,
         accounts: dict[bytes, int],
-        terms: int,
+        own: tuple[int, int],
         shortest: int,
     ) -> None:
         place = self._spilled.round_of(index)
-        if terms < 0 or place is None:
+        if not shortest or place is None:
             self.unjudged += 1
             return
         account = -1
@@ -139,7 +150,9 @@ class Claims:
             account = accounts.get(claim.account.request.account, -1)
             if account < 0:
                 return
-        debt = _Debt(index, place.number, place.number + shortest, terms, account, wanted_of(claim))
+        terms, rounds = own
+        due, said = place.number + shortest, place.number + rounds
+        debt = _Debt(index, place.number, due, terms, said, account, wanted_of(claim))
         debts.setdefault(claim.answer_subject, debt)
 
     async def _answer(
@@ -154,6 +167,8 @@ class Claims:
             answer = Answer.decode(entry.body)
         except MalformedMessage:
             return
+        if type(answer.body) is Spent:
+            self._executed.setdefault(answer.body.seal, index)
         at = claims.get(answer.subject)
         claim = None if at is None else read_claim(await self._replay.leaf(at))
         if at is None or claim is None:
@@ -163,7 +178,8 @@ class Claims:
         if debt is not None and signer is not None and answers_claim(entry, claim, signer, bank):
             del debts[answer.subject]
             self._late(debt, index, claim.subject)
-        evidence = await self._lie(claim, answer, at, index, debt, key)
+        evidence = await self._lie(claim, answer, at, index, debt, signer or key)
+        evidence = evidence or await self._denial(claim, answer, at, index, signer or key)
         if evidence is not None:
             words = f"the answer at entry {index} to the claim of {claim.subject.hex()} is false"
             self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
@@ -182,8 +198,8 @@ class Claims:
     ) -> Evidence | None:
         """The accusation, if the answer is provably false."""
         named = Named.CLAIM if answer.subject == claim.answer_subject else Named.REQUEST
-        alone = AnswerFalse(key, named, claim, answer)
-        if check(alone).holds:
+        alone = await self._prosecutor.proven(AnswerFalse(key, named, claim, answer))
+        if alone is not None:
             return alone
         if named is Named.REQUEST:
             return None
@@ -191,16 +207,30 @@ class Claims:
         if place is None or behind is None:
             return None
         groups: list[Sequence[int]] = [(at, place.mark)]
-        if debt is not None:
+        if debt is not None and debt.terms >= 0:
             # Of *expired*: how old a coin was when it was claimed; for a hold, when that was answered.
             until = (index, behind.mark) if claim.asks_for_hold else (place.mark,)
             groups.append((debt.terms, at, *until))
         for indexes in groups:
             for log in self._prosecutor.logs(max(indexes)):
                 leaves = await self._prosecutor.leaves(log.size, indexes)
-                evidence = AnswerFalse(key, named, claim, answer, None, log, leaves)
-                if leaves is not None and check(evidence).holds:
+                lie = AnswerFalse(key, named, claim, answer, None, log, leaves)
+                evidence = await self._prosecutor.proven(lie) if leaves else None
+                if evidence is not None:
                     return evidence
+        return None
+
+    async def _denial(self, claim: Claim, answer: Answer, at: int, index: int, key: bytes) -> Evidence | None:
+        """The accusation, if the bank had said before that this very order was executed."""
+        before = self._executed.get(claim.subject)
+        if before is None or before >= at:
+            return None
+        for log in self._prosecutor.logs(index):
+            leaves = await self._prosecutor.leaves(log.size, (before, at, index))
+            denied = ExecutionDenied(key, log, leaves) if leaves else None
+            evidence = await self._prosecutor.proven(denied)
+            if evidence is not None:
+                return evidence
         return None
 
     def _look_for_certificates(self, debts: dict[bytes, _Debt]) -> None:
@@ -235,8 +265,11 @@ class Claims:
 
     async def _unanswered(self, debt: _Debt) -> Evidence | None:
         """All leaves of the claim's time in one file, if they fit."""
-        place = self._spilled.place(debt.due - 1)
-        if place.number != debt.due or self._key is None:
+        key = self._replay.key_at(debt.leaf)
+        if debt.terms < 0 or debt.said > self._spilled.rounds or key is None:
+            return None
+        place = self._spilled.place(debt.said - 1)
+        if place.number != debt.said:
             return None
         before = [debt.terms] if debt.account < 0 else sorted((debt.terms, debt.account))
         confirmed = self._prosecutor.confirmed(place.mark)
@@ -249,8 +282,8 @@ class Claims:
             leaves = await self._prosecutor.leaves(log.size, indexes)
             if leaves is None or sum(map(len, leaves.bytes)) > MOST_EVIDENCE_BYTES:
                 continue
-            evidence = ClaimUnanswered(self._key, log, leaves)
-            if check(evidence).holds:
+            evidence = await self._prosecutor.proven(ClaimUnanswered(key, log, leaves))
+            if evidence is not None:
                 return evidence
         return None
 

@@ -66,7 +66,10 @@ def audit(
 @click.argument("file", type=_PATH)
 @click.option("--key", metavar="VKEY", help="The board's verifier key that you know.")
 @click.option("--bank-key", metavar="HEX", help="The bank's public key that you know.")
-def check_accusation(file: Path, key: str | None, bank_key: str | None) -> None:
+@click.option(
+    "--network", type=_PATH, help="The network file: its authorities say which later key is a bank's."
+)
+def check_accusation(file: Path, key: str | None, bank_key: str | None, network: Path | None) -> None:
     """
     Check an accusation offline: whether it holds, and against whom.
 
@@ -79,4 +82,4 @@ def check_accusation(file: Path, key: str | None, bank_key: str | None) -> None:
     """
     from bank.board.audit.told import told
 
-    click.echo(told(file, key, bank_key))
+    click.echo(told(file, key, bank_key, network))

@@ -13,6 +13,7 @@ from bank.board.accusation.books import CertifiedTwice, EntryFalse, SpentTwice, 
 from bank.board.accusation.evidence import ConfirmedLog, Leaves, ProvenLog, SignedLog
 from bank.board.accusation.file import Evidence, check, encode_accusation
 from bank.board.accusation.log import BoardEquivocation, Difference, LogInvalid, TwoViews, WholeLog
+from bank.board.accusation.successor import OfBank, OfSuccessor, log_in, signers_of
 from bank.board.audit.finding import Fault, Finding, Problem, Weight
 from bank.board.audit.replay import Replay
 from bank.board.audit.shard import coins_of
@@ -20,7 +21,14 @@ from bank.board.audit.spill import SHARDS, TOGETHER, Spilled, read_shards
 from bank.board.log.reader import LogReader
 from bank.board.log.tree import Node, prove_many
 from bank.formats.answer import CertifiedBefore
-from bank.formats.entry import CertifiedEntry, PostedEntry, RoundEntry, StatementEntry, decode_entry
+from bank.formats.entry import (
+    CertifiedEntry,
+    KeyEntry,
+    PostedEntry,
+    RoundEntry,
+    StatementEntry,
+    decode_entry,
+)
 from bank.formats.statement import BankStatement
 from mixmint.errors import MalformedMessage
 
@@ -59,6 +67,9 @@ class Prosecutor:
         self._spilled = spilled
         self.signed = signed
         self.confirmations: list[Confirmation] = []
+        # Whose changes count is decided: by the auditor's authorities, or by what the log shows.
+        self._who = signers_of(replay.changes)
+        self._began: dict[bytes, int] | None = None
 
     async def of(self, problem: Problem) -> Finding:
         """The finding, with its file. Raises Unavailable, PeerError: the log can't be read again."""
@@ -72,9 +83,48 @@ class Prosecutor:
         evidence = await self._evidence(problem)
         return self.finding(problem.fault, evidence, words)
 
+    async def proven(self, evidence: OfBank | None) -> Evidence | None:
+        """
+        The evidence, if it holds: with what shows whose key it accuses, where that isn't the bank's founding
+        one. None when it proves nothing by itself. Raises as ``leaves``.
+        """
+        if evidence is None:
+            return None
+        shown: Evidence = evidence
+        if evidence.accused().bank not in {None, self._replay.bank_key}:
+            successor = await self._of_successor(evidence)
+            if successor is None:
+                return None
+            shown = successor
+        return shown if check(shown, self._who).holds else None
+
+    async def _of_successor(self, evidence: OfBank) -> OfSuccessor | None:
+        founding, changes = self._replay.bank_key, self._replay.changes
+        key, log = evidence.accused().bank, log_in(evidence)
+        count = next((at for at, change in enumerate(changes, start=1) if change.new == key), 0)
+        if founding is None or key is None or not count:
+            return None
+        began = None
+        if log is not None:
+            leaf = self.began(key)
+            if not 0 <= leaf < log.size:
+                return None
+            began = await self.leaves(log.size, (leaf,))
+        return OfSuccessor(founding, changes[:count], began, evidence)
+
+    def began(self, key: bytes) -> int:
+        """The leaf of a later key's (32 bytes) first entry of its own; -1 for the founding key, or none."""
+        if self._began is None:
+            self._began = {}
+            for index, leaf in self._spilled.claims():
+                entry = decode_entry(leaf)
+                if isinstance(entry, KeyEntry):
+                    self._began.setdefault(entry.public, index)
+        return self._began.get(key, -1)
+
     def finding(self, fault: Fault, evidence: Evidence | None, words: str) -> Finding:
         """A cheat, with the evidence if it holds, else with a file that sends the reader to the log."""
-        if evidence is not None and check(evidence).holds:
+        if evidence is not None and check(evidence, self._who).holds:
             whom, sentence = evidence.accused().text(), evidence.sentence()
             return Finding(Weight.CHEAT, fault, sentence, whom, encode_accusation(evidence))
         whole = WholeLog(self.signed, f"{words}.")
@@ -118,13 +168,13 @@ class Prosecutor:
             return BoardEquivocation(self.signed, earlier, Difference(earlier.root, ()))
         return BoardEquivocation(earlier, self.signed, difference)
 
-    async def two_views(self, statement: BankStatement) -> Evidence | None:
-        """The bank confirmed a log that this one doesn't begin with."""
-        key = self._replay.bank_key
+    async def two_views(self, statement: BankStatement, leaf: int) -> Evidence | None:
+        """The bank confirmed, at this leaf, a log that this one doesn't begin with."""
+        key = self._replay.key_at(leaf)
         if key is None or statement.size > self._replay.size:
             return None
         difference = await self._difference(statement.size)
-        return TwoViews(self.signed, ConfirmedLog(key, statement), difference)
+        return await self.proven(TwoViews(self.signed, ConfirmedLog(key, statement), difference))
 
     async def _difference(self, size: int) -> Difference:
         if size == self._replay.size:
@@ -145,6 +195,7 @@ class Prosecutor:
         more than ``units`` units. None when they don't fit a file.
         """
         found: list[tuple[int, int]] = []
+        since = self.began(log.bank_key)
         folder = self._spilled.folder
         for records in chain.from_iterable(
             read_shards(folder, first, TOGETHER) for first in range(0, SHARDS, TOGETHER)
@@ -153,6 +204,9 @@ class Prosecutor:
                 if not coin.certified or coin.certified[0][0] >= log.size:
                     continue
                 index, *of = coin.certified[0]
+                if index <= since:
+                    # A successor's statement counts it, too; but whether it had to, only the whole log shows.
+                    continue
                 if value is None or value == tuple(of):
                     found.append((of[0], index))
             # The most valuable are enough; kept few, they don't grow with the log.
@@ -164,7 +218,7 @@ class Prosecutor:
         if total <= units or needed > MOST_PROVED:
             return None
         leaves = await self.leaves(log.size, [index for _, index in islice(found, needed)])
-        return ValueCreated(log, leaves) if leaves else None
+        return await self.proven(ValueCreated(log, leaves)) if leaves else None
 
     async def _evidence(self, problem: Problem) -> Evidence | None:
         fault = problem.fault
@@ -181,8 +235,9 @@ class Prosecutor:
         if fault is Fault.ENDED_TWICE:
             for log in self.logs(max(problem.one, problem.other)):
                 leaves = await self.leaves(log.size, (problem.one, problem.other))
-                if leaves is not None and check(SpentTwice(log, leaves)).holds:
-                    return SpentTwice(log, leaves)
+                evidence = await self.proven(SpentTwice(log, leaves)) if leaves else None
+                if evidence is not None:
+                    return evidence
         return None
 
     def logs(self, after: int) -> list[ProvenLog]:
@@ -211,16 +266,18 @@ class Prosecutor:
             for entry in entries
             if isinstance(entry, CertifiedEntry)
         ]
-        if len(shown) != 2 or self._replay.bank_key is None:
+        key = self._replay.key_at(problem.other)
+        if len(shown) != 2 or key is None:
             return None
         one, other = sorted(shown, key=lambda each: (each.exponent, each.epoch))
-        return CertifiedTwice(self._replay.bank_key, one, other)
+        return await self.proven(CertifiedTwice(key, one, other))
 
     async def _false(self, index: int) -> Evidence | None:
         if isinstance(decode_entry(await self._replay.leaf(index)), PostedEntry):
             return None
         for log in self.logs(index):
             leaves = await self.leaves(log.size, (index,))
-            if leaves is not None and check(EntryFalse(log, leaves)).holds:
-                return EntryFalse(log, leaves)
+            evidence = await self.proven(EntryFalse(log, leaves)) if leaves else None
+            if evidence is not None:
+                return evidence
         return None

@@ -60,8 +60,8 @@ class Statements:
         confirmations: list[Confirmation] = []
         for landmark, statement in self._all():
             self.count += 1
-            self._judge_alone(statement)
-            self._judge_after(statement, landmark)
+            await self._judge_alone(statement, landmark)
+            await self._judge_after(statement, landmark)
             if await self._is_of_this_log(statement, landmark):
                 confirmations.append(Confirmation(statement.size, landmark.at, landmark.leaf))
         self._prosecutor.confirmations = sorted(confirmations, key=lambda each: each.size)
@@ -118,20 +118,22 @@ class Statements:
         if self._room:
             self.findings.append(finding)
 
-    def _accuse(self, *statements: BankStatement) -> None:
-        key = self._replay.bank_key
-        evidence = StatementsContradict(key, ordered(list(statements))) if key else None
+    async def _accuse(self, leaf: int, *statements: BankStatement) -> None:
+        """By the key that counts at this leaf, which signed all of them."""
+        key = self._replay.key_at(leaf)
+        contradict = StatementsContradict(key, ordered(list(statements))) if key else None
+        evidence = await self._prosecutor.proven(contradict)
         numbers = " and ".join(str(each.sequence) for each in statements)
         self._add(self._prosecutor.finding(Fault.STATEMENT, evidence, f"statement {numbers} can't be true"))
 
     def _whole(self, fault: Fault, words: str) -> None:
         self._add(self._prosecutor.finding(fault, None, words))
 
-    def _judge_alone(self, statement: BankStatement) -> None:
+    async def _judge_alone(self, statement: BankStatement, landmark: Landmark) -> None:
         if contradiction((statement,)):
-            self._accuse(statement)
+            await self._accuse(landmark.leaf, statement)
 
-    def _judge_after(self, statement: BankStatement, landmark: Landmark) -> None:
+    async def _judge_after(self, statement: BankStatement, landmark: Landmark) -> None:
         number = statement.sequence
         if statement.size > landmark.leaf:
             self._whole(Fault.STATEMENT, f"statement {number} confirms entries that were not there yet")
@@ -142,22 +144,22 @@ class Statements:
                 self._whole(Fault.STATEMENT, f"statement {number} comes after statement {newest.sequence}")
             self._key, self._newest = key, statement
             self._standing, self._units = {}, Tally()
-            self._stand(statement, landmark.at)
+            await self._stand(statement, landmark)
             return
         if newest is not None and newest.encode() == statement.encode():
             self._add(Finding(Weight.NOTE, Fault.REPEATED, f"statement {number} stands in the log twice."))
             return
         if newest is not None and contradiction(ordered([newest, statement])):
-            self._accuse(newest, statement)
+            await self._accuse(landmark.leaf, newest, statement)
         if newest is not None and number <= newest.sequence:
             self._whole(Fault.STATEMENT, f"statement {number} comes after statement {newest.sequence}")
             return
         if number != (newest.sequence + 1 if newest else 1):
             self._whole(Fault.STATEMENT, f"before statement {number} one is missing")
         self._newest = statement
-        self._stand(statement, landmark.at)
+        await self._stand(statement, landmark)
 
-    def _stand(self, statement: BankStatement, at: int) -> None:
+    async def _stand(self, statement: BankStatement, landmark: Landmark) -> None:
         # Each row costs the same however many there have been: a log may be full of full statements.
         fallen: set[int] = set()
         for row in statement.rows:
@@ -167,9 +169,9 @@ class Statements:
                 if any(a > b for a, b in zip(before.tally.numbers(), row.tally.numbers(), strict=True)):
                     fallen.add(before.at)
             self._units = self._units.plus(row.tally, 1 << row.exponent)
-            self._standing[row.exponent, row.epoch] = _Standing(row.tally, at)
+            self._standing[row.exponent, row.epoch] = _Standing(row.tally, landmark.at)
         for earlier in sorted(fallen)[: self._room]:
-            self._accuse(self._statement(earlier), statement)
+            await self._accuse(landmark.leaf, self._statement(earlier), statement)
         if self._units != statement.totals:
             self._whole(
                 Fault.STATEMENT,
@@ -183,7 +185,7 @@ class Statements:
             return True
         if not self._room:
             return False
-        evidence = await self._prosecutor.two_views(statement)
+        evidence = await self._prosecutor.two_views(statement, landmark.leaf)
         words = f"statement {statement.sequence} confirms another log than this one"
         self._add(self._prosecutor.finding(Fault.TWO_VIEWS, evidence, words))
         return False

@@ -5,12 +5,14 @@ from pathlib import Path
 from bank.board.accusation.file import MOST_FILE_BYTES, check_file
 from bank.board.accusation.verdict import Accused
 from bank.board.log.note import VerifierKey
+from mix.directory import load_authorities
 from mixmint.errors import MalformedMessage, UserError
 
 
-def told(path: Path, key: str | None, bank_key: str | None) -> str:
+def told(path: Path, key: str | None, bank_key: str | None, network: Path | None = None) -> str:
     """
-    The verdict, in words; ``key`` and ``bank_key``: the keys that the asker knows.
+    The verdict, in words; ``key`` and ``bank_key``: the keys that the asker knows. ``network``: the network's
+    file, whose authorities say which later key is a bank's.
 
     Raises UserError: it is no accusation, it doesn't hold, or it holds against somebody else.
     """
@@ -20,7 +22,7 @@ def told(path: Path, key: str | None, bank_key: str | None) -> str:
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
     try:
-        verdict = check_file(data)
+        verdict = check_file(data, load_authorities(network) if network else None)
     except MalformedMessage as error:
         raise UserError(f"{path} is no accusation ({error})") from None
     if not verdict.holds:
@@ -46,7 +48,9 @@ def _compare(whom: Accused, key: str | None, bank_key: str | None) -> None:
             bank = bytes.fromhex(bank_key)
         except ValueError:
             raise UserError("the bank's key is 64 hexadecimal digits") from None
-        known |= _same(whom.bank, bank, f"it holds against another bank: {whom.text()}")
+        # By its first key or the accused one: who knows either knows the bank.
+        accused = bank if bank in (whom.bank, whom.founding) else whom.bank
+        known |= _same(accused, bank, f"it holds against another bank: {whom.text()}")
     if known and whom.board is not None and whom.bank is not None and (key is None or bank_key is None):
         # A board and a bank, one of which broke the rules: whoever makes a key of his own is the second one.
         raise UserError(

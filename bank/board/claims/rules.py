@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from bank.board.accusation.evidence import ConfirmedLog
 from bank.board.accusation.file import MOST_LOGGED_BYTES, Evidence, check, decode_accusation
+from bank.board.accusation.successor import OfSuccessor
 from bank.board.log.tree import leaf_hash
 from bank.formats.answer import Answer
 from bank.formats.claim import Claim
@@ -185,14 +187,16 @@ class AccusationSubmission:
         accused = self.evidence.accused()
         own_board = accused.board is not None and accused.board.public == parties.board_key
         # An earlier key too: what it signed while it counted is the bank's own word for ever.
-        own_bank = accused.bank in parties.keys.all
+        own_bank = accused.bank in parties.keys.all and accused.bank_id == parties.bank
         if not (own_board or own_bank):
             # Anyone can make a key of his own and convict it of anything.
             return "it accuses neither this board nor its bank"
         if not (own_board or accused.board is None) or not (own_bank or accused.bank is None):
             # "The one or the other" with a key that anyone can make up says nothing of the one that is ours.
             return "it accuses somebody else beside this board or its bank, and it may be him alone"
-        verdict = check(self.evidence)
+        if accused.bank is not None and _is_void(self.evidence, parties.keys.end_of(accused.bank)):
+            return "the bank had another key by then, so the statement in it is worth nothing"
+        verdict = check(self.evidence, parties.authorities)
         return None if verdict.holds else verdict.sentence
 
 
@@ -254,6 +258,16 @@ def read_submission(data: bytes) -> Submission:
         case KeyChangeEntry(change):
             return KeyChangeSubmission(data, change)
     raise MalformedMessage("kind")
+
+
+def _is_void(evidence: Evidence, end: int | None) -> bool:
+    """
+    Whether it is shown in a log that the accused key confirmed above the place where it ceased to count:
+    whoever stole it may call everything there his own.
+    """
+    shown = evidence.evidence if isinstance(evidence, OfSuccessor) else evidence
+    log = getattr(shown, "log", None) or getattr(shown, "confirmed", None)
+    return end is not None and isinstance(log, ConfirmedLog) and log.size > end
 
 
 def _ground(kind: Kind, what: bytes) -> bytes:

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from bank.board.accusation.file import check, decode_accusation
 from bank.board.accusation.verdict import Accused
+from mix.directory import Authorities
 from mixmint.errors import MalformedMessage
 
 
@@ -32,17 +33,19 @@ class AccusationView:
         return f"{self.kind}-{self.index}.accusation"
 
 
-def accusation_view(index: int, round_: int, data: bytes, *, judge: bool = True) -> AccusationView:
+def accusation_view(
+    index: int, round_: int, data: bytes, *, judge: bool = True, who: Authorities | None = None
+) -> AccusationView:
     """
     ``data``: the file's bytes. ``judge``: check it, too: about 40 us for each signature in it, some of which
-    are hundreds.
+    are hundreds. ``who``: the network's authorities, who change banks' keys.
     """
     place = (index, round_, len(data), sha256(data).hexdigest())
     try:
         evidence = decode_accusation(data)
     except MalformedMessage as error:
         return AccusationView(*place, sentence=str(error))
-    verdict = check(evidence) if judge else None
+    verdict = check(evidence, who) if judge else None
     return AccusationView(
         *place,
         title=evidence.kind.word.replace("-", " ").capitalize(),

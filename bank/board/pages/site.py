@@ -9,7 +9,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 from aiohttp import web
@@ -37,6 +37,7 @@ from bank.board.writing.coins import MOST_REPEATS
 from bank.board.writing.journal import ClosedRound, read_round
 from bank.board.writing.store import Placed
 from bank.formats.entry import Kind, StatementEntry, TermsEntry, decode_entry
+from mix.directory import Authorities
 from mixmint.errors import MalformedMessage
 
 ROUNDS_SHOWN = 8
@@ -88,7 +89,9 @@ Recent = Callable[[], Iterable[tuple[int, Note]]]
 class Pages:
     """The pages' handlers."""
 
-    def __init__(self, board: Board, identity: Identity, recent: Recent) -> None:
+    def __init__(
+        self, board: Board, identity: Identity, recent: Recent, authorities: Authorities | None = None
+    ) -> None:
         self._board = board
         self._identity = identity
         self._recent = recent
@@ -96,7 +99,7 @@ class Pages:
         self._sets = Sets(board, self._render)
         self._history = _History(0, [], [])
         # A log's entry never changes, and so doesn't what a check of it comes to.
-        self._judged = lru_cache(ACCUSATIONS_KEPT)(accusation_view)
+        self._judged = lru_cache(ACCUSATIONS_KEPT)(partial(accusation_view, who=authorities))
 
     def endpoints(self) -> list[Endpoint]:
         html = "text/html"

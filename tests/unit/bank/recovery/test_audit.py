@@ -192,7 +192,12 @@ async def test_a_successor_who_leaves_a_claim_of_a_coin_of_his_own_is_found_out(
         for _ in range(9):
             await town.tick()
         report = await audited(town, pool)
-        assert [each.fault for each in report.findings if each.weight is Weight.CHEAT] == [Fault.CLAIM]
+        (finding,) = [each for each in report.findings if each.weight is Weight.CHEAT]
+        assert finding.fault is Fault.CLAIM
+        assert finding.accusation is not None
+        verdict = check_file(finding.accusation, NETWORK)
+        assert verdict.holds, verdict.sentence
+        assert (verdict.whom.bank, verdict.whom.founding) == (NEW.public, handover.keys.founding)
 
 
 async def test_a_successor_who_answers_claims_is_not_called_silent(tmp_path: Path, pool: Executor) -> None:
@@ -223,7 +228,7 @@ async def test_a_successor_who_answers_claims_is_not_called_silent(tmp_path: Pat
 
 
 async def test_a_successor_who_cheats_is_found_out(tmp_path: Path, pool: Executor) -> None:
-    """More certificates than he states: the audit fails, and its file says where to look."""
+    """One coin with two values: the audit fails, and its file holds alone for who knows the authorities."""
     async with Town(tmp_path) as town:
         handover = Handover(town)
         listed = await handover.list_accounts()
@@ -240,4 +245,5 @@ async def test_a_successor_who_cheats_is_found_out(tmp_path: Path, pool: Executo
         (finding,) = [each for each in report.findings if each.weight is Weight.CHEAT]
         assert finding.fault is Fault.CERTIFIED_TWICE
         assert finding.accusation is not None
-        assert not check_file(finding.accusation).holds
+        assert check_file(finding.accusation, NETWORK).holds
+        assert "--network FILE" in check_file(finding.accusation).sentence
