@@ -123,6 +123,13 @@ class Inbox:
         numbers = self._store.connection.execute("SELECT number FROM inbox ORDER BY number").fetchall()
         return [(number, self.get(number)) for (number,) in numbers]
 
+    def after(self, number: int, most: int) -> list[tuple[int, InboxRow]]:
+        """The ``most`` oldest messages behind this number (0: from the first), oldest first."""
+        rows = self._store.connection.execute(
+            "SELECT number, sealed FROM inbox WHERE number > ? ORDER BY number LIMIT ?", (number, most)
+        ).fetchall()
+        return [(found, self._open(found, sealed)) for found, sealed in rows]
+
     def get(self, number: int) -> InboxRow:
         """Raises UserError when there is none of this number."""
         found = self._store.connection.execute(
@@ -130,7 +137,10 @@ class Inbox:
         ).fetchone()
         if found is None:
             raise UserError(f"there is no message {number}; run: mixmint inbox")
-        return self._store.open(found[0], _inbox_context(number), InboxRow)
+        return self._open(number, found[0])
+
+    def _open(self, number: int, sealed: bytes) -> InboxRow:
+        return self._store.open(sealed, _inbox_context(number), InboxRow)
 
     def has_unread(self) -> bool:
         return any(not row.is_read for _, row in self.all())

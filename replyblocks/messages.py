@@ -26,6 +26,14 @@ class Messages:
         """For what must be stored together. Raises UserError when the disk is full."""
         return self._store.transaction()
 
+    def note(self, name: str) -> str:
+        """A small value that is kept with the messages, empty when there is none."""
+        return self._store.note(name)
+
+    def put_note(self, name: str, value: str) -> None:
+        """Inside a transaction."""
+        self._store.put_note(name, value)
+
     def answer(self, number: int, text: str, now_s: float) -> int:
         """
         Put an answer to inbox message ``number`` into the outbox, and take the reply blocks that it needs

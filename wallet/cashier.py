@@ -35,6 +35,7 @@ from wallet.plans import Exchange, Held, check_enough, covering, renew
 from wallet.purse import CoinState
 from wallet.receipts.making import make_receipt
 from wallet.receipts.receipt import Receipt
+from wallet.refunds import Refunds
 from wallet.renewal import Renewals, renewals
 from wallet.replacing import Found, replaceable
 from wallet.settings import WalletSettings
@@ -71,6 +72,7 @@ class Cashier:
         self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng, letters)
         self.payer = Payer(self.books)
         self.payee = Payee(teller, self._counter, settings, letters, now_s)
+        self.refunds = Refunds(self.purse, self.payee, letters, log)
         self.churning = Churning(Desk(teller, self._counter, settings), now_s, rng)
 
     async def resume(self) -> list[Outcome]:
@@ -252,18 +254,28 @@ class Cashier:
         await on_file(self.teller.finish([order]))
         return self._outcome(order)
 
-    async def refund(self, row: int, to: PaymentRequest | None, *, now: bool) -> Outcome:
-        """Pay back what came of our request ``row``: to this request, or the one that its payer sent."""
+    async def refund(
+        self, row: int, to: PaymentRequest | None, *, now: bool, text: str | None = None
+    ) -> Outcome:
+        """
+        Pay back what came of our request ``row``: to this request, or the one that its payer sent; ``text``:
+        his notice, if he gave us a file.
+        """
         await self._prepare()
+        if text is not None:
+            self.payee.keep(row, text)
         await self.payee.collect(row)
-        wanted = to or self.payee.refund_to(row)
-        if wanted is None:
-            raise UserError("its payer hasn't said where; ask him for a payment request: --file FILE")
+        wanted = to or await self.refunds.wanted(row)
         return await self._pay(self.payer.refund(row, wanted, now=now), wanted)
 
-    async def ask_refund(self, row: int) -> PaymentRequest:
-        """Ask for a payment of ours back: a request of our own, sent by the paid request's reply blocks."""
-        return await self.payee.ask_refund(self.payer.paid_by_us(row))
+    async def ask_refund(self, row: int, path: Path | None = None) -> PaymentRequest:
+        """
+        Ask for a payment of ours back: a request of our own, sent by the paid request's reply blocks, or
+        written to a file for its payee.
+        """
+        place = None if path is None else new_file(path)
+        await self.teller.sync()
+        return await self.refunds.ask(row, self.payer.paid_by_us(row), place)
 
     async def prove(self, row: int, to: str, show: Collection[Part] = tuple(Part)) -> Receipt:
         """A receipt for a payment of ours, for the reader whom ``to`` names; see ``make_receipt``."""

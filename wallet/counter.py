@@ -97,10 +97,11 @@ class Counter:
         h: bytes = b"",
         hold: bytes = b"",
         closed: int = 0,
+        end: int = 0,
     ) -> int:
         """
         An order that its payer signed, for us to carry out; its row. ``parent``: the request that it pays;
-        ``closed``: the board's newest round.
+        ``closed``: the board's newest round; ``end``: until when a sealed payment may wait for another hold.
         """
         state = ForeignState(
             signed=order.encode(),
@@ -110,6 +111,7 @@ class Counter:
             parent=parent,
             h=h,
             hold=hold,
+            end=end,
         )
         state = foreign.at(state, closed)
         return self._purse.add_operation(state, self._now_s())

@@ -46,7 +46,8 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     to exchange. ``last``: the order or deposit that does it, once there is one; TAKE_BACK: the order that
     lapsed. ``tries``: how many of those were refused. ``units``: what came of it. ``note``, ``statement``:
     PAY, what the order binds. ``is_sealed``: PAY, the order is handed over whole; ``path``: to this file, if
-    any. ``refunds``: PAY, the row of the request whose payer gets his money back. CHURN: coins of the values
+    any; ``blocks``: how many of the request's reply blocks its payee was told by. ``refunds``: PAY, the row
+    of the request whose payer gets his money back. CHURN: coins of the values
     ``exponents`` (all, when there are none) are exchanged ``to`` times, and while fewer than ``public`` look
     like them in an old epoch; the
     next one is due at ``next_s``, the last one at ``until_s`` (Unix seconds).
@@ -74,6 +75,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     next_s: float = 0.0
     until_s: float = 0.0
     opened: bool = False
+    blocks: int = 0
 
     def __repr__(self) -> str:
         return f"PlanState({self.want.value}, {self.phase.value})"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import msgspec
 
 from bank.formats.order import tau_of
-from mixmint.errors import FatalError, MalformedMessage, UserError
+from mixmint.errors import FatalError, UserError
 from mixmint.keys import BoxKey
 from wallet.arrivals import Arrivals, arrivals
 from wallet.counter import Counter
@@ -20,19 +20,18 @@ from wallet.derivation import Purpose
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.steps import FINAL, Phase, Revoke
-from wallet.notices.checks import check_hold, check_sealed, h_of
-from wallet.notices.letters import Letters
+from wallet.notices.checks import check_hold, check_refund, check_sealed, h_of
+from wallet.notices.letters import Letters, check_room
 from wallet.notices.notice import (
     HoldNotice,
     Notice,
     RefundTo,
     SealedNotice,
-    decode_notice,
-    notice_text,
+    decode_all,
     parse_notice,
 )
 from wallet.notices.sealed import open_notice
-from wallet.operations import PlanState
+from wallet.notices.ways import blocks_used
 from wallet.payment_request import MOST_BLOCKS, PaymentRequest, check_note
 from wallet.plans import request_exponents
 from wallet.settings import WalletSettings
@@ -125,13 +124,23 @@ class Payee:
         arrived = self._letters.arrived()
         for number, state in waiting.items():
             for text in arrived.get(state.replies, ()):
-                # Whoever has the request can write anything; what isn't about it means nothing.
-                with suppress(UserError):
-                    self._note(number, parse_notice(text))
+                self._sort(number, text)
+        # What wasn't on disk yet comes again after a crash.
+        self._letters.keep()
+
+    def _sort(self, row: int, text: str) -> None:
+        """Keep what came by a request's blocks, if it is about it: whoever has the request can write."""
+        try:
+            notice = parse_notice(text)
+            self._check(row, notice)
+        except UserError:
+            return
+        self._note(row, notice)
 
     def check_way(self, request: PaymentRequest) -> None:
         """Whether a stranger's request leads back to him now. Raises UserError."""
         if self._letters is not None and request.reply is not None:
+            check_room(1, request.reply, blocks_used(self._purse, request.encode()))
             self._letters.check(request.reply)
 
     async def send(self) -> None:
@@ -144,63 +153,39 @@ class Payee:
         stored = self._purse.open_operations().items()
         return {row: each.state for row, each in stored if isinstance(each.state, InvoiceState)}
 
-    def _note(self, row: int, notice: Notice) -> None:
-        """Keep a notice with the request that it is about. Raises UserError when it isn't about this one."""
-        state = self.invoice(row)
-        request, encoded = state.opened(), notice.encode()
-        if encoded in state.notices:
-            return
+    def _check(self, row: int, notice: Notice) -> None:
+        """Raises UserError when a notice isn't about this request."""
+        request = self.invoice(row).opened()
         if isinstance(notice, HoldNotice):
             check_hold(notice, request, self._h(request), self._books.bank)
         elif isinstance(notice, SealedNotice):
             check_sealed(notice, request)
-        elif notice.paid != request.digest():
-            raise UserError("this is about another request")
+        else:
+            check_refund(notice, request)
+
+    def _note(self, row: int, notice: Notice) -> None:
+        """Keep a notice, which was checked, with the request that it is about."""
+        state, encoded = self.invoice(row), notice.encode()
+        if encoded in state.notices:
+            return
         with self._purse.transaction():
             changed = msgspec.structs.replace(state, notices=(*state.notices, encoded))
             self._purse.set_operation(row, changed)
         self._teller.at("notice-kept")
 
+    def keep(self, row: int, text: str) -> None:
+        """Keep a notice that came as a file. Raises UserError: it isn't about this request."""
+        notice = open_notice(text, self._keys([self.invoice(row)]))
+        self._check(row, notice)
+        self._note(row, notice)
+
     def notices(self, row: int) -> list[Notice]:
         """What came for a request, the oldest first."""
-        kept = []
-        for data in self.invoice(row).notices:
-            try:
-                kept.append(decode_notice(data))
-            except MalformedMessage:
-                raise FatalError("a kept notice can't be read") from None
-        return kept
+        return decode_all(self.invoice(row).notices)
 
-    def refund_to(self, row: int) -> PaymentRequest | None:
-        """
-        Where the payer wants his money back, if he said so. Raises UserError: somebody said otherwise.
-
-        Nothing shows that it was he: whoever has the request can write by its reply blocks.
-        """
-        wishes = {notice.request for notice in self.notices(row) if isinstance(notice, RefundTo)}
-        if len(wishes) > 1:
-            raise UserError(
-                "two different refund requests came, and whoever has seen yours can have sent one; ask its "
-                "payer for his, and name it with --file"
-            )
-        return next(iter(wishes), None)
-
-    async def ask_refund(self, plan: PlanState) -> PaymentRequest:
-        """
-        Ask the payee of this payment of ours for the money back: a request of our own, sent by the reply
-        blocks of the one that we paid. Raises UserError: there are none, or they have expired.
-        """
-        paid = PaymentRequest.decode(plan.request)
-        if paid.reply is None or self._letters is None:
-            raise UserError(
-                "the paid request has no way back to its payee; give him a request of yours otherwise: "
-                "mixmint wallet request AMOUNT --out FILE"
-            )
-        self._letters.check(paid.reply)
-        _, request = await self.request(plan.amount, "", None)
-        self._letters.queue(paid.reply, notice_text(RefundTo(paid.digest(), request)), last=True)
-        await self._letters.carry()
-        return request
+    def wishes(self, row: int) -> list[RefundTo]:
+        """What asks for a refund of a request and is signed by who shows its orders, the oldest first."""
+        return [notice for notice in self.notices(row) if isinstance(notice, RefundTo)]
 
     # Holds and sealed payments
 
@@ -215,7 +200,7 @@ class Payee:
         if not state.opened().is_hold:
             raise UserError(f"request {row} doesn't ask for a hold: its payer pays it outright")
         if text is not None:
-            self._note(row, open_notice(text, self._keys([state])))
+            self.keep(row, text)
         before = self._carried_out(row)
         if before is not None:
             return before
@@ -264,6 +249,7 @@ class Payee:
         paid = {output.coin for output in notice.order.order.outputs}
         for row, state in invoices.items():
             if state.wanted() <= paid:
+                self._check(row, notice)
                 self._note(row, notice)
                 await self._teller.sync()
                 await self._teller.reach()
@@ -296,14 +282,19 @@ class Payee:
         return any(order.opened.seal == notice.order.seal for order in self._orders(row).values())
 
     def _submit(self, row: int, notice: SealedNotice) -> int:
+        for number, order in self._orders(row).items():
+            if order.opened.seal == notice.order.seal and order.phase is not Phase.REFUSED:
+                return number
         before = self._carried_out(row)
         if before is not None:
             return before
-        mine = tuple(output.coin for output in self.invoice(row).opened().outputs)
+        state = self.invoice(row)
+        mine = tuple(output.coin for output in state.opened().outputs)
+        end = state.opened().last_round + state.grace_rounds
         with self._purse.transaction():
-            order = self._counter.foreign(notice.order, mine, "relay", row)
+            made = self._counter.foreign(notice.order, mine, "relay", row, end=end)
         self._teller.at("order-written")
-        return order
+        return made
 
     def _orders(self, row: int) -> dict[int, ForeignState]:
         stored = self._purse.operations().items()
@@ -314,9 +305,15 @@ class Payee:
         }
 
     def _carried_out(self, row: int) -> int | None:
-        """The order that pays a request and is under way or done: there is never a second one."""
-        orders = self._orders(row).items()
-        return next((number for number, state in orders if state.phase is not Phase.REFUSED), None)
+        """
+        The order that pays a request and is under way or done: there is never a second one. A sealed payment
+        that waits for another's hold doesn't count, since it may be a stranger's: the bank executes one.
+        """
+        for number, state in self._orders(row).items():
+            is_waiting = state.is_sealed and state.phase is Phase.HELD
+            if state.phase is not Phase.REFUSED and not is_waiting:
+                return number
+        return None
 
     def _keys(self, states: Iterable[InvoiceState]) -> list[BoxKey]:
         if self._letters is None:

@@ -9,7 +9,7 @@ from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import Phase
-from wallet.notices.notice import HoldNotice, RefundTo, decode_notice
+from wallet.notices.notice import HoldNotice, RefundTo, decode_all
 from wallet.operations import PlanState
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState, Purse
@@ -70,7 +70,7 @@ def request_view(purse: Purse, row: int, state: InvoiceState) -> dict[str, Any]:
     """What the payee sees besides: what came exactly, what it means, what was paid back."""
     request, came = state.opened(), arrivals(state, purse.coin)
     refunds = refunds_of(row, purse.operations())
-    notices = [decode_notice(data) for data in state.notices]
+    notices = decode_all(state.notices)
     view: dict[str, Any] = {
         "note": request.note,
         "arrived": came.came,
@@ -92,7 +92,7 @@ def request_view(purse: Purse, row: int, state: InvoiceState) -> dict[str, Any]:
 
 def hold_until(state: InvoiceState) -> int:
     """The last round of the longest hold that came for a request; 0 for none."""
-    notices = [decode_notice(data) for data in state.notices]
+    notices = decode_all(state.notices)
     rounds = [notice.hold.to_round for notice in notices if isinstance(notice, HoldNotice)]
     return max(rounds, default=0)
 

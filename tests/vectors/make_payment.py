@@ -21,7 +21,8 @@ from mixmint.keys import SigningKey
 from tests.unit.bank.board.logs import LogMaker
 from wallet.marks.mark import Mark, Opened, Part
 from wallet.notices.checks import h_of
-from wallet.notices.notice import HoldNotice, Notice, RefundTo, SealedNotice, notice_text
+from wallet.notices.notice import HoldNotice, Notice, SealedNotice, notice_text
+from wallet.notices.refund import PaidBy, RefundTo
 from wallet.payment_request import PaymentRequest, ReplyTo
 from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
 
@@ -48,6 +49,12 @@ VERSION_2 = PaymentRequest(
     ReplyTo(b"\x06" * 32, (b"\x07" * 258, b"\x08" * 258)),
 )
 REQUEST = PaymentRequest(BANK_ID, LAST_ROUND, (PAID,), "two books")
+ALSO_PAID = output(b"\x0e" * 32, 2)
+REQUEST_APART = PaymentRequest(
+    BANK_ID, LAST_ROUND, tuple(sorted((PAID, ALSO_PAID), key=lambda each: each.coin)), "two books"
+)
+BACK = PaymentRequest(BANK_ID, LAST_ROUND, (output(b"\x0d" * 32, 3),))
+"""Where the 8 units should go back to."""
 HELD = PaymentRequest(BANK_ID, LAST_ROUND, (PAID,), "two books", tau=tau_of(h_of(SECRET)))
 MARK = Mark(
     {
@@ -67,12 +74,15 @@ def order(tau: bytes = NOTHING) -> SignedOrder:
 
 
 def notices() -> dict[str, Notice]:
-    held = order(HELD.tau)
+    held, plain = order(HELD.tau), order()
+    keys = {key.public: key for key in (ONE, OTHER)}
     answer = Answer.decode(sign_answer(BANK, BANK_ID, held.seal, Hold(8, 67)))
     return {
         "hold": HoldNotice(held, answer),
         "sealed": SealedNotice(order(), MARK.open((Part.REQUEST, Part.STATEMENT))),
-        "refund": RefundTo(REQUEST.digest(), VERSION_2),
+        "refund": RefundTo(
+            REQUEST.digest(), BACK, (PaidBy.make(plain.salt, plain.order, keys, REQUEST.digest(), BACK),)
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from replyblocks.commands.options import home_option, json_option
 from replyblocks.member import unlock_home
 from wallet.cashier import Cashier
 from wallet.commands.running import amount_argument, file_option, finish, open_and, read_text, run, say
+from wallet.notices.sealed import is_notice
 from wallet.payment_request import MOST_NOTE_BYTES, parse_uri
 
 LOOK_PAUSE_S = 1.0
@@ -201,15 +202,17 @@ def refund(
     """
     Pay back what came for your request OPERATION, to a payment request of its payer's.
 
-    It comes from --file, or by the request's reply blocks (`ask-refund`); whoever has seen your request can
-    send one by them, so rather take a file. Never more is paid back than came; `history` shows both sides.
+    It comes by the request's reply blocks or in --file, from his `ask-refund`: both show that he paid, and
+    nobody else can make one. --file may also be a plain payment request, and then you must know whose it is.
+    Never more is paid back than came; `history` shows both sides.
 
     Example: mixmint wallet refund 7 --file refund-request.txt
     """
-    to = None if file is None else parse_uri(read_text(file, "the payer's request"))
+    text = None if file is None else read_text(file, "the payer's request")
+    to = None if text is None or is_notice(text) else parse_uri(text)
 
     async def work(cashier: Cashier) -> int:
-        outcome = await cashier.refund(operation, to, now=now)
+        outcome = await cashier.refund(operation, to, now=now, text=None if to else text)
         return finish(
             cashier,
             outcome,
@@ -222,24 +225,30 @@ def refund(
 
 @click.command(name="ask-refund")
 @operation_argument
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to a new file for him."
+)
 @home_option
 @json_option
-def ask_refund(operation: int, home: Path, as_json: bool) -> None:
+def ask_refund(operation: int, out: Path | None, home: Path, as_json: bool) -> None:
     """
-    Ask for your payment OPERATION back: tells its payee, by the reply blocks of his request, where to pay.
+    Ask for your payment OPERATION back: tells its payee where to pay, and shows him that you paid.
 
-    Neither of you learns who the other is. He decides; a request of his without reply blocks needs one of
-    yours in a file (`mixmint wallet request`).
+    It goes by the reply blocks of his request, so neither of you learns who the other is; he decides. Where
+    the request has none, or none is left, write it to a file for him: --out.
 
     Example: mixmint wallet ask-refund 9
     """
 
     async def work(cashier: Cashier) -> None:
-        made = await cashier.ask_refund(operation)
+        made = await cashier.ask_refund(operation, out)
         view = {"operation": operation, "units": made.units, "last_round": made.last_round}
+        if out is not None:
+            view["out"] = str(out)
         if as_json:
             click.echo(json.dumps(view, indent=2))
         else:
-            click.echo(f"asked for {made.units} units back, until round {made.last_round} of the board")
+            way = f" in {out}" if out is not None else ""
+            click.echo(f"asked for {made.units} units back{way}, until round {made.last_round} of the board")
 
     run(home, work, as_json=as_json)

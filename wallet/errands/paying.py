@@ -18,6 +18,7 @@ from wallet.machines.steps import FINAL, Phase, Returned
 from wallet.marks.mark import Mark, Part
 from wallet.notices.notice import HoldNotice, Notice, SealedNotice, notice_text
 from wallet.notices.sealed import write_notice
+from wallet.notices.ways import blocks_used
 from wallet.operations import PlanState
 from wallet.payment_request import PaymentRequest
 from wallet.plans import (
@@ -81,7 +82,9 @@ def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: 
         elif desk.letters is None or request.reply is None:
             raise UserError("this request has no way back to its payee; name a file for him with --out FILE")
         else:
-            desk.letters.queue(request.reply, notice_text(notice))
+            used = blocks_used(desk.purse, plan.request)
+            told = desk.letters.queue(request.reply, notice_text(notice), used=used)
+            plan = msgspec.structs.replace(plan, blocks=told)
     except UserError:
         if kept.phase is not Phase.LAPSED:
             raise

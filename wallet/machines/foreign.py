@@ -12,11 +12,17 @@ An order that its payer signed and the payee carries out: a hold that is capture
     asked     taken: promised to a held order      held       -
     asked     any other refusal                    refused    -
     held      Clock past that hold                 asked      Ask again
+    held      Clock at the request's end           refused    -, if it was sealed
+    asked     held once more, if it was sealed     refused    -
     answered, looking, any                                    as any order (order.py)
 
 The inputs aren't ours: nothing is freed, lost or disputed, and what the bank says of them (never certified,
 sums that differ) may be true. Our outputs can't be made anew either, since they are under the payer's
 signature; but they stay ours, whatever brings them.
+
+A sealed payment says itself how long it may be executed, and its sender may be anyone who has seen the
+request: with a coin that he holds again and again it would be open for ever. So it waits for one hold, and no
+longer than the request. Nothing is lost: should the board show its outputs, they are ours.
 
 A *hold* is the bank's word that it gives these coins to nobody else up to a round. What contradicts it well
 before that round is kept, with the word, as evidence.
@@ -39,12 +45,20 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     """
     ``mine``: the outputs that are ours. ``parent``: the request that they belong to. ``h``: 32 bytes that
     execute it, for a hold; ``hold``: the bank's signed answer to its payer. ``is_near``: whether that hold
-    was (nearly) over when the board was last read.
+    was (nearly) over when the board was last read. ``end``: the last round in which a sealed payment may
+    wait, 0 where that isn't known; ``waited``: whether it has waited for a hold.
     """
 
     h: bytes = b""
     hold: bytes = b""
     is_near: bool = False
+    end: int = 0
+    waited: bool = False
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it is a sealed payment, which the bank has promised nobody to keep."""
+        return not self.h
 
     def question(self) -> bytes:
         return encode_request(Execute(self.opened.seal, self.h)) if self.h else encode_request(self.opened)
@@ -64,6 +78,8 @@ def advance(state: ForeignState, event: Event) -> tuple[OrderState, list[Effect]
     """One step of the table above."""
     if isinstance(event, Clock):
         state = at(state, event.round)
+        if state.phase is Phase.HELD and state.is_sealed and state.end and event.round >= state.end:
+            return refuse(state, "held", b"")
     if state.phase is Phase.ASKED and isinstance(event, Answered):
         ours = _answered(state, event.answer)
         if ours is not None:
@@ -83,6 +99,10 @@ def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Eff
     body, data = answer.body, answer.encode()
     if isinstance(body, Held | Spent) and body.seal != state.opened.seal:
         broken: list[Effect] = [Keep(BROKEN, state.word() + data)] if _is_live(state) else []
+        if isinstance(body, Held) and state.is_sealed:
+            if state.waited:
+                return refuse(state, "held", data)
+            state = msgspec.structs.replace(state, waited=True)
         if isinstance(body, Held):
             waiting, effects = order.advance(state, Answered(answer))
             return waiting, broken + effects

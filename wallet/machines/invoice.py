@@ -23,7 +23,8 @@ class InvoiceState(msgspec.Struct, frozen=True, kw_only=True, tag="invoice"):
     """
     ``request``: the payment request's bytes. ``arrived``: its ids that the board has shown so far.
     ``replies``: the number under which what comes by its reply blocks is found, 0 without any. ``notices``:
-    what came and is about this request, in bytes.
+    what came and is about this request, in bytes. ``refund_of``: the payment of ours that it asks back, 0 for
+    none.
     """
 
     request: bytes
@@ -34,6 +35,7 @@ class InvoiceState(msgspec.Struct, frozen=True, kw_only=True, tag="invoice"):
     cancelled: bool = False
     replies: int = 0
     notices: tuple[bytes, ...] = ()
+    refund_of: int = 0
 
     def opened(self) -> PaymentRequest:
         return PaymentRequest.decode(self.request)

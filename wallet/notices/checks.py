@@ -6,6 +6,10 @@ keys signed it; 4. the bank signed the hold, for this order.
 
 Of a sealed payment: 1. and 3., it is a whole order without tau; 5. its mark opens to what is told, and names
 the request. So whoever took the statement away, or changed it, has an order that nobody signed.
+
+Of a refund that is wanted: 6. it names the request that was paid; 7. each of its orders pays an id of that
+request, and its coins' keys signed the wish; 8. it asks for no more than these orders paid. That the orders
+were executed, the board shows (wallet/refunds.py).
 """
 
 from bank.formats.order import NOTHING, SignedOrder, tau_of
@@ -14,6 +18,7 @@ from mixmint.keys import Label, labelled_hash
 from wallet.answers import Bank
 from wallet.marks.mark import Part
 from wallet.notices.notice import HoldNotice, SealedNotice
+from wallet.notices.refund import RefundTo
 from wallet.payment_request import PaymentRequest
 
 HOLD_H_LABEL = Label("mixmint/hold-h/v1")
@@ -49,6 +54,24 @@ def check_sealed(notice: SealedNotice, request: PaymentRequest) -> str:
         return notice.opening.text(Part.STATEMENT) or ""
     except MalformedMessage:
         raise UserError("the statement of this payment can't be read") from None
+
+
+def check_refund(notice: RefundTo, request: PaymentRequest) -> None:
+    """Raises UserError: what is wrong with it."""
+    if notice.paid != request.digest():
+        raise UserError("this asks for a refund of another payment")
+    if notice.request.bank != request.bank:
+        raise UserError("the refund is wanted at another bank than this wallet's")
+    wanted = {output.coin for output in request.outputs}
+    for order in notice.orders:
+        if wanted.isdisjoint(output.coin for output in order.order.outputs):
+            raise UserError("whoever asks for this refund shows an order that paid you nothing")
+        if not order.holds(notice.paid, notice.request):
+            raise UserError("whoever asks for this refund has no coin that paid you: it isn't signed by one")
+    if len({order.seal for order in notice.orders}) != len(notice.orders):
+        raise UserError("whoever asks for this refund shows one order twice")
+    if notice.request.units > notice.units(request):
+        raise UserError("whoever asks for this refund paid less than he wants back")
 
 
 def _check_order(order: SignedOrder, request: PaymentRequest) -> None:

@@ -8,6 +8,8 @@ tell (the order: inputs, change, what its mark opens) is between the two.
 import base64
 import binascii
 import hmac
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,7 +19,7 @@ from bank.formats.order import NOTHING, SignedOrder
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import Label, labelled_hash
 from wallet.marks.mark import MarkOpening
-from wallet.payment_request import PaymentRequest
+from wallet.notices.refund import REFUND_KIND, RefundTo
 
 CHECKSUM_LABEL = Label("mixmint/notice-checksum/v1")
 
@@ -33,7 +35,7 @@ class Kind(IntEnum):
 
     HOLD = 1
     SEALED = 2
-    REFUND_TO = 3
+    REFUND_TO = REFUND_KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,6 @@ class SealedNotice:
         return Kind.SEALED.to_bytes(1) + _sized(self.order.encode()) + self.opening.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class RefundTo:
-    """Digest 32 of the request that was paid, and the bytes of the request that a refund should pay."""
-
-    paid: bytes
-    request: PaymentRequest
-
-    def encode(self) -> bytes:
-        return Kind.REFUND_TO.to_bytes(1) + self.paid + self.request.encode()
-
-
 Notice = HoldNotice | SealedNotice | RefundTo
 
 
@@ -84,7 +75,7 @@ def decode_notice(data: bytes) -> Notice:
     reader = Reader(data)
     kind = reader.number(1)
     if kind == Kind.REFUND_TO:
-        return RefundTo(reader.take(32), PaymentRequest.decode(reader.rest()))
+        return RefundTo.read(reader)
     if kind not in (Kind.HOLD, Kind.SEALED):
         raise MalformedMessage("kind")
     order = SignedOrder.decode(reader.take(reader.number(2)))
@@ -96,6 +87,15 @@ def decode_notice(data: bytes) -> Notice:
     if not isinstance(notice.answer.body, Hold):
         raise MalformedMessage("answer")
     return notice
+
+
+def decode_all(kept: Iterable[bytes]) -> list[Notice]:
+    """Notices that were decoded once; what an earlier version kept in another form is passed over."""
+    found: list[Notice] = []
+    for data in kept:
+        with suppress(MalformedMessage):
+            found.append(decode_notice(data))
+    return found
 
 
 def notice_text(notice: Notice) -> str:

@@ -12,7 +12,7 @@ from bank.board.log.proof import LogProof
 from bank.board.log.reader import LogReader, Published
 from bank.board.rounds import is_mark
 from bank.formats.entry import CertifiedEntry, Kind, RoundEntry, SpentEntry, decode_entry
-from bank.formats.order import input_ids
+from bank.formats.order import Order, input_ids
 from mixmint.errors import MalformedMessage, PeerError, UserError
 from mixmint.keys import SigningKey
 from wallet.books import Books
@@ -74,7 +74,7 @@ async def make_receipt(
         by_public[public].sign(RECEIPT_LABEL, order.seal, text.encode()) for public in order.order.inputs
     )
     try:
-        entries = await _entries(log, paid.order)
+        entries = await entries_of(log, order.seal, order.order, paid.order.round)
     except (PeerError, MalformedMessage) as error:
         raise UserError(f"the board doesn't prove this payment ({error}); try a mirror") from None
     keys = books.bank.keys
@@ -90,19 +90,25 @@ async def make_receipt(
     )
 
 
-async def _entries(log: LogReader, state: OrderState) -> tuple[LogProof, ...]:
+async def entries_of(log: LogReader, seal: bytes, order: Order, round_: int) -> tuple[LogProof, ...]:
+    """
+    Proofs of an executed order's entries in this round, and of the round's mark. What they prove is for their
+    reader to verify.
+
+    Raises Unavailable, PeerError (they aren't all there), MalformedMessage.
+    """
     published = await log.checkpoint()
-    first, end = await find_round(log, published, state.round)
-    wanted = {*state.wanted(), *state.order.inputs, _MARK}
+    first, end = await find_round(log, published, round_)
+    wanted = {*(output.coin for output in order.outputs), *order.inputs, _MARK}
     found: dict[bytes, tuple[int, bytes]] = {}
     async for start, leaves in log.bundles(first, end + 1, published.checkpoint.size):
         for index, leaf in enumerate(leaves, start):
-            what = _what(leaf, state.opened.seal)
+            what = _what(leaf, seal)
             if what in wanted:
                 # A certificate that its holder posted beside the bank's is the same certificate.
                 found.setdefault(what, (index, leaf))
     if found.keys() != wanted:
-        raise PeerError("entries", f"the order's entries aren't all in round {state.round}")
+        raise PeerError("entries", f"the order's entries aren't all in round {round_}")
     size = published.checkpoint.size
     return tuple(
         [

@@ -88,5 +88,5 @@ def test_cancelled_paid_and_paid_back(pair: tuple[Person, Person]) -> None:
     back = bob.json("refund", row, "--now")
     assert (back["state"], back["amount"], back["refunds"]) == ("settled", 2, asked["operation"])
     twice = bob.run("refund", row, "--now", code=1)
-    assert "paid back before" in twice.stderr
+    assert "is paid already" in twice.stderr
     assert ann.json("history")["operations"][-1]["state"] == "paid"

@@ -61,6 +61,27 @@ def read_notice_text(text: str) -> bytes:
     return data[:-4]
 
 
+def read_refund(data: bytes) -> dict[str, object]:
+    """notice.md, sections 1 and 2: the request that was paid, and the orders that paid it, all signed."""
+    cut = Cut(data)
+    assert cut.number(1) == 3
+    paid, tau = cut(32), cut(32)
+    wanted = cut(cut.number(2))
+    bank, seals = read_request_bytes(wanted)["bank"], set()
+    assert isinstance(bank, bytes)
+    for _ in range(cut.number(1)):
+        salt, request_id, last_round, note, counts = cut(16), cut(16), cut(4), cut(32), cut(2)
+        inputs = [cut(32) for _ in range(counts[0])]
+        outputs = [cut(33) for _ in range(counts[1])]
+        head = bytes([1]) + bank + request_id + last_round + tau + note + bytes(32) + counts
+        seal = h("mixmint/seal/v1", salt, head, *inputs, *outputs)
+        for key in inputs:
+            assert holds(key, cut(64), "mixmint/refund-wanted/v1", seal, paid, wanted)
+        seals.add(seal)
+    assert not cut.left
+    return {"paid": paid, "seals": seals}
+
+
 def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
     """receipt.md, section 3: what it shows, when all of it holds. ``log``: the log's name."""
     fields = json.loads(file)

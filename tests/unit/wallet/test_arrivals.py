@@ -13,7 +13,6 @@ from tests.unit.wallet.test_holding import patient, payer, rounds
 from tests.unit.wallet.town import Town, Wallet
 from wallet.arrivals import refunds_of
 from wallet.machines.steps import Phase
-from wallet.notices.notice import RefundTo, notice_text
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
 
@@ -116,18 +115,6 @@ async def test_refund_goes_to_ids_that_the_payer_gave_and_not_twice(town: Town) 
     assert (ann.units(), bob.units()) == (24, 1)
 
 
-async def test_payer_asks_for_a_refund_by_the_reply_blocks(town: Town) -> None:
-    """Neither learns who the other is."""
-    ann, bob = await payer(town), patient(town, "bob")
-    row, request = await bob.cashier.request(9, "", reply=True)
-    paid = await ann.cashier.pay(request, now=True)
-    await ann.cashier.ask_refund(paid.row)
-    await bob.cashier.resume()
-    assert (await bob.cashier.refund(row, None, now=True)).state.phase is Phase.SETTLED
-    await ann.teller.sync()
-    assert (ann.units(), bob.units()) == (25, 0)
-
-
 async def test_what_lost_its_certificate_is_not_paid_back(town: Town) -> None:
     """After a change of the bank's key a coin that was set aside may be no money: it hasn't come."""
     ann, bob = await payer(town), patient(town, "bob")
@@ -141,36 +128,6 @@ async def test_what_lost_its_certificate_is_not_paid_back(town: Town) -> None:
         bob.purse.change_coin(*found, state=CoinState.RESERVED, certificate=b"")
     with pytest.raises(UserError, match="nothing has come"):
         await bob.cashier.refund(row, (await ann.cashier.request(8, ""))[1], now=True)
-
-
-async def test_two_refund_requests_are_one_too_many(town: Town) -> None:
-    """Whoever has seen the request can ask, too: nothing is paid to either."""
-    ann, bob, eve = await payer(town), patient(town, "bob"), patient(town, "eve")
-    row, request = await bob.cashier.request(9, "", reply=True)
-    paid = await ann.cashier.pay(request, now=True)
-    _, stolen = await eve.cashier.request(9, "")
-    bob.slips.boxes[1].append(notice_text(RefundTo(request.digest(), stolen)))
-    await ann.cashier.ask_refund(paid.row)
-    await bob.cashier.resume()
-    with pytest.raises(UserError, match="two different refund requests"):
-        await bob.cashier.refund(row, None, now=True)
-    assert bob.units() == 9
-
-
-async def test_refund_asked_for_after_a_crash_and_of_a_request_without_a_way(town: Town) -> None:
-    """What can't be sent is said before a request is made."""
-    ann, bob = await payer(town), patient(town, "bob")
-    row, request = await bob.cashier.request(9, "")
-    paid = await ann.cashier.pay(request, now=True)
-    count = len(ann.purse.operations())
-    with pytest.raises(UserError, match="no way back"):
-        await ann.cashier.ask_refund(paid.row)
-    with pytest.raises(UserError, match="no payment of yours"):
-        await ann.cashier.ask_refund(1)
-    assert len(ann.purse.operations()) == count
-    await bob.teller.sync()
-    with pytest.raises(UserError, match="hasn't said where"):
-        await bob.cashier.refund(row, None, now=True)
 
 
 async def test_hundreds_of_requests_are_open_at_once(town: Town) -> None:

@@ -4,10 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from bank.formats.answer import Answer, Refusal, Refused
-from bank.formats.order import Order, SignedOrder, seal_of, sign_order
+from bank.formats.answer import Answer, Held, Refusal, Refused
+from bank.formats.coin import CoinId, CoinKey
+from bank.formats.order import Order, Output, SignedOrder, seal_of, sign_order, tau_of
 from bank.formats.request import encode_request
 from mixmint.errors import UserError
 from mixmint.keys import SigningKey
@@ -21,7 +23,8 @@ from tests.unit.wallet.test_holding import (
     whole,
 )
 from tests.unit.wallet.town import Crash, Town, Wallet
-from wallet.machines.steps import Phase
+from wallet.machines.foreign import ForeignState, advance
+from wallet.machines.steps import Answered, Ask, Clock, Phase
 from wallet.marks.mark import Mark, MarkOpening, Opened, Part
 from wallet.notices.notice import SealedNotice, notice_text, parse_notice
 from wallet.operations import PlanState
@@ -84,6 +87,69 @@ async def test_what_somebody_else_seals_is_in_nobodys_way(town: Town) -> None:
     assert bob.cashier.payee.statement(row) == STATEMENT
     await ann.cashier.resume()
     assert whole(town, ann, bob)
+
+
+async def test_false_payment_that_waits_for_a_hold_is_in_nobodys_way(town: Town) -> None:
+    """
+    Sealed with a coin that its sender holds for himself, again and again: the payer's own is submitted
+    meanwhile, and the false one waits for one hold and is over then.
+    """
+    ann, bob = await payer(town), patient(town, "bob")
+    row, request = await bob.cashier.request(13, "", reply=True)
+    eve = patient(town, "eve")
+    await town.fund(eve, 16)
+    await eve.cashier.withdraw(16)
+    (coin,) = eve.purse.coins(CoinState.FREE).values()
+    inputs, mark = (coin.key().public,), Mark.make(request.digest(), "", "much money")
+    rest = (Output(eve_id(7), 1), Output(eve_id(8), 0))
+    outputs = tuple(sorted((*request.outputs, *rest), key=lambda each: each.coin))
+    order = Order(request.bank, os.urandom(16), 2**31, inputs, outputs, note=mark.commitment())
+    false = SealedNotice(sign_order(order, [coin.key()]), mark.open((Part.REQUEST, Part.STATEMENT)))
+    kept = Order(request.bank, os.urandom(16), 1000, inputs, (Output(eve_id(9), 4),), tau=tau_of(bytes(32)))
+    await town.bank.handle([Request(os.urandom(16), encode_request(sign_order(kept, [coin.key()])))])
+    (data,) = await town.bank.handle([Request(os.urandom(16), encode_request(false.order))])
+    held = Answered(Answer.decode(data))
+    assert isinstance(held.answer.body, Held)
+    bob.slips.boxes[1].append(notice_text(false))
+    await bob.cashier.payee.collect()
+    (waiting,) = bob.cashier.payee.sealed()
+    bob.books.feed(waiting, held)
+    assert foreign(bob, waiting).phase is Phase.HELD
+    await ann.cashier.pay(request, now=False, statement=STATEMENT, is_sealed=True)
+    await bob.cashier.payee.collect()
+    (submitted,) = bob.cashier.payee.sealed()
+    assert foreign(bob, submitted).opened.seal == promised(ann).opened.seal
+    bob.books.feed(waiting, Clock(foreign(bob, waiting).round))
+    bob.books.feed(waiting, held)
+    assert (foreign(bob, waiting).phase, foreign(bob, waiting).reason) == (Phase.REFUSED, "held")
+    await bob.cashier.resume()
+    assert bob.cashier.payee.arrivals(row).word == "paid"
+    assert bob.cashier.payee.statement(row) == STATEMENT
+    assert not bob.purse.open_operations()
+
+
+def test_sealed_payment_waits_no_longer_than_its_request() -> None:
+    """A hold that never ends, by a bank that says so: over with the request; a capture waits on."""
+    order = Order(bytes(32), bytes(16), 2**31, (CoinKey(bytes(32)),), (Output(eve_id(1), 0),))
+    signed = SignedOrder(bytes(16), order, order.encode(), (bytes(64),), bytes(32)).encode()
+    fields = {"signed": signed, "mine": (), "purpose": "relay", "conversation": bytes(16), "parent": 1}
+    state = ForeignState(**fields, phase=Phase.HELD, round=2**30, end=50)
+    assert advance(state, Clock(49))[0].phase is Phase.HELD
+    over, effects = advance(state, Clock(50))
+    assert (over.phase, over.reason) == (Phase.REFUSED, "held")
+    assert not any(isinstance(effect, Ask) for effect in effects)
+    captured = msgspec.structs.replace(state, h=bytes(range(32)))
+    assert advance(captured, Clock(50))[0].phase is Phase.HELD
+
+
+def eve_id(number: int) -> CoinId:
+    return CoinId(bytes([number]) * 32)
+
+
+def foreign(wallet: Wallet, row: int) -> ForeignState:
+    state = wallet.purse.operation(row)
+    assert isinstance(state, ForeignState)
+    return state
 
 
 async def test_a_wallet_without_its_old_post_takes_a_sealed_payment(town: Town, tmp_path: Path) -> None:

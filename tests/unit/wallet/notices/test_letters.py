@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from mixmint.errors import UserError
+from mixmint.keys import BoxKey
+from replyblocks.envelope import Envelope, seal_envelope
+from replyblocks.fragments import split
+from replyblocks.inbox import Inbox, InboxRow
 from replyblocks.member import create_member
 from replyblocks.post import Post
 from tests.unit.replyblocks.fake_network import FakeNetwork
@@ -44,7 +48,9 @@ class Pair:
         async with self.post("bob") as post:
             letters = LettersByPost(post, time.time)
             await letters.carry(number)
-            return letters.arrived().get(number, [])
+            found = letters.arrived().get(number, [])
+            letters.keep()
+            return found
 
 
 @pytest.fixture
@@ -59,8 +65,66 @@ async def test_what_is_queued_arrives_under_the_requests_number(pair: Pair) -> N
     await pair.tell(way, "held")
     await pair.tell(other, "sealed")
     await pair.tell(way, "pay it back", last=True)
-    assert await pair.arrived(first) == ["held", "pay it back"]
-    assert await pair.arrived(second) == ["sealed"]
+    async with pair.post("bob") as post:
+        letters = LettersByPost(post, time.time)
+        await letters.carry(first)
+        assert letters.arrived() == {first: ["held", "pay it back"], second: ["sealed"]}
+
+
+async def test_what_was_dealt_with_does_not_come_again(pair: Pair) -> None:
+    """In no later process either; and what was only read does."""
+    number, way = await pair.ask()
+    await pair.tell(way, "held")
+    async with pair.post("bob") as post:
+        letters = LettersByPost(post, time.time)
+        await letters.carry(number)
+        assert letters.arrived() == {number: ["held"]}
+    assert await pair.arrived(number) == ["held"]
+    await pair.tell(way, "pay it back", last=True)
+    assert await pair.arrived(number) == ["pay it back"]
+    async with pair.post("bob") as post:
+        assert LettersByPost(post, time.time).arrived() == {}
+
+
+async def test_flooded_inbox_costs_what_is_new_in_it(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message is opened once, whoever sent it, and no look takes more than its share."""
+    monkeypatch.setattr("wallet.notices.letters.MOST_A_LOOK", 10)
+    monkeypatch.setattr("wallet.notices.letters._PAGE", 4)
+    number, way = await pair.ask()
+    async with pair.post("bob") as post:
+        flood(post, 30)
+    await pair.tell(way, "held")
+    opened: list[int] = []
+
+    def counted(self: Inbox, at: int, sealed: bytes) -> InboxRow:
+        opened.append(at)
+        return plain(self, at, sealed)
+
+    plain = Inbox._open
+    monkeypatch.setattr(Inbox, "_open", counted)
+    found: list[str] = []
+    for _ in range(5):
+        async with pair.post("bob") as post:
+            letters = LettersByPost(post, time.time)
+            await letters.carry()
+            found += letters.arrived().get(number, [])
+            before = len(opened)
+            assert letters.arrived() is letters.arrived()
+            assert len(opened) == before
+            letters.keep()
+    assert found == ["held"]
+    assert opened == list(range(1, 32))
+
+
+def flood(post: Post, count: int) -> None:
+    """Messages to the published address."""
+    with post.messages.transaction():
+        for _ in range(count):
+            sealed = seal_envelope(
+                Envelope(BoxKey.generate().public, (), "hello"), post.member.sealing.public
+            )
+            (fragment,) = split(sealed)
+            assert post.messages.inbox.take_fragment(fragment.encode(), None, time.time())
 
 
 async def test_expired_blocks_are_said_before_anything_is_queued(pair: Pair) -> None:
