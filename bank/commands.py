@@ -11,7 +11,8 @@ import click
 from nacl import bindings
 
 from bank.chain.commands import check_statement, statement
-from bank.recovery.commands import balances, change, recover
+from bank.recovery.changing import change
+from bank.recovery.commands import balances, recover
 from mixmint.errors import UserError
 from mixmint.keys import PUBLIC_BYTES
 from mixmint.settings import load
@@ -48,6 +49,10 @@ def bank() -> None:
 @click.option("--listen-host", help="Address to listen on.  [default: the --host]")
 @click.option("--url", default="", help="Public URL, if not http://HOST:PORT (behind a proxy, or HTTPS).")
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
+@click.option(
+    "--postgres", metavar="DSN", help="The books go into this empty database: postgresql://USER@HOST/NAME."
+)
+@click.option("--postgres-password", type=_PATH, help="A file, mode 0600, with the database's password.")
 def init(
     folder: Path,
     name: str,
@@ -61,6 +66,8 @@ def init(
     listen_host: str | None,
     url: str,
     network: Path | None,
+    postgres: str | None,
+    postgres_password: Path | None,
 ) -> None:
     """
     Make a bank's folder: settings, keys, empty books, and the descriptor to hand to the authorities.
@@ -71,7 +78,7 @@ def init(
         --port 7201 --operations-port 9201
     """
     from bank.init import create_bank
-    from replyblocks.init import http_url, network_beside
+    from replyblocks.init import http_url, network_beside, path_from
 
     settings: dict[str, str | int] = {
         "name": name,
@@ -83,6 +90,10 @@ def init(
         "statement_rounds": statement_rounds,
         "claim_rounds": claim_rounds,
     }
+    if postgres:
+        settings |= {"store": "postgres", "postgres_dsn": postgres}
+    if postgres_password:
+        settings["postgres_password_path"] = path_from(folder, postgres_password)
     descriptor, key = create_bank(folder, gateway, url or http_url(host, port), settings)
     click.echo(f"bank {name} is made, signing key {key.public.hex()}")
     click.echo(f"give {descriptor} to the directory's authorities, and back up {folder / 'bank.key'}")

@@ -1,13 +1,18 @@
 """
 The list of accounts: a JSON document that a living bank writes and its successor reads.
 
-    {"bank": hex, "size": n, "given": [hex, ...], "accounts": [
+    {"bank": hex, "key": hex, "size": n, "given": [hex, ...], "withdrawn": [hex, ...],
+     "totals": {"withdrawn": n, "exchanged": n, "spent": n, "deposited": n, "replaced": n}, "accounts": [
         {"account": hex, "sequence": n, "balance": n, "statement": hex}, ...]}
 
 ``statement``: the account's newest, as the bank signs it (222 bytes), so that the chain goes on; without it
 the holder sees his chain begin anew. ``size`` and ``given`` say which deposits are in the balances: those
 whose coins the board shows as spent below ``size``, and those whose *spent* entries (129 bytes) are in
 ``given``, since they were still on their way to the board. Without ``size`` every deposit is taken to be in.
+``withdrawn``: *certified* entries (102 bytes) of withdrawals that were on their way likewise; the successor
+certifies them if the board doesn't show them, since the balances lack them already. ``totals``: what the
+books counted, in units, and ``key`` whose books they were (32 bytes): by these it is told how much was
+withdrawn after the list.
 What ``mixmint bank account list --json`` prints is such a list, too.
 
 The list is believed: the board doesn't show balances. Members' own statements are what it is checked by.
@@ -23,8 +28,9 @@ import msgspec
 from msgspec import Meta
 
 from bank.formats.account import SignedStatement, Statement, sign_statement
-from bank.formats.entry import Kind, SpentEntry, decode_entry
+from bank.formats.entry import CertifiedEntry, Kind, SpentEntry, decode_entry
 from bank.formats.fields import Reader
+from bank.formats.statement import Tally, units_of
 from bank.ledger.terms import MOST_BALANCE
 from bank.outbox import cursor_of, groups_from
 from bank.stores.interface import View
@@ -45,11 +51,22 @@ class _Account(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     statement: str = ""
 
 
+class _Totals(msgspec.Struct, forbid_unknown_fields=True):
+    withdrawn: _Number
+    exchanged: _Number
+    spent: _Number
+    deposited: _Number
+    replaced: _Number
+
+
 class _List(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     accounts: list[_Account]
     bank: _Hex32 | None = None
+    key: _Hex32 | None = None
     size: _Number | None = None
     given: list[Annotated[str, Meta(pattern=r"^04[0-9a-f]{256}\Z")]] = []
+    withdrawn: list[Annotated[str, Meta(pattern=r"^03[0-9a-f]{202}\Z")]] = []
+    totals: _Totals | None = None
     total: int | None = None
 
 
@@ -70,6 +87,12 @@ class Balances:
     size: int = EVERY_DEPOSIT
     given: Mapping[bytes, SpentEntry] = field(default_factory=dict)
     """By coin key."""
+    withdrawn: Mapping[bytes, CertifiedEntry] = field(default_factory=dict)
+    """By coin id."""
+    totals: Tally | None = None
+    """Of the books that were listed, in units; None: the list doesn't say."""
+    key: bytes | None = None
+    """Whose books they were: the key that their bank signed with."""
 
     @property
     def units(self) -> int:
@@ -80,15 +103,23 @@ class Balances:
 def list_balances(view: View, bank: bytes, key: SigningKey) -> bytes:
     """The list of a bank's books as they are at one moment; ``bank``: its id."""
     state = view.state()
+    given: list[str] = []
+    withdrawn: list[str] = []
     with closing(groups_from(view, state.confirmed)) as groups:
-        given = [entry.hex() for group in groups if _is_deposit(group) for entry in group]
+        for group in groups:
+            if _is_of(group, Kind.SPENT):
+                given += [entry.hex() for entry in group]
+            elif _is_of(group, Kind.CERTIFIED):
+                withdrawn += [entry.hex() for entry in group]
+    totals = _Totals(*units_of(view.tallies()).numbers())
     accounts = []
     for account, sequence, balance in view.accounts():
         newest = view.statements(account, sequence, 1)
         signed = sign_statement(key, newest[0]).encode().hex() if newest else ""
         accounts.append(_Account(account.hex(), sequence, balance, signed))
     total = sum(each.balance for each in accounts)
-    made = _List(accounts, bank.hex(), cursor_of(state).index, given, total)
+    size = cursor_of(state).index
+    made = _List(accounts, bank.hex(), key.public.hex(), size, given, withdrawn, totals, total)
     return msgspec.json.format(msgspec.json.encode(made)) + b"\n"
 
 
@@ -124,12 +155,29 @@ def read_balances(path: Path, bank: bytes, keys: tuple[bytes, ...]) -> Balances:
     spent = {entry.coin_key: entry for entry in given if isinstance(entry, SpentEntry) and entry.holds()}
     if len(spent) < len(given):
         raise UserError(f"{path}: an entry in `given` isn't signed by its coin, or stands there twice")
-    return Balances(accounts, size, spent)
+    withdrawn = _withdrawn(path, found.withdrawn, bank, keys)
+    totals = None if found.totals is None else Tally(*msgspec.structs.astuple(found.totals))
+    maker = None if found.key is None else bytes.fromhex(found.key)
+    return Balances(accounts, size, spent, withdrawn, totals, maker)
 
 
-def _is_deposit(group: Sequence[bytes]) -> bool:
-    """An exchange's group certifies coins, too."""
-    return bool(group) and all(entry[:1] == Kind.SPENT.to_bytes(1) for entry in group)
+def _is_of(group: Sequence[bytes], kind: Kind) -> bool:
+    """A deposit's group spends, a withdrawal's certifies; an exchange's does both."""
+    return bool(group) and all(entry[:1] == kind.to_bytes(1) for entry in group)
+
+
+def _withdrawn(
+    path: Path, entries: Sequence[str], bank: bytes, keys: tuple[bytes, ...]
+) -> dict[bytes, CertifiedEntry]:
+    try:
+        read = [decode_entry(bytes.fromhex(each)) for each in entries]
+    except MalformedMessage:
+        read = []
+    found = {each.coin: each for each in read if isinstance(each, CertifiedEntry)}
+    signed = all(any(each.holds(key, bank) for key in keys) for each in found.values())
+    if len(found) < len(entries) or not signed:
+        raise UserError(f"{path}: an entry in `withdrawn` isn't signed by the bank, or stands there twice")
+    return found
 
 
 def _statement(path: Path, listed: _Account, bank: bytes, keys: tuple[bytes, ...]) -> Statement | None:

@@ -9,14 +9,10 @@ log, but for the accounts' keys and the counts by value and epoch.
 Source: Simon, the input ("recover", {bal_i}, {pub_i}, (p_B*, s_B*)); docs/spec/succession.md, section 4.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 
 from bank.board.reading.cursor import Cursor, VerifiedRound
-from bank.board.rounds import MOST_GROUP_ENTRIES
 from bank.claims.reading import owed
-from bank.formats.account import NO_HEAD
 from bank.formats.entry import (
     AccountEntry,
     CertifiedEntry,
@@ -29,73 +25,16 @@ from bank.formats.entry import (
     TermsEntry,
 )
 from bank.formats.succession import BankKeys
-from bank.ledger.accounts import recovered
-from bank.ledger.book import Count, SpentCoin, Value
+from bank.ledger.book import SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCOUNTED, UNCREDITED
 from bank.ledger.terms import Terms
-from bank.recovery.balances import Balances, Listed
-from bank.recovery.promises import Promised
+from bank.recovery.balances import EVERY_DEPOSIT, Balances
+from bank.recovery.learnt import Learnt
+from bank.recovery.opening import OWN_SEAL, Opening, Rebuilt
 from bank.stores.interface import Books
 from mix.directory.network import Authorities
 from mixmint.errors import UserError
-
-COUNTED_AT_ONCE = 100_000
-_OWN_SEAL = b""
-"""Nothing is promised on fresh books, so whose output it is doesn't matter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What was made: coins and units certified, spent and replaced; accounts, and units on them."""
-
-    coins: int
-    certified_units: int
-    spent: int
-    spent_units: int
-    replaced_units: int
-    void: int
-    """Entries that a replaced key signed above a cut: not on the books."""
-    false: int
-    """
-    Entries with signatures that nobody made, replaced coins that weren't over by then, terms that can't
-    follow: not on the books either, and evidence for an audit.
-    """
-    accounts: int
-    account_units: int
-    round: int
-    """The round that shows the newest change."""
-
-    @property
-    def outstanding_units(self) -> int:
-        """What is owed to the holders of coins."""
-        return self.certified_units - self.spent_units - self.replaced_units
-
-
-@dataclass
-class Learnt:
-    """What the rounds up to ``cursor`` say beside the books. ``accounts``: those of the newest page alone."""
-
-    logged: BankKeys
-    cursor: Cursor = field(default_factory=Cursor)
-    changed_in: int = 0
-    certified: Counter[Value] = field(default_factory=Counter)
-    spent: Counter[Value] = field(default_factory=Counter)
-    replaced: Counter[Value] = field(default_factory=Counter)
-    accounts: set[bytes] = field(default_factory=set)
-    promised: Promised = field(default_factory=Promised)
-    stated: int = 0
-    void: int = 0
-    false: int = 0
-
-    def copy(self) -> "Learnt":
-        """To go on from; the accounts begin anew, since they can be many."""
-        return replace(
-            self,
-            certified=self.certified.copy(),
-            spent=self.spent.copy(),
-            replaced=self.replaced.copy(),
-            accounts=set(),
-        )
+from mixmint.keys import SigningKey
 
 
 class Rebuild:
@@ -110,6 +49,9 @@ class Rebuild:
         self._balances = balances
         self._learnt = Learnt(BankKeys(keys.founding))
         self._accounts: set[bytes] = set()
+        # Behind the cut nothing is owed but by him whose list it is: a successor who lost his books again.
+        own = balances.key == keys.current
+        self._until = EVERY_DEPOSIT if own or not keys.changes else keys.changes[-1].cut.size
 
     @property
     def cursor(self) -> Cursor:
@@ -153,8 +95,9 @@ class Rebuild:
         if isinstance(entry, CertifiedEntry):
             value = Value(entry.exponent, entry.epoch)
             counts = self._is_signed(page, entry, key)
-            if counts and book.certify(entry.coin, value, _OWN_SEAL, 0):
+            if counts and book.certify(entry.coin, value, OWN_SEAL, 0):
                 page.certified[value] += 1
+                self._reckon_certified(page, round_, entry)
         elif isinstance(entry, SpentEntry):
             self._spend(page, book, round_, entry)
         elif isinstance(entry, ReplacedEntry):
@@ -165,6 +108,8 @@ class Rebuild:
             # Numbered without gaps: a number out of nowhere would leave the successor none.
             if entry.statement.sequence == page.stated + 1 and entry.statement.holds(key, bank):
                 page.stated += 1
+                if key == self._balances.key:
+                    page.shown.stated = entry.statement.totals
         elif isinstance(entry, TermsEntry):
             if entry.terms.holds(key, bank):
                 promised = page.promised.after(entry.terms)
@@ -188,6 +133,12 @@ class Rebuild:
             page.false += 1
         elif book.end(entry.coin):
             page.replaced[value] += 1
+            page.shown.replaced += 1 << value.exponent
+
+    def _reckon_certified(self, page: Learnt, round_: VerifiedRound, entry: CertifiedEntry) -> None:
+        if round_.first < self._until:
+            page.shown.certified += 1 << entry.exponent
+            page.shown.arrived += (entry.coin in self._balances.withdrawn) << entry.exponent
 
     def _owe(self, page: Learnt, book: Books, round_: VerifiedRound, entry: ClaimEntry) -> None:
         """What was claimed since the newest change: his confirmer begins behind it and wouldn't find it."""
@@ -222,6 +173,9 @@ class Rebuild:
         spent = SpentCoin(entry.seal, entry.signature, round_.number, epoch)
         if book.spend(entry.coin_key, coin, spent, 0) and value is not None:
             page.spent[value] += 1
+            if round_.first < self._until:
+                page.shown.spent += 1 << value.exponent
+                page.shown.given += (1 << value.exponent) * (entry.coin_key in self._balances.given)
 
     def check(self) -> None:
         """
@@ -244,62 +198,12 @@ class Rebuild:
                 f"{min(unknown).hex()}; it is another bank's, or a mistake in it"
             )
 
-    def finish(self, book: Books, key_entry: bytes) -> Rebuilt:
-        """The accounts, counts and places, in the last transaction; ``key_entry``: the new key's own."""
-        learnt = self._learnt.copy()
-        book.publish([key_entry])
-        for account in sorted(self._accounts):
-            self._open(book, account)
-        self._give(learnt, book)
-        # Before the counts, so that the first statement says them all.
-        book.mark_stated(learnt.stated, learnt.cursor.round)
-        _count(book, (Count.WITHDRAWN,), learnt.certified)
-        # What exchanges certified counts as withdrawn, so what they spent counts as deposited.
-        _count(book, (Count.SPENT, Count.DEPOSITED), learnt.spent)
-        _count(book, (Count.REPLACED,), learnt.replaced)
-        if learnt.promised.terms:
-            book.put_terms(learnt.promised.terms)
-            book.note_claim_rounds(learnt.promised.claim_rounds)
-        book.confirm(1, learnt.cursor.encode(), news=True)
-        book.close_rounds(learnt.cursor.round, 0)
-        return Rebuilt(
-            learnt.certified.total(),
-            _units(learnt.certified),
-            learnt.spent.total(),
-            _units(learnt.spent),
-            _units(learnt.replaced),
-            learnt.void,
-            learnt.false,
-            len(self._accounts),
-            self._balances.units,
-            learnt.changed_in,
-        )
+    def finish(self, book: Books, key: SigningKey, accepted_units: int = 0) -> Rebuilt:
+        """
+        The accounts, counts and places, in the last transaction; ``key``: the new one. ``accepted_units``: so
+        much may have been withdrawn after the list, and will be paid for twice.
 
-    def _give(self, learnt: Learnt, book: Books) -> None:
-        """Deposits that are in the balances and never came to the board: their coins are spent, too."""
-        fresh: list[bytes] = []
-        for key, entry in sorted(self._balances.given.items()):
-            value = book.value(entry.coin)
-            spent = SpentCoin(entry.seal, entry.signature, learnt.cursor.round + 1, FROM_THE_BOARD)
-            if value is not None and book.spend(key, entry.coin, spent, 0):
-                learnt.spent[value] += 1
-                fresh.append(entry.encode())
-        for start in range(0, len(fresh), MOST_GROUP_ENTRIES):
-            book.publish(fresh[start : start + MOST_GROUP_ENTRIES])
-
-    def _open(self, book: Books, account: bytes) -> None:
-        listed = self._balances.accounts.get(account, Listed(1, 0))
-        head = listed.statement.head() if listed.statement else NO_HEAD
-        first = recovered(self._keys.id, account, listed.balance, listed.sequence, head)
-        book.take_over(first, listed.statement, FROM_THE_BOARD)
-
-
-def _units(counts: Counter[Value]) -> int:
-    return sum(count << value.exponent for value, count in counts.items())
-
-
-def _count(book: Books, columns: Iterable[Count], counts: Counter[Value]) -> None:
-    for column in columns:
-        for value, count in counts.items():
-            for start in range(0, count, COUNTED_AT_ONCE):
-                book.count(column, [value] * min(COUNTED_AT_ONCE, count - start))
+        Raises UserError when it is more, with the number.
+        """
+        opening = Opening(self._keys, self._balances, self._accounts, self._learnt)
+        return opening.open(book, key, accepted_units)

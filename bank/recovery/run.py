@@ -14,11 +14,11 @@ from bank.board.copies.place import source_at
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.log.reader import LogReader
 from bank.board.reading.client import BoardReader, log_key
-from bank.formats.entry import make_key_entry
 from bank.formats.succession import BankKeys, KeyChange
 from bank.recovery.balances import read_balances
 from bank.recovery.change import read_change
-from bank.recovery.rebuild import Rebuild, Rebuilt
+from bank.recovery.opening import Rebuilt
+from bank.recovery.rebuild import Rebuild
 from bank.recovery.record import Succession, write_succession
 from bank.settings import BankSettings
 from bank.stores.opening import fresh_store
@@ -92,9 +92,11 @@ async def recover(
     changes: Sequence[Path],
     policy: Path | None,
     progress: Progress,
+    accepted_units: int = 0,
 ) -> Rebuilt:
     """
-    Make the books of the bank in ``folder``, which has settings and keys.
+    Make the books of the bank in ``folder``, which has settings and keys. ``accepted_units``: so much may
+    have been withdrawn after the list was made.
 
     Raises UserError (whatever doesn't fit together, or can't be read), PeerError, MalformedMessage (the log
     contradicts itself), FatalError (the store).
@@ -110,21 +112,22 @@ async def recover(
         )
     listed = read_balances(balances, keys.id, keys.all)
     rebuild = Rebuild(keys, network.authorities, listed)
-    async with board_at(where, network, settings.board) as reader:
-        with fresh_store(settings, keys.id) as store:
-            size = (await reader.log.checkpoint()).checkpoint.size
-            while True:
-                try:
-                    rounds = await reader.rounds(rebuild.cursor, PAGE_ROUNDS)
-                except (PeerError, MalformedMessage) as error:
-                    raise UserError(f"the log at {where} can't be believed ({error}); try a mirror") from None
-                if not rounds:
-                    break
-                rebuild.accept(store.run(partial(rebuild.take, rounds=rounds)))
-                progress(rebuild.cursor.index, max(size, rebuild.cursor.index))
-            rebuild.check()
-            entry = make_key_entry(key, keys.id).encode()
-            made = store.run(lambda book: rebuild.finish(book, entry))
-            # Before the books are in place: with them alone the bank would not start.
-            write_succession(settings.succession_path, Succession(keys, made.round))
+    async with (
+        board_at(where, network, settings.board) as reader,
+        fresh_store(settings, keys.id) as store,
+    ):
+        size = (await reader.log.checkpoint()).checkpoint.size
+        while True:
+            try:
+                rounds = await reader.rounds(rebuild.cursor, PAGE_ROUNDS)
+            except (PeerError, MalformedMessage) as error:
+                raise UserError(f"the log at {where} can't be believed ({error}); try a mirror") from None
+            if not rounds:
+                break
+            rebuild.accept(store.run(partial(rebuild.take, rounds=rounds)))
+            progress(rebuild.cursor.index, max(size, rebuild.cursor.index))
+        rebuild.check()
+        made = store.run(lambda book: rebuild.finish(book, key, accepted_units))
+        # Before the books are in place: with them alone the bank would not start.
+        write_succession(settings.succession_path, Succession(keys, made.round))
     return made

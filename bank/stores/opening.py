@@ -4,8 +4,9 @@ The store that the settings name, opened for whoever asks.
 PostgreSQL's client is imported only for banks that use it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,15 +74,60 @@ def _must_exist(settings: BankSettings) -> None:
         )
 
 
-@contextmanager
-def fresh_store(settings: BankSettings, bank: bytes) -> Iterator[CommandStore]:
-    """
-    New books in SQLite, for a successor: in place once the caller is done, and not there at all if he raises.
-    What an earlier attempt left behind is removed. `mixmint bank migrate` moves them to another engine.
+def check_place(dsn: str, password_path: Path | None) -> None:
+    """Whether new books can be made in this database. Raises UserError."""
+    from bank.stores.postgres import Place
+    from bank.stores.postgres.once import check_vacant
 
-    Raises UserError: there are books already, or they can't be written.
+    asyncio.run(check_vacant(Place(dsn, password_path)))
+
+
+async def make_books(settings: BankSettings, bank: bytes) -> None:
     """
-    path = settings.database_path
+    Empty books for a new bank with this id (32 bytes), where the settings say.
+
+    Raises UserError: there are books, they can't be written, or the database can't be reached.
+    """
+    if settings.store == "sqlite":
+        open_books(settings.database_path, bank).close()
+        return
+    from bank.stores.postgres.once import make_books as make_there
+
+    await make_there(place_of(settings), bank)
+
+
+@asynccontextmanager
+async def fresh_store(settings: BankSettings, bank: bytes) -> AsyncGenerator[CommandStore]:
+    """
+    New books for a successor, where the settings say: in place once the caller is done, and not there at all
+    if he raises. They are made in a file, which is the fastest; books in PostgreSQL are then copied there,
+    compared and committed as `mixmint bank migrate` does it. What an earlier attempt left is removed.
+
+    Raises UserError: there are books already, or they can't be written; PendingError: the connection to
+    PostgreSQL broke at the commit.
+    """
+    if settings.store == "postgres":
+        from bank.stores.moving import move_to_postgres
+        from bank.stores.postgres.once import check_vacant
+
+        place = place_of(settings)
+        # Before the long work, not after it.
+        await check_vacant(place)
+        beside = settings.database_path.with_name(settings.database_path.name + ".new")
+        _remove(beside)
+        try:
+            with closing(SqliteCommandStore(open_books(beside, bank))) as store:
+                yield store
+            await move_to_postgres(beside, place, bank, lambda line: None)
+        finally:
+            _remove(beside)
+        return
+    with _fresh_file(settings.database_path, bank) as file:
+        yield file
+
+
+@contextmanager
+def _fresh_file(path: Path, bank: bytes) -> Iterator[CommandStore]:
     beside = path.with_name(path.name + ".new")
     if path.exists():
         raise UserError(f"there are books at {path}; move them away first: nothing is ever overwritten")

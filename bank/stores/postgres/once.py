@@ -7,10 +7,10 @@ from typing import TypeVar
 import asyncpg
 
 from bank.stores.interface import Books
-from bank.stores.postgres.connection import Again, Gone, Place
-from bank.stores.postgres.opening import open_books
+from bank.stores.postgres.connection import CONNECTION_ERRORS, Again, Gone, Place, connect, meaning
+from bank.stores.postgres.opening import create_books, is_vacant, open_books
 from bank.stores.postgres.store import MOST_TRIES, transact
-from mixmint.errors import PendingError, Unavailable
+from mixmint.errors import PendingError, Unavailable, UserError
 
 T = TypeVar("T")
 
@@ -34,6 +34,38 @@ class PostgresCommandStore:
     def close(self) -> None:
         self._runner.run(_close(self._connection))
         self._runner.close()
+
+
+async def make_books(place: Place, bank: bytes) -> None:
+    """
+    Empty books of a new bank with this id (32 bytes), in an empty database.
+
+    Raises UserError: there are books, or it can't be reached; nothing happened.
+    """
+    connection = await connect(place, is_patient=True)
+    try:
+        async with connection.transaction():
+            await create_books(connection, bank)
+    except CONNECTION_ERRORS as error:
+        raise UserError(f"can't make the books: {meaning(error)}") from None
+    finally:
+        connection.terminate()
+
+
+async def check_vacant(place: Place) -> None:
+    """Raises UserError: there are books of a bank in this database, or it can't be reached."""
+    connection = await connect(place, is_patient=True)
+    try:
+        vacant = await is_vacant(connection)
+    except CONNECTION_ERRORS as error:
+        raise UserError(f"can't look at the database: {meaning(error)}") from None
+    finally:
+        connection.terminate()
+    if not vacant:
+        raise UserError(
+            "the database has books of a bank already, and nothing is ever overwritten. If a recovery lost "
+            "its connection at the very end they are its own, and whole: start the bank; else name another one"
+        )
 
 
 async def _run(connection: asyncpg.Connection, operation: Callable[[Books], T]) -> T:

@@ -81,6 +81,11 @@ async def check_books(connection: asyncpg.Connection, bank: bytes) -> None:
     await has_books(connection, bank)
 
 
+async def is_vacant(connection: asyncpg.Connection) -> bool:
+    """Whether the database has no bank's books."""
+    return await _version(connection) is None
+
+
 async def has_books(connection: asyncpg.Connection, bank: bytes) -> bool:
     """Whether this bank's books are there. Raises UserError when another's are."""
     if await _version(connection) is None:

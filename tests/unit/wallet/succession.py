@@ -7,13 +7,15 @@ from pathlib import Path
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.board.reading.client import BoardReader
-from bank.formats.entry import KeyChangeEntry, make_key_entry
+from bank.formats.entry import KeyChangeEntry
 from bank.formats.succession import BankKeys, Cut, KeyChange
 from bank.ledger import Signer
 from bank.recovery.balances import list_balances, read_balances
-from bank.recovery.rebuild import Rebuild, Rebuilt
+from bank.recovery.opening import Rebuilt
+from bank.recovery.rebuild import Rebuild
 from bank.stores.sqlite import SqliteCommandStore, open_books
 from mix.directory import Authorities
+from mixmint.errors import UserError
 from mixmint.keys import SigningKey
 from tests.unit.wallet.town import Town
 from wallet.answers import Bank as BankNames
@@ -74,7 +76,9 @@ class Handover:
             board.begin_feed()
         return made
 
-    async def recover(self, new: SigningKey, balances: Path, folder: Path | None = None) -> Rebuilt:
+    async def recover(
+        self, new: SigningKey, balances: Path, folder: Path | None = None, accepted_units: int = 0
+    ) -> Rebuilt:
         """The successor's books, from the board's files or a copy of them; then he opens."""
         town, keys = self.town, self.keys
         rebuild = Rebuild(keys, NETWORK, read_balances(balances, keys.id, keys.all))
@@ -85,8 +89,13 @@ class Handover:
             page = rounds
             rebuild.accept(store.run(lambda book: rebuild.take(book, page)))  # noqa: B023 - run at once
         rebuild.check()
-        made = store.run(lambda book: rebuild.finish(book, make_key_entry(new, keys.id).encode()))
-        store.close()
+        try:
+            made = store.run(lambda book: rebuild.finish(book, new, accepted_units))
+        except UserError:
+            (town.folder / "bank.db").unlink()
+            raise
+        finally:
+            store.close()
         town.key = new
         town.signer = Signer(new, town.signer.terms, keys.id, made.round + self.answer_rounds)
         town.open_bank()

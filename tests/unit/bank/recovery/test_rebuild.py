@@ -1,103 +1,46 @@
 """A successor's books from a log: what counts, what doesn't, and what is refused; on both engines."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from bank.board.log.reader import LogReader
-from bank.board.log.source import FolderSource
 from bank.board.log.tree import EMPTY_ROOT
-from bank.board.reading.client import BoardReader
 from bank.formats.claim import Claim, ShownCertificate
-from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificate
+from bank.formats.coin import CoinId, CoinKey, sign_certificate
 from bank.formats.entry import (
-    AccountEntry,
     CertifiedEntry,
     KeyChangeEntry,
     PostedEntry,
-    SpentEntry,
     StatementEntry,
     TermsEntry,
-    make_key_entry,
     make_replaced_entry,
 )
 from bank.formats.fields import Reader
-from bank.formats.order import SPEND_LABEL, Order, Output, sign_order
+from bank.formats.order import Order, Output, sign_order
 from bank.formats.statement import Tally, sign_statement
-from bank.formats.succession import BankKeys, Cut, KeyChange
+from bank.formats.succession import Cut
 from bank.formats.terms import PublishedTerms
 from bank.ledger import Terms
 from bank.ledger.book import Value
 from bank.ledger.successor import FROM_THE_BOARD, NEITHER, UNCREDITED
 from bank.recovery.balances import Balances, Listed
-from bank.recovery.rebuild import Rebuild, Rebuilt
 from bank.stores.interface import KeptClaim
-from mix.directory import Authorities
 from mixmint.errors import UserError
-from mixmint.keys import SigningKey
-from tests.unit.bank.board.logs import BEGIN_S, LogMaker
+from tests.unit.bank.board.logs import BEGIN_S
 from tests.unit.bank.desk import Desk
-
-OLD, NEW = SigningKey(bytes(32)), SigningKey(b"n" * 32)
-BANK = bank_id(OLD.public)
-AUTHORITIES = tuple(SigningKey(bytes([number]) * 32) for number in (11, 12, 13))
-WHO = Authorities(tuple(each.public for each in AUTHORITIES), 2)
-HOLDER = SigningKey(b"h" * 32).public
-
-
-def key(number: int) -> SigningKey:
-    return SigningKey(number.to_bytes(32))
-
-
-def coin(number: int) -> bytes:
-    return coin_id(key(number).public)
-
-
-def certified(number: int, by: SigningKey = OLD, exponent: int = 3) -> CertifiedEntry:
-    signature = sign_certificate(by, BANK, exponent, 1, coin_id(key(number).public))
-    return CertifiedEntry(coin_id(key(number).public), exponent, 1, signature)
-
-
-def spent(number: int) -> SpentEntry:
-    seal = number.to_bytes(32)
-    return SpentEntry(key(number).public, seal, key(number).sign(SPEND_LABEL, seal))
-
-
-class Log(LogMaker):
-    """A board's log; ``cut`` and ``change`` as the authorities make them."""
-
-    def cut(self) -> Cut:
-        return Cut(self.edge.size, self.edge.root())
-
-    def change(self, cut: Cut, by: Sequence[SigningKey] = AUTHORITIES[:2]) -> KeyChange:
-        made = KeyChange(BANK, 1, OLD.public, NEW.public, cut, 50)
-        for authority in by:
-            made = made.signed_by(authority)
-        return made
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    maker = Log(tmp_path / "log", SigningKey(b"k" * 32))
-    maker.close([make_key_entry(OLD, BANK).encode(), AccountEntry(HOLDER).encode()])
-    return maker
-
-
-async def rebuilt(
-    log: Log, desk: Desk, change: KeyChange, balances: Balances | None = None, page: int = 2
-) -> Rebuilt:
-    """As `bank recover` does it, into the desk's books."""
-    log.publish()
-    balances = balances or Balances({HOLDER: Listed(4, 100)})
-    rebuild = Rebuild(BankKeys(OLD.public).after(change), WHO, balances)
-    reader = BoardReader(LogReader(FolderSource(log.folder.path), log.verifier))
-    while rounds := await reader.rounds(rebuild.cursor, page):
-        rebuild.accept(desk.run(partial(rebuild.take, rounds=rounds)))
-    rebuild.check()
-    return desk.run(lambda book: rebuild.finish(book, make_key_entry(NEW, BANK).encode()))
+from tests.unit.bank.recovery.lost import (
+    AUTHORITIES,
+    BANK,
+    HOLDER,
+    NEW,
+    OLD,
+    Log,
+    certified,
+    coin,
+    key,
+    rebuilt,
+    spent,
+)
 
 
 async def test_what_counts_is_on_the_books_and_nothing_else(log: Log, desk: Desk) -> None:
@@ -232,7 +175,7 @@ async def test_what_was_claimed_after_the_change_is_still_to_be_answered(log: Lo
     log.close([claims[2].entry().encode(), untrue.entry().encode()])
     await rebuilt(log, desk, change)
     (kept,) = desk.run(lambda book: book.open_claims(log.round, 9))
-    assert kept == KeptClaim(claims[2].answer_subject, log.round, claims[2].encode())
+    assert kept == KeptClaim(claims[2].answer_subject, log.round, claims[2].encode(), BEGIN_S + log.round - 1)
     assert desk.run(lambda book: [book.owes_by(log.round + rounds) for rounds in (8, 9)]) == [False, True]
 
 
