@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from benchmarks.figure import Figure
-from mix.pool import expected_ticks
+from mix.strategies.timed_pool import expected_ticks
 from mixmint.demo.network import Pace, init_network, run_command
 from mixmint.demo.processes import Processes
 from wallet.cashier import Cashier

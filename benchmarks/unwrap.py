@@ -10,9 +10,8 @@ from sphinxmix.SphinxNode import sphinx_process
 from sphinxmix.SphinxParams import SphinxParams
 
 from benchmarks.figure import Figure, microseconds
-from mix.packet.batch import decode_batch, unwrap_batch
+from mix.packet.batch import RELAY, decode_batch, unwrap_batch
 from mix.packet.build import Hop, Route, build_forward, build_reply_block, key_id, use_reply_block
-from mix.packet.command import CommandType
 from mix.packet.geometry import ALPHA_BYTES, BODY_BYTES, HEADER_BYTES, K_BYTES, Token
 from mix.packet.group import X25519Group
 from mix.packet.unwrap import unwrap
@@ -55,7 +54,7 @@ def measure() -> list[Figure]:
             sphinx_process(params, secret, header, packet[HEADER_BYTES:])
 
     def whole_batch() -> None:
-        decode_batch(unwrap_batch(secrets, CommandType.RELAY, joined, os.urandom))
+        decode_batch(unwrap_batch(secrets, RELAY, joined, os.urandom))
 
     limit, ours, theirs, batch = side_by_side(
         (two_scalar_multiplications, unwrap_all, process_all, whole_batch)

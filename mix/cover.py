@@ -9,8 +9,8 @@ import asyncio
 from random import Random
 
 from mix.directory import Directory
-from mix.packet.build import Hop, build_cover
-from mix.packet.geometry import Addressed, KeyId, Token
+from mix.packet.build import build_cover
+from mix.packet.geometry import Addressed, Token
 from mixmint.errors import UserError
 
 
@@ -39,6 +39,5 @@ class CoverSource:
     def _packet(self, now_s: float) -> Addressed:
         ahead = self._rng.choice(self._ahead)
         gateway = self._directory.gateway(self._rng.choice(self._directory.gateway_names()))
-        keys = [self._directory.node(name).key_at(now_s) for name in (*ahead, gateway.name)]
-        hops = [Hop(KeyId(key.key_id), key.public) for key in keys]
+        hops = self._directory.hops(ahead, gateway.name, now_s, self._rng)
         return build_cover(hops, Token(gateway.discard_token), gateway.discard_public)

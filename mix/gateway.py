@@ -29,7 +29,7 @@ from mix.links.tls import client_port_context, link_server_context
 from mix.mailbox import Delivery, Quota
 from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
-from mix.packet.command import CommandType
+from mix.packet.batch import MAILBOX
 from mix.packet.geometry import ADDRESSED_BYTES, TOKEN_BYTES
 from mix.replay import ReplayFilter
 from mix.settings import GatewaySettings
@@ -132,9 +132,7 @@ class GatewayDaemon:
             writer = Writer(open_database(database_path(settings), mailbox.SCHEMA))
             stack.push_async_callback(writer.close)
             store = await self._open_store(writer, replay)
-            workers = await stack.enter_async_context(
-                Workers(self.keys.secrets, CommandType.MAILBOX, settings.workers)
-            )
+            workers = await stack.enter_async_context(Workers(self.keys.secrets, MAILBOX, settings.workers))
             keeper = Mailboxes(store, self.node.discard_token, metrics)
             intake = await stack.enter_async_context(Intake(self.keys, workers, replay, keeper, metrics))
             senders = [LinkSender(peer, *pair, tick_s) for peer in after]

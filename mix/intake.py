@@ -40,10 +40,14 @@ _log = logging.getLogger("mix.intake")
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A frame's fresh packets, in random order: each is 16 bytes that say where to, then the packet."""
+    """
+    A frame's fresh packets, in random order: each is 16 bytes that say where to, then the packet; and for how
+    long each is to wait, in milliseconds.
+    """
 
     frame: FrameId
     packets: bytes
+    delays_ms: Sequence[int]
 
 
 def select(packets: bytes, places: Sequence[int]) -> bytes:
@@ -177,7 +181,10 @@ class Intake:
             replayed += len(names) - len(kept)
             # Nearly always all are kept, and then nothing is copied.
             whole = len(kept) == len(one.batch.names)
-            result.append(Fresh(one.frame, packets if whole else select(packets, kept)))
+            delays_ms = one.batch.delays_ms
+            if not whole:
+                packets, delays_ms = select(packets, kept), tuple(delays_ms[place] for place in kept)
+            result.append(Fresh(one.frame, packets, delays_ms))
         self._count(group, replayed, late)
         return result
 

@@ -30,12 +30,13 @@ from mix.links.server import LinkServer
 from mix.links.tls import link_server_context
 from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
+from mix.packet.batch import Expected
 from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES
-from mix.pool import TimedPool
 from mix.poolfile import PoolFile, Slot
 from mix.replay import ReplayFilter
 from mix.settings import MixSettings
+from mix.strategies import Strategy, make
 from mix.ticker import Ticker
 from mix.worker import Workers
 from mixmint.settings import describe, load
@@ -54,7 +55,7 @@ class Mix:
     def __init__(
         self,
         file: PoolFile,
-        pool: TimedPool[Slot],
+        pool: Strategy[Slot],
         next_hops: Mapping[bytes, str],
         capacity: int,
         metrics: NodeMetrics,
@@ -66,7 +67,7 @@ class Mix:
         self._capacity = capacity
         self._metrics = metrics
         self._arrived = arrived
-        self._pending: dict[FrameId, list[Slot]] = {}
+        self._pending: dict[FrameId, tuple[list[Slot], Sequence[int]]] = {}
         peers = set(next_hops.values())
         if strays := file.drop_strays(next_hops):
             _log.warning("%d packets dropped: the directory no longer has where they were to go", strays)
@@ -81,22 +82,24 @@ class Mix:
 
     async def keep(self, frames: Sequence[Fresh]) -> None:
         for fresh in frames:
-            packets = self._onward(fresh.packets)
-            self._pending[fresh.frame] = self._file.put(fresh.frame, packets)
+            packets, delays_ms = self._onward(fresh)
+            self._pending[fresh.frame] = self._file.put(fresh.frame, packets), delays_ms
 
-    def _onward(self, packets: bytes) -> bytes:
+    def _onward(self, fresh: Fresh) -> tuple[bytes, Sequence[int]]:
         """Those whose next key is one of our successors': a packet can't leave its cascade."""
+        packets = fresh.packets
         starts = range(0, len(packets), ADDRESSED_BYTES)
         known = [packets[at : at + KEY_ID_BYTES] in self._next_hops for at in starts]
         if all(known):
-            return packets
+            return packets, fresh.delays_ms
         self._metrics.dropped.labels("next-hop").inc(known.count(False))
-        return select(packets, [place for place, good in enumerate(known) if good])
+        places = [place for place, good in enumerate(known) if good]
+        return select(packets, places), [fresh.delays_ms[place] for place in places]
 
     def recorded(self, frames: Sequence[Fresh]) -> None:
         for fresh in frames:
-            slots = self._pending.pop(fresh.frame)
-            self._pool.add(slots)
+            slots, delays_ms = self._pending.pop(fresh.frame)
+            self._pool.add(slots, delays_ms)
             self._metrics.packets.labels("pooled").inc(len(slots))
         self._arrived()
 
@@ -199,13 +202,11 @@ class MixDaemon:
             file = PoolFile(settings.pool_path, replay.knows_frame)
             stack.callback(file.close)
             rng: Random = SystemRandom()
-            fraction = directory.mixing.pool_permille / 1000 if tick_s else 1.0
-            pool: TimedPool[Slot] = TimedPool(rng, directory.mixing.pool_minimum, fraction)
+            pool: Strategy[Slot] = make(directory.mixing, directory.tick_ms, rng)
             ticker = Ticker(tick_s)
             mix = Mix(file, pool, next_hops(after), settings.capacity_packets, metrics, ticker.poke)
-            workers = await stack.enter_async_context(
-                Workers(self.keys.secrets, CommandType.RELAY, settings.workers)
-            )
+            expected = Expected(CommandType.RELAY, directory.mixing.most_delay_ms)
+            workers = await stack.enter_async_context(Workers(self.keys.secrets, expected, settings.workers))
             intake = await stack.enter_async_context(Intake(self.keys, workers, replay, mix, metrics))
             senders = [
                 LinkSender(peer, settings.certificate_path, settings.key_path, tick_s) for peer in after

@@ -5,8 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from mix.packet.batch import Batch, decode_batch, unwrap_batch
-from mix.packet.command import CommandType
+from mix.packet.batch import Batch, Expected, decode_batch, unwrap_batch
 from mix.packet.geometry import KeyId
 from mix.unwrapper import encode_keys
 from mixmint.errors import Unavailable
@@ -27,7 +26,7 @@ class Workers:
     Any number of tasks may call `unwrap`; they wait for the next idle worker.
     """
 
-    def __init__(self, secrets: Mapping[KeyId, bytes], expected: CommandType, count: int) -> None:
+    def __init__(self, secrets: Mapping[KeyId, bytes], expected: Expected, count: int) -> None:
         self._secrets = dict(secrets)
         self._expected = expected
         self._count = count

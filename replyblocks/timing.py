@@ -4,14 +4,15 @@ How long a round trip takes, computed from the directory's parameters; resends a
 We assume the least traffic that there can be, each mix's own cover. Then the computed trip is longer than the
 real one, and a resend is hardly ever sent for a packet that is only late.
 
-Source: docs/spec/conversation.md, section 4; mix/pool.py for the pools.
+Source: docs/spec/conversation.md, section 4; mix/strategies for the mixes.
 """
 
 from dataclasses import dataclass
 from random import Random
 
 from mix.directory import Directory
-from mix.pool import tail_ticks
+from mix.directory.document import TIMED_POOL, Mixing
+from mix.strategies import tail_s
 from replyblocks.formats import MOST_ATTEMPT
 
 POOLS = 6
@@ -29,25 +30,28 @@ SLACK_S = 1.0
 @dataclass(frozen=True)
 class RoundTrip:
     """
-    ``cover_packets``: what each mix adds to its pool per tick; ``tick_s`` 0 means that mixes send at once.
+    ``cover_packets``: what each mix adds to its pool per tick; ``tick_ms`` 0 means that mixes send at once.
     """
 
-    tick_s: float
+    tick_ms: int
     cover_packets: int
-    pool_minimum: int
+    mixing: Mixing = TIMED_POOL
 
     @classmethod
     def of(cls, directory: Directory) -> "RoundTrip":
         """The round trip of this network."""
-        return cls(directory.tick_ms / 1000, directory.cover.packets, directory.mixing.pool_minimum)
+        return cls(directory.tick_ms, directory.cover.packets, directory.mixing)
+
+    @property
+    def tick_s(self) -> float:
+        return self.tick_ms / 1000
 
     def quantile_s(self, level: float) -> float:
         """The time, in seconds, within which this part (0 to 1) of all round trips ends; slack included."""
-        if self.tick_s == 0:
+        if self.tick_ms == 0:
             return SLACK_S
-        # Without cover a pool moves only when others send: then at least our own packet comes.
-        ticks = tail_ticks(level, max(self.cover_packets, 1), POOLS, self.pool_minimum)
-        return (ticks + GATEWAY_TICKS) * self.tick_s + SLACK_S
+        mixes_s = tail_s(self.mixing, self.tick_ms, self.cover_packets, level, POOLS)
+        return mixes_s + GATEWAY_TICKS * self.tick_s + SLACK_S
 
     def wait_s(self, attempt: int, rng: Random) -> float:
         """

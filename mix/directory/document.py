@@ -4,9 +4,9 @@ What the directory holds. Plain data, as it travels; the questions asked of it a
 Source: docs/spec/directory.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random, SystemRandom
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta
 
@@ -24,6 +24,13 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[int, Meta(ge=0, le=2**40)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]
 CertificateDer = Annotated[bytes, Meta(max_length=2048)]
+
+
+class Exponential(Protocol):
+    """The part of `random.Random` that delays need; outside tests a `SystemRandom`."""
+
+    def expovariate(self, lambd: float, /) -> float:
+        """An exponentially distributed number of mean 1 / lambd."""
 
 
 class SphinxKey(Message, frozen=True):
@@ -135,6 +142,12 @@ class Mixing(Message, frozen=True):
     delay_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
     most_delay_ms: Annotated[int, Meta(ge=0, le=86_400_000)]
 
+    def draw_delay_ms(self, rng: Exponential) -> int:
+        """What a sender asks a mix to wait with his packet; 0 where mixes decide."""
+        if self.strategy != "poisson":
+            return 0
+        return min(int(rng.expovariate(1 / self.delay_ms)), self.most_delay_ms)
+
 
 class Cover(Message, frozen=True):
     """
@@ -149,7 +162,7 @@ class Cover(Message, frozen=True):
 
 
 TIMED_POOL = Mixing("timed-pool", 8, 650, 0, 0, 0, 0)
-"""The default: what mix/pool.py describes."""
+"""The default: docs/spec/mixing-timed-pool.md."""
 MIX_COVER = Cover(8, 0, 0)
 """The default: cover in every pool, none of nodes and members."""
 
@@ -241,12 +254,23 @@ class Directory(Message, frozen=True):
 
         Raises UserError for an unknown gateway, or when a node's keys have run out.
         """
-        cascade = (rng or SystemRandom()).choice(self.cascades)
-        first, second, third, last = (
-            Hop(KeyId(key.key_id), key.public)
-            for key in (self.node(name).key_at(now_s) for name in (*cascade, self.gateway(gateway).name))
-        )
+        rng = rng or SystemRandom()
+        cascade = rng.choice(self.cascades)
+        first, second, third, last = self.hops(cascade, gateway, now_s, rng)
         return Route((first, second, third, last), Token(token), endpoint_public)
+
+    def hops(self, mixes: Sequence[str], gateway: str, now_s: float, rng: Random) -> list[Hop]:
+        """
+        Mixes, then a gateway, with their keys, and with delays where senders choose them.
+
+        Raises UserError for an unknown gateway, or when a node's keys have run out.
+        """
+        hops = []
+        for name in mixes:
+            key = self.node(name).key_at(now_s)
+            hops.append(Hop(KeyId(key.key_id), key.public, self.mixing.draw_delay_ms(rng)))
+        last = self.gateway(gateway).key_at(now_s)
+        return [*hops, Hop(KeyId(last.key_id), last.public)]
 
     def block_expiry_s(self, gateway: str, now_s: float) -> int:
         """When a reply block made now dies at the latest: with the first of its keys to go, Unix seconds."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from hmac import compare_digest
+from itertools import pairwise
 from typing import NewType
 
 from mix.packet import lioness
@@ -52,10 +53,14 @@ _EXPIRY_AT = _KEY_AT + K_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A node's Sphinx key: its id (16 bytes) and the public key (32 bytes)."""
+    """
+    A node's Sphinx key: its id (16 bytes) and the public key (32 bytes). ``delay_ms``: how long that mix is
+    to keep the packet, where senders choose; 0 elsewhere.
+    """
 
     key_id: KeyId
     public: bytes
+    delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +206,8 @@ def _header(
     hops: Sequence[Hop], token: Token, endpoint_public: bytes, last: Command
 ) -> tuple[bytes, list[bytes]]:
     """The header, and the hops' keys (16 bytes each) that all other keys are derived from."""
-    commands = [Command(CommandType.RELAY, hop.key_id) for hop in hops[1:]]
+    # What a hop reads is its own delay, and where the packet goes next.
+    commands = [Command(CommandType.RELAY, onward.key_id, hop.delay_ms) for hop, onward in pairwise(hops)]
     commands.append(Command(CommandType.MAILBOX, token))
     # nodelist[i] is read by hop i - 1; sphinxmix puts the first nowhere.
     nodelist = [b"", *(command.encode() for command in commands)]

@@ -13,7 +13,7 @@ PURE = (
     "bank/board/map/proof.py",
     "bank/board/map/states.py",
     "bank/board/map/trie.py",
-    "mix/pool.py",
+    "mix/strategies",
     "mix/packet",
     "replyblocks/conversation",
     "wallet/machines",

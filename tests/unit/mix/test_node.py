@@ -14,8 +14,8 @@ from mix.intake import Fresh
 from mix.metrics import NodeMetrics
 from mix.node import COVER_BACKLOG, Mix, next_hops
 from mix.packet.geometry import ADDRESSED_BYTES, PACKET_BYTES
-from mix.pool import TimedPool
 from mix.poolfile import PoolFile, Slot
+from mix.strategies import TimedPool
 from mixmint.errors import UserError
 from tests.unit.mix.networks import NOW_S, make_network
 
@@ -44,7 +44,7 @@ class Daemon:
 
     async def take(self, *peers: str) -> bytes:
         packets = self.packets(*peers)
-        fresh = Fresh(FrameId(os.urandom(16)), packets)
+        fresh = Fresh(FrameId(os.urandom(16)), packets, [0] * len(peers))
         await self.mix.keep([fresh])
         self.mix.recorded([fresh])
         return packets
@@ -110,7 +110,7 @@ async def test_a_restart_loses_nothing_and_sends_the_same_frame(daemon: Daemon) 
 async def test_a_packet_for_somebody_else_is_dropped(daemon: Daemon) -> None:
     """A packet can't leave its cascade: its next key is a gateway's, or nobody's."""
     m1 = NETWORK.directory.node("m1").sphinx_keys[0].key_id
-    fresh = Fresh(FrameId(bytes(16)), m1 + bytes(PACKET_BYTES) + daemon.packets("g2"))
+    fresh = Fresh(FrameId(bytes(16)), m1 + bytes(PACKET_BYTES) + daemon.packets("g2"), [0, 0])
     await daemon.mix.keep([fresh])
     daemon.mix.recorded([fresh])
     assert daemon.dropped("next-hop") == 1

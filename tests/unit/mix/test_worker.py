@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mix.packet.batch import Batch, decode_batch, unwrap_batch
+from mix.packet.batch import MAILBOX, RELAY, Batch, decode_batch, unwrap_batch
 from mix.packet.build import build_forward
-from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, KeyId
 from mix.unwrapper import decode_keys, encode_keys
 from mix.worker import Workers
@@ -26,7 +25,7 @@ def keys() -> Keys:
 
 
 def workers(keys: Keys, count: int) -> Workers:
-    return Workers({keys.route.hops[0].key_id: keys.boxes[0].secret}, CommandType.RELAY, count)
+    return Workers({keys.route.hops[0].key_id: keys.boxes[0].secret}, RELAY, count)
 
 
 def as_set(batch: Batch) -> set[tuple[object, bytes]]:
@@ -36,7 +35,7 @@ def as_set(batch: Batch) -> set[tuple[object, bytes]]:
 
 def in_process(keys: Keys, frame: bytes) -> Batch:
     secrets = {keys.route.hops[0].key_id: keys.boxes[0].secret}
-    return decode_batch(unwrap_batch(secrets, CommandType.RELAY, frame, os.urandom))
+    return decode_batch(unwrap_batch(secrets, RELAY, frame, os.urandom))
 
 
 def is_running(pid: int) -> bool:
@@ -116,11 +115,11 @@ async def test_closing_ends_the_processes(keys: Keys) -> None:
 
 PARENT = """
 import asyncio, os, sys
-from mix.packet.command import CommandType
+from mix.packet.batch import RELAY
 from mix.worker import Workers
 
 async def main():
-    async with Workers({b"k" * 16: bytes.fromhex(sys.stdin.readline())}, CommandType.RELAY, 1) as pool:
+    async with Workers({b"k" * 16: bytes.fromhex(sys.stdin.readline())}, RELAY, 1) as pool:
         await pool.unwrap(b"")
         print(*pool.pids, flush=True)
         await asyncio.sleep(60)
@@ -163,4 +162,4 @@ def test_a_worker_imports_only_what_it_needs() -> None:
 
 def test_keys_are_read_as_written() -> None:
     secrets = {KeyId(os.urandom(16)): os.urandom(32) for _ in range(3)}
-    assert decode_keys(encode_keys(secrets, CommandType.MAILBOX)) == (secrets, CommandType.MAILBOX)
+    assert decode_keys(encode_keys(secrets, MAILBOX)) == (secrets, MAILBOX)

@@ -38,7 +38,7 @@ def test_numbers_of_the_conversation_page() -> None:
     page = read_page("conversation.md")
     for number in (MESSAGE_BYTES, REQUEST_BODY_BYTES, ANSWER_BODY_BYTES):
         assert f"{number:,}" in page
-    demo = RoundTrip(0.25, 8, 8)
+    demo = RoundTrip(250, 8)
     assert f"take less than {demo.quantile_s(0.5):.1f} s" in page
     assert f"99 % less than {demo.quantile_s(0.99):.1f} s" in page
     assert f"`Post.lifetime_s`, {demo.lifetime_s():.0f} s in the demo" in page

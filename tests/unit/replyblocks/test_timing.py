@@ -2,7 +2,7 @@
 
 from random import Random
 
-from mix.pool import TimedPool
+from mix.strategies import TimedPool
 from replyblocks.timing import GATEWAY_TICKS, POOLS, SLACK_S, RoundTrip
 
 
@@ -26,7 +26,7 @@ def simulate(rng: Random, cover: int) -> int:
 def test_the_tail_is_that_of_real_pools() -> None:
     """At most 1 % of simulated trips are longer than the computed 99 %."""
     rng = Random(1)
-    trip = RoundTrip(1.0, 8, 8)
+    trip = RoundTrip(1000, 8)
     limit = trip.quantile_s(0.99) - SLACK_S - GATEWAY_TICKS
     late = sum(simulate(rng, 8) > limit for _ in range(1000))
     assert late <= 15
@@ -35,7 +35,7 @@ def test_the_tail_is_that_of_real_pools() -> None:
 def test_waits_are_drawn_beyond_the_tail_and_double() -> None:
     """No two alike, each at least the 99 % trip, each attempt twice as long."""
     rng = Random(2)
-    trip = RoundTrip(0.25, 8, 8)
+    trip = RoundTrip(250, 8)
     for attempt in range(4):
         waits = [trip.wait_s(attempt, rng) for _ in range(50)]
         assert min(waits) >= trip.quantile_s(0.99) * 2**attempt
@@ -46,12 +46,12 @@ def test_waits_are_drawn_beyond_the_tail_and_double() -> None:
 def test_a_lifetime_covers_all_resends() -> None:
     """The last resend's answer still finds the request alive."""
     rng = Random(3)
-    trip = RoundTrip(0.25, 8, 8)
+    trip = RoundTrip(250, 8)
     for _ in range(50):
         assert sum(trip.wait_s(attempt, rng) for attempt in range(4)) < trip.lifetime_s()
 
 
 def test_a_network_that_sends_at_once_has_no_pools_to_wait_for() -> None:
     """Tick 0, for measuring; and a pool without cover still has a finite tail."""
-    assert RoundTrip(0, 0, 0).quantile_s(0.99) == SLACK_S
-    assert RoundTrip(0.25, 0, 8).quantile_s(0.99) > RoundTrip(0.25, 8, 8).quantile_s(0.99)
+    assert RoundTrip(0, 0).quantile_s(0.99) == SLACK_S
+    assert RoundTrip(250, 0).quantile_s(0.99) > RoundTrip(250, 8).quantile_s(0.99)

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from mix.packet.batch import decode_batch, unwrap_batch
+from mix.packet.batch import MAILBOX, RELAY, Expected, decode_batch, unwrap_batch
 from mix.packet.build import build_forward
 from mix.packet.command import Command, CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, KeyId
@@ -29,7 +30,7 @@ def split(packets: bytes) -> list[bytes]:
 def test_a_mix_gets_tags_and_addressed_packets(keys: Keys) -> None:
     """Each name beside its packet, each packet behind the next hop's key id."""
     frame = [build_forward(keys.route, b"%d" % number) for number in range(5)]
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, b"".join(frame), os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, b"".join(frame), os.urandom))
     expected = {}
     for packet in frame:
         unwrapped = unwrap(keys.boxes[0].secret, packet[16:])
@@ -41,9 +42,9 @@ def test_a_mix_gets_tags_and_addressed_packets(keys: Keys) -> None:
 def test_a_gateway_gets_tokens_and_packets(keys: Keys) -> None:
     at_gateway = build_forward(keys.route, b"")
     for hop in range(3):
-        result = unwrap_batch(secrets_at(keys, hop), CommandType.RELAY, at_gateway, os.urandom)
+        result = unwrap_batch(secrets_at(keys, hop), RELAY, at_gateway, os.urandom)
         at_gateway = decode_batch(result).packets
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 3), CommandType.MAILBOX, at_gateway, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 3), MAILBOX, at_gateway, os.urandom))
     assert batch.packets[:16] == keys.route.token
 
 
@@ -52,11 +53,7 @@ def test_the_order_of_arrival_is_not_kept(keys: Keys) -> None:
     frame = b"".join(build_forward(keys.route, b"") for _ in range(3))
 
     def order(numbers: bytes) -> list[bytes]:
-        return split(
-            decode_batch(
-                unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, frame, lambda _: numbers)
-            ).packets
-        )
+        return split(decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, frame, lambda _: numbers)).packets)
 
     upwards = order(bytes([0] * 8 + [1] * 8 + [2] * 8))
     downwards = order(bytes([2] * 8 + [1] * 8 + [0] * 8))
@@ -65,7 +62,7 @@ def test_the_order_of_arrival_is_not_kept(keys: Keys) -> None:
 
 def test_a_copy_in_one_frame_is_left_to_the_replay_filter(keys: Keys) -> None:
     packet = build_forward(keys.route, b"")
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, packet + packet, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, packet + packet, os.urandom))
     assert len(batch.names) == 2
     assert batch.names[0] == batch.names[1]
 
@@ -87,7 +84,7 @@ def test_a_bad_packet_is_counted_and_the_others_go_on(
 ) -> None:
     good = build_forward(keys.route, b"")
     frame = change(build_forward(keys.route, b"")) + good
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, frame, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, frame, os.urandom))
     assert {name: count for name, count in batch.refused.items() if count} == {reason: 1}
     assert len(batch.names) == 1
 
@@ -95,9 +92,26 @@ def test_a_bad_packet_is_counted_and_the_others_go_on(
 def test_a_command_for_another_kind_of_hop_is_refused(keys: Keys) -> None:
     """A mix keeps nobody's mail, and a gateway relays nothing."""
     packet = build_forward(keys.route, b"")
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.MAILBOX, packet, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), MAILBOX, packet, os.urandom))
     assert batch.names == ()
     assert batch.packets == b""
+    assert batch.refused["command"] == 1
+
+
+def test_a_delay_comes_with_its_packet(keys: Keys) -> None:
+    """The sender's delay for this mix, up to the network's longest; beyond it the packet is refused."""
+    asked = (7, 60_000, 0)
+    hops = [replace(hop, delay_ms=delay) for hop, delay in zip(keys.route.hops, asked, strict=False)]
+    route = replace(keys.route, hops=(*hops, keys.route.hops[3]))
+    frame = build_forward(keys.route, b"") + build_forward(route, b"")
+    taken = Expected(CommandType.RELAY, 60_000)
+    for hop in range(3):
+        batch = decode_batch(unwrap_batch(secrets_at(keys, hop), taken, frame, os.urandom))
+        assert sorted(batch.delays_ms) == sorted((0, asked[hop]))
+        frame = batch.packets
+    strict = Expected(CommandType.RELAY, 6)
+    at_first = build_forward(route, b"")
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), strict, at_first, os.urandom))
     assert batch.refused["command"] == 1
 
 
@@ -106,17 +120,17 @@ def test_a_delay_is_refused_by_a_pool(keys: Keys, monkeypatch: pytest.MonkeyPatc
     plain = Command.encode
     monkeypatch.setattr(Command, "encode", lambda self: plain(Command(self.type, self.id, 1)))
     packet = build_forward(keys.route, b"")
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, packet, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, packet, os.urandom))
     assert batch.refused["command"] == 1
 
 
 def test_an_empty_batch_is_an_empty_result() -> None:
-    assert decode_batch(unwrap_batch({}, CommandType.RELAY, b"", os.urandom)).names == ()
+    assert decode_batch(unwrap_batch({}, RELAY, b"", os.urandom)).names == ()
 
 
 def test_bytes_that_are_no_batch_are_refused() -> None:
     with pytest.raises(ValueError, match="addressed packets"):
-        unwrap_batch({}, CommandType.RELAY, bytes(ADDRESSED_BYTES + 1), os.urandom)
+        unwrap_batch({}, RELAY, bytes(ADDRESSED_BYTES + 1), os.urandom)
     for data in (b"", bytes(9), b"\x00\x01" + bytes(8)):
         with pytest.raises(ValueError, match="no result"):
             decode_batch(data)
@@ -124,5 +138,5 @@ def test_bytes_that_are_no_batch_are_refused() -> None:
 
 def test_a_batch_shows_no_packets(keys: Keys) -> None:
     packet = build_forward(keys.route, b"")
-    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), CommandType.RELAY, packet, os.urandom))
+    batch = decode_batch(unwrap_batch(secrets_at(keys, 0), RELAY, packet, os.urandom))
     assert repr(batch) == "Batch(1 packets)"

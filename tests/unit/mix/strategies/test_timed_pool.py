@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from mix.pool import TimedPool, chance, expected_ticks, released, shuffled, tail_ticks
+from mix.strategies.strategy import shuffled
+from mix.strategies.timed_pool import TimedPool, chance, expected_ticks, released, tail_ticks
 
 
 def pool_of(count: int, seed: int = 1) -> TimedPool[int]:

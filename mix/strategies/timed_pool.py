@@ -1,42 +1,24 @@
 """
-Pools: when a mix lets which of its packets go. Pure: a tick comes in, packets go out.
+The default: a pool that at each tick lets a random part of its packets go, and never all.
 
 What an observer sees at a tick is how many packets leave; which of those that came they are, the rest of the
-pool hides. `TimedPool` is the default strategy; others fit `Strategy`.
+pool hides.
 
-Source: docs/spec/mixing.md, section 2 (Mixmaster's timed dynamic pool; Serjantov, Dingledine and Syverson,
+Source: docs/spec/mixing-timed-pool.md (Mixmaster's timed dynamic pool; Serjantov, Dingledine and Syverson,
 "From a trickle to a flood", 2002).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from mix.strategies.strategy import Randomness, counted, leaving, sum_of_geometric
 
 T = TypeVar("T")
 
 MINIMUM = 8
 FRACTION = 0.65
-
-
-class Randomness(Protocol):
-    """The part of `random.Random` that pools need; outside tests a `SystemRandom`."""
-
-    def randbytes(self, n: int, /) -> bytes:
-        """n random bytes."""
-
-
-class Strategy(Protocol[T]):
-    """What holds a mix's packets, or rather its references to them."""
-
-    def add(self, packets: Iterable[T]) -> None:
-        """Packets that are recorded, and may be released from now on."""
-
-    def tick(self) -> list[T]:
-        """A tick has come: the packets to release now, in the order in which to send them."""
-
-    def __len__(self) -> int:
-        """How many are held."""
 
 
 @dataclass
@@ -57,25 +39,15 @@ class TimedPool(Generic[T]):
     def __post_init__(self) -> None:
         _check(self.minimum, self.fraction)
 
-    def add(self, packets: Iterable[T]) -> None:
-        self._held.extend(packets)
+    def add(self, packets: Sequence[T], delays_ms: Sequence[int] | None = None) -> None:
+        """Delays play no part here; packets that bring any are refused before."""
+        self._held += counted(packets, delays_ms)
 
     def tick(self) -> list[T]:
-        shuffled(self._held, self.rng)
-        keep = len(self._held) - released(len(self._held), self.minimum, self.fraction)
-        leaving = self._held[keep:]
-        del self._held[keep:]
-        return leaving
+        return leaving(self._held, released(len(self._held), self.minimum, self.fraction), self.rng)
 
     def __len__(self) -> int:
         return len(self._held)
-
-
-def shuffled(packets: list[T], rng: Randomness) -> None:
-    """Bring ``packets`` into a random order, in place, with one call for randomness."""
-    numbers = rng.randbytes(8 * len(packets))
-    order = sorted(range(len(packets)), key=lambda place: numbers[8 * place : 8 * place + 8])
-    packets[:] = [packets[place] for place in order]
 
 
 def released(held: int, minimum: int = MINIMUM, fraction: float = FRACTION) -> int:
@@ -113,26 +85,12 @@ def tail_ticks(
     """
     Within how many ticks a packet has left ``pools`` pools in a row, with probability ``quantile``.
 
-    The sum of as many geometric waits (a negative binomial), in ticks; at least one is spent in each pool.
-    Conversations send again only after this: earlier would cost packets, and tell that two of them belong
-    together.
+    The sum of as many geometric waits, in ticks; at least one is spent in each pool. Conversations send again
+    only after this: earlier would cost packets, and tell that two of them belong together.
 
     Raises ValueError if nothing comes (then there is no such number), or for a quantile outside 0 to 1.
     """
-    if not 0 < quantile < 1:
-        raise ValueError("a quantile lies between 0 and 1")
-    leaves = chance(arriving, minimum, fraction)
-    if not leaves:
-        raise ValueError("packets never leave a pool where none come")
-    ticks, inside = pools, leaves**pools
-    term = inside
-    # The second condition: a quantile so close to 1 that rounding would never let the sum reach it.
-    while inside < quantile and inside + term != inside:
-        # P(t + 1) / P(t) of the negative binomial: no factorials, no overflow.
-        term *= ticks / (ticks + 1 - pools) * (1 - leaves)
-        ticks += 1
-        inside += term
-    return ticks
+    return sum_of_geometric(quantile, chance(arriving, minimum, fraction), pools)
 
 
 def _check(minimum: int, fraction: float) -> None:
