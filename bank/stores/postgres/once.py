@@ -64,7 +64,7 @@ async def check_vacant(place: Place) -> None:
     if not vacant:
         raise UserError(
             "the database has books of a bank already, and nothing is ever overwritten. If a recovery lost "
-            "its connection at the very end they are its own, and whole: start the bank; else name another one"
+            "its connection at the end they are its own, and whole: start the bank; else name another one"
         )
 
 
