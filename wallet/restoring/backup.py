@@ -5,14 +5,15 @@ A wallet in one file, under a passphrase (docs/spec/wallet-seed.md, section 4).
     chunks: length 4, ciphertext; the last one says that it is the last
 
 The stream is libsodium's (XChaCha20-Poly1305, "secretstream"): chunks can't be reordered, left out or cut
-off. The file is written beside its place and renamed, so under its name it is whole, and no other is
-overwritten.
+off. The file is written beside its place under a name that nobody can know before, and gets its own name when
+it is whole. No file is overwritten, and none is removed that it didn't make.
 
 What is in it is the purse: seed, coins, operations, counters. Neither the mailbox nor the mail: two homes
 that share a mailbox would take each other's answers, so a restored wallet has one of its own.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +24,7 @@ from nacl.exceptions import CryptoError
 from nacl.utils import random as random_bytes
 
 from mixmint.errors import MalformedMessage, UserError
-from mixmint.keys import sync_folder, write_new
+from mixmint.keys import sync_folder
 from mixmint.passphrase import MODERATE, Cost, Passphrase, unwrap, wrap, wrapped_bytes
 from wallet.restoring.rows import Row
 
@@ -58,29 +59,43 @@ def write_backup(
 
     Raises UserError: there is such a file already, or it can't be written; then nothing is left of it.
     """
-    if path.exists():
-        raise UserError(f"{path} exists already; a backup never overwrites another: choose a new name")
-    fresh = path.with_name(path.name + ".new")
+    if os.path.lexists(path):
+        raise _there_already(path)
+    fresh = path.with_name(f".mixmint-{secrets.token_hex(16)}")
+    is_ours = False
     try:
-        # What a killed backup left.
-        fresh.unlink(missing_ok=True)
-        write_new(fresh, b"", mode=0o600)
-        with fresh.open("r+b") as file:
+        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        is_ours = True
+        with os.fdopen(descriptor, "r+b") as file:
             _write(file, head, rows, passphrase, cost)
             file.flush()
             os.fsync(file.fileno())
         at("backup-written")
-        if path.exists():
-            raise UserError(f"{path} exists already; a backup never overwrites another: choose a new name")
-        fresh.rename(path)
+        _name(fresh, path)
         at("backup-renamed")
         sync_folder(path.parent)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise UserError(f"can't write {path}: {error.strerror}") from None
-    except UserError:
-        fresh.unlink(missing_ok=True)
-        raise
+    finally:
+        if is_ours:
+            fresh.unlink(missing_ok=True)
+
+
+def _name(fresh: Path, path: Path) -> None:
+    """Give the whole file its name. Raises UserError when there is such a file by now."""
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        raise _there_already(path) from None
+    except OSError:
+        # A file system without links, as on many a stick: so near as it goes.
+        if os.path.lexists(path):
+            raise _there_already(path) from None
+        fresh.rename(path)
+
+
+def _there_already(path: Path) -> UserError:
+    return UserError(f"{path} exists already; a backup never overwrites another: choose a new name")
 
 
 def _write(file: BinaryIO, head: Head, rows: Iterable[Row], passphrase: Passphrase, cost: Cost) -> None:

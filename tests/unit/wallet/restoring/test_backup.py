@@ -121,9 +121,36 @@ def test_no_backup_overwrites_another(tmp_path: Path, purse: Purse) -> None:
         back_up(tmp_path, "other", race)
     assert path.read_bytes() == data
     assert (tmp_path / "other").read_bytes() == b"somebody else's"
-    assert not list(tmp_path.glob("*.new"))
+    assert not list(tmp_path.glob(".mixmint-*"))
     with pytest.raises(UserError, match="can't"):
         back_up(tmp_path, "no-such-folder/backup")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_backup_touches_no_file_of_anybody_elses(
+    tmp_path: Path, purse: Purse, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Whatever lies beside it; also on a stick, whose file system has no links."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    beside = [tmp_path / name for name in ("backup.new", "backup.tmp", ".backup", "backup~")]
+    for file in beside:
+        file.write_bytes(b"somebody else's")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    path = back_up(tmp_path)
+    assert opened(path)[0] == HEAD
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UserError, match="exists already"):
+        back_up(tmp_path, "dangling")
+    assert all(file.read_bytes() == b"somebody else's" for file in beside)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names >= {"backup", "dangling", *(file.name for file in beside)}
+    assert not list(tmp_path.glob(".mixmint-*"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def no_link(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
 
 
 @pytest.mark.parametrize("step", ["backup-written", "backup-renamed"])
