@@ -34,11 +34,13 @@ from wallet.derivation import Purpose
 from wallet.expiry import book_expired
 from wallet.lookout import Lookout, is_to_come, seals_of
 from wallet.machines.account import AccountState
+from wallet.machines.claim import RECLAIM
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
-from wallet.machines.order import OrderState
+from wallet.machines.order import MOST_PROMISED_ROUNDS, OrderState
 from wallet.machines.steps import (
     Ask,
+    Blamed,
     Certify,
     Claimed,
     Clock,
@@ -62,6 +64,7 @@ from wallet.machines.steps import (
 from wallet.operations import Machine, PlanState, Want, advance
 from wallet.purse import CoinState, Purse
 from wallet.restoring.copies import Copies
+from wallet.reviving import original_of, revive
 from wallet.statements import keep_statement
 from wallet.succession import Cuts, Succession, changes_in, with_known_changes
 from wallet.terms import newest_terms
@@ -223,7 +226,7 @@ class Books:
             self._free(row, effect.coins)
         elif isinstance(effect, Lose):
             proof = effect.coin_key + effect.seal + effect.signature
-            self._lose(coin_id(effect.coin_key), proof, self._signed_by_us(effect.seal))
+            self._lose(coin_id(effect.coin_key), proof, self._signed_by_us(effect.seal), row)
         elif isinstance(effect, Dispute):
             self._move((effect.coin,), CoinState.DISPUTED)
         elif isinstance(effect, Void):
@@ -344,8 +347,11 @@ class Books:
             if found is not None and found[1].state is CoinState.EXPECTED:
                 self.purse.change_coin(*found, state=CoinState.VOID)
 
-    def _lose(self, coin: bytes, proof: bytes, row: int) -> None:
-        """A coin is spent: by our own order ``row`` (a payee was quicker than we), or (0) by a stranger's."""
+    def _lose(self, coin: bytes, proof: bytes, row: int, said_to: int) -> None:
+        """
+        A coin is spent: by our own order ``row`` (a payee was quicker than we), or (0) by a stranger's. The
+        bank's answer to operation ``said_to`` says so.
+        """
         found = self.purse.coin(coin)
         if found is None or found[1].state not in _IN_HAND:
             return
@@ -354,10 +360,19 @@ class Books:
             # signature of it for ever. Only the board can say now that it was.
             self.keep("refused-and-spent", refusal + proof)
             self.purse.change_coin(*found, state=CoinState.DISPUTED, proof=proof)
+            if getattr(self.purse.operation(said_to), "purpose", "") == RECLAIM:
+                revive(self.purse, row)
         elif row:
             self.purse.change_coin(*found, state=CoinState.SPENT, operation=row)
+            self._feed(row, Blamed(self._refusal_of(said_to), self._public_by()))
         else:
             self.copies.spent(*found, proof)
+
+    def _public_by(self) -> int:
+        """The round by which the board shows what the bank has done by now."""
+        terms = self.terms()
+        promised = MOST_PROMISED_ROUNDS if terms is None else terms.promise_rounds
+        return self.closed + promised + FORGOTTEN_ROUNDS
 
     def _refusal_of(self, row: int) -> bytes:
         """The bank's signed answer that refused an operation of ours for good; empty when it didn't."""
@@ -445,6 +460,8 @@ class Books:
                     lookout = Lookout(self.purse, self.bank, self.copies)
                 for row, seen in lookout.match(round_).items():
                     feed(row, seen)
+                    if first := original_of(self.purse, row):
+                        feed(first, seen)
                 for row, answer in lookout.claims(round_):
                     event = Shown(round_.number) if answer is None else self._told(row, answer)
                     if event is not None:

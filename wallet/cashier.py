@@ -102,7 +102,8 @@ class Cashier:
         self._take_back()
         for row, stored in self.purse.open_operations().items():
             # What its orders still wait for has been waited for just now; a churn waits for its own times.
-            if is_errand(stored.state) and not (pending and self._errands.unfinished(row)):
+            waits = (pending and self._errands.unfinished(row)) or self.teller.claims.rests(row)
+            if is_errand(stored.state) and not waits:
                 try:
                     await self._errands.carry_on(row)
                 except UserError as error:

@@ -8,16 +8,17 @@ Source: docs/spec/claim.md, docs/spec/accusation.md.
 from bank.board.accusation.file import Evidence, check, encode_accusation
 from bank.board.accusation.lies import AccountForked, AnswerFalse, Named
 from bank.claims.truth import Shown, falsehood
-from bank.formats.account import SignedAccountRequest, SignedStatement
+from bank.formats.account import SignedStatement
 from bank.formats.answer import Answer, Credited, Spent, Statements, Withdrawn
-from bank.formats.claim import Claim, ShownCertificate
+from bank.formats.claim import Claim, ClaimRequest, ShownCertificate
 from bank.formats.coin import Coin, coin_id
 from bank.formats.fields import Reader
 from bank.formats.order import SignedOrder
-from bank.formats.request import Deposit, Withdraw, decode_request
+from bank.formats.request import Deposit, Replace, Withdraw, decode_request
 from mixmint.errors import MalformedMessage
 from wallet.answers import Bank, Known, chain_objection, late_objection, objection_to
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Told, Wrong
 from wallet.operations import PlanState
@@ -26,15 +27,27 @@ from wallet.purse import Purse
 
 def claim_of(purse: Purse, state: OrderState | AccountState) -> Claim | None:
     """What the board is shown of an operation; None when a coin's certificate isn't at hand."""
+    if isinstance(state, ForeignState):
+        return _of_payer(state)
     if isinstance(state, OrderState):
-        request: SignedOrder | Withdraw | Deposit = state.opened
+        request: ClaimRequest = state.opened
+    elif state.is_replacement:
+        request = Replace(state.signed(), *state.withdrawal)
     else:
-        signed = SignedAccountRequest.read(Reader(state.requests[state.current]))
+        signed = state.signed()
         request = Deposit(signed, state.opened) if state.is_deposit else Withdraw(signed)
     return _shown(purse, request, state.parent)
 
 
-def _shown(purse: Purse, request: SignedOrder | Withdraw | Deposit, parent: int) -> Claim | None:
+def _of_payer(state: ForeignState) -> Claim | None:
+    """What its payer has shown: the bank's hold, whose h is ours; or the certificates of his coins."""
+    if state.h and state.hold:
+        return Claim(state.opened, (), state.h, Answer.decode(state.hold))
+    shown = tuple(ShownCertificate.read(Reader(data)) for data in state.certificates)
+    return Claim(state.opened, shown) if len(shown) == len(state.order.inputs) else None
+
+
+def _shown(purse: Purse, request: ClaimRequest, parent: int) -> Claim | None:
     order = request if isinstance(request, SignedOrder) else getattr(request, "order", None)
     if order is None:
         return Claim(request)
@@ -119,7 +132,7 @@ def _claims(purse: Purse, rest: bytes, parent: int) -> list[tuple[Claim, Named]]
         request = decode_request(rest)
     except MalformedMessage:
         return []
-    if not isinstance(request, SignedOrder | Withdraw | Deposit):
+    if not isinstance(request, ClaimRequest):
         return []
     claim = _shown(purse, request, parent)
     return [] if claim is None else [(claim, Named.REQUEST)]

@@ -51,7 +51,8 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     ``exponents`` (all, when there are none) are exchanged ``to`` times, and while fewer than ``public`` look
     like them in an old epoch; the
     next one is due at ``next_s``, the last one at ``until_s`` (Unix seconds).
-    ``opened``: EXCHANGE, the wallet began it by itself, since a claim showed these coins to everyone.
+    ``opened``: EXCHANGE, the wallet began it by itself, since a claim showed these coins to everyone;
+    ``from_round``: the board's, from which on it may leave; 0 before that is drawn.
     """
 
     want: Want
@@ -75,6 +76,7 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     next_s: float = 0.0
     until_s: float = 0.0
     opened: bool = False
+    from_round: int = 0
     blocks: int = 0
 
     def __repr__(self) -> str:
@@ -119,6 +121,10 @@ def decode_stored(data: bytes) -> Stored:
         raise FatalError(f"a stored operation can't be read ({error}); update mixmint") from None
 
 
+def _of_order(state: OrderState, event: Event) -> tuple[OrderState, list[Effect]]:
+    return foreign.advance(state, event) if isinstance(state, ForeignState) else order.advance(state, event)
+
+
 def advance(state: Machine, event: Event, head: Head, key: Any) -> tuple[Machine, list[Effect]]:
     """One step of whichever machine it is."""
     if isinstance(event, KeyChanged):
@@ -129,10 +135,8 @@ def advance(state: Machine, event: Event, head: Head, key: Any) -> tuple[Machine
         return succession.account_after(state, event, key)
     if isinstance(state, PromisedState):
         return promised.advance(state, event)
-    if isinstance(state, ForeignState):
-        return foreign.advance(state, event)
     if isinstance(state, OrderState):
-        return claim.advance(state, event, order.advance)
+        return claim.advance(state, event, _of_order)
     if isinstance(state, InvoiceState):
         return invoice.advance(state, event)
     return claim.advance(state, event, lambda state, event: account.advance(state, event, head, key))

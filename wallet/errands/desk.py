@@ -13,7 +13,7 @@ from wallet.machines.order import OrderState
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import RESTING, Phase
 from wallet.notices.letters import Letters
-from wallet.operations import Machine, PlanState
+from wallet.operations import Machine, PlanState, Want
 from wallet.plans import Exchange, Held
 from wallet.purse import CoinState
 from wallet.settings import WalletSettings
@@ -44,12 +44,17 @@ class Desk:
         return plan
 
     def unfinished(self, row: int) -> list[int]:
-        """The plan's orders that are not over, and not another's turn."""
-        return [
-            child
-            for child, stored in self.purse.open_operations().items()
-            if is_child(stored.state, row) and stored.state.phase not in RESTING
+        """
+        The plan's orders that are not over, and not another's turn; of one that takes coins back also the
+        order that lapsed, while the board may show that it was executed before.
+        """
+        states = {child: stored.state for child, stored in self.purse.open_operations().items()}
+        found = [
+            child for child, state in states.items() if is_child(state, row) and state.phase not in RESTING
         ]
+        plan = states.get(row)
+        looks = isinstance(plan, PlanState) and plan.want is Want.TAKE_BACK and plan.last in states
+        return [*found, plan.last] if looks and states[plan.last].phase is Phase.LOOKING else found
 
     def children(self, row: int) -> list[OrderState]:
         """The plan's orders, the oldest first."""

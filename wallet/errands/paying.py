@@ -113,7 +113,7 @@ def take_back(desk: Desk, row: int, plan: PlanState) -> list[int]:
     if lapsed.phase is Phase.EXPIRED:
         return desk.settle(row, plan, plan.amount)
     if lapsed.phase in FINAL:
-        return desk.end(row, plan, "captured")
+        return desk.end(row, plan, "captured" if lapsed.phase is Phase.SETTLED else lapsed.reason)
     missing: list[tuple[Held, CoinRecord]] = []
     units = 0
     for coin in input_ids(lapsed.order):

@@ -5,6 +5,7 @@ A claim beside an operation: what the bank leaves without an answer is shown on 
     ----------------------------------  -------------------------------------------------------------------
     Begin or Clock, while it waits      the wait begins with the first one
     Claimed                             its entry is on file, before anyone is shown it
+    Planned                             it is due, and leaves in this round (``wallet/claims.py``)
     Posted                              the board has taken it
     Shown                               the board shows it: from that round on the bank's time runs
     Told: what the bank answers there   as an answer to the operation itself
@@ -20,9 +21,10 @@ from typing import TypeVar
 
 import msgspec
 
-from bank.formats.answer import Refusal, Refused, Spent, Statements
+from bank.formats.answer import Certificates, Refusal, Refused, Spent, Statements
 from mixmint.keys import Label, labelled_hash
 from wallet.machines.account import AccountState
+from wallet.machines.foreign import ForeignState, contradicts
 from wallet.machines.order import OrderState
 from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
@@ -36,13 +38,21 @@ from wallet.machines.steps import (
     Forget,
     Keep,
     Phase,
+    Planned,
     Posted,
     Shown,
     Told,
 )
 
+AHEAD_ROUNDS = 4
+"""So long before its last round a claim leaves at the latest: it takes a round or two to be on the board."""
 RECLAIM = "reclaim"
 """The purpose of an exchange of a coin that the bank denied: only the board's answer ends it."""
+REVIVE = "revive"
+"""
+The purpose of an order that the bank had refused, and by which it says in public that a coin was spent. It is
+claimed itself: the bank shows its certificates then, or denies what it said (``execution-denied``).
+"""
 CLAIM_TIME_LABEL = Label("mixmint/claim-time/v1")
 
 S = TypeVar("S", OrderState, AccountState)
@@ -50,12 +60,22 @@ S = TypeVar("S", OrderState, AccountState)
 
 def may_claim(state: object) -> bool:
     """
-    Whether the operation asks for something that can be claimed. Orders that a payee carries out are his, and
-    one that the wallet didn't sign is its payer's.
+    Whether the operation asks for something that can be claimed. An order that a payee carries out is his to
+    claim, if its payer gave him what makes it valid.
     """
     if isinstance(state, AccountState):
-        return bool(state.requests) and not state.is_replacement
-    return type(state) is OrderState
+        return bool(state.requests)
+    return type(state) is OrderState or (isinstance(state, ForeignState) and state.is_claimable)
+
+
+def last_round(state: OrderState | AccountState) -> int:
+    """The last round in which a claim of it is of use; 0: any."""
+    if isinstance(state, ForeignState):
+        # Behind it the coins may be the payer's again.
+        return state.until() or state.order.last_round
+    if isinstance(state, OrderState):
+        return state.order.last_round
+    return state.signed().request.last_round if state.requests else 0
 
 
 def is_waiting(state: OrderState | AccountState) -> bool:
@@ -69,22 +89,26 @@ def is_due(state: OrderState | AccountState, closed: int, after_rounds: int) -> 
     """
     Whether it is time to claim, in the round after ``closed``: ``after_rounds`` since it was asked, and up to
     half as many more. How many is drawn from what nobody else knows: claims that follow their orders at one
-    distance would tell which anonymous order was asked when.
+    distance would tell which anonymous order was asked when. Sooner when what somebody else has signed for us
+    is about to end.
     """
     record = state.claim
     if record.entry or not record.asked or not is_waiting(state):
         return False
     seed = state.conversation if isinstance(state, OrderState) else state.request_id
     drawn = int.from_bytes(labelled_hash(CLAIM_TIME_LABEL, seed)[:8]) % (after_rounds // 2 + 1)
-    return closed >= record.asked + after_rounds + drawn
+    wait = record.asked + after_rounds + drawn
+    if isinstance(state, ForeignState):
+        wait = max(record.asked + 1, min(wait, last_round(state) - AHEAD_ROUNDS))
+    return closed >= wait
 
 
 def advance(
     state: S, event: Event, inner: Callable[[S, Event], tuple[S, list[Effect]]]
 ) -> tuple[S, list[Effect]]:
     """One step of the table above; ``inner``: the operation's own machine."""
-    record = state.claim
-    if isinstance(event, Claimed | Posted | Shown):
+    record, is_told = state.claim, isinstance(event, Told)
+    if isinstance(event, Claimed | Planned | Posted | Shown):
         return _with(state, _of_claim(record, event)), []
     if isinstance(event, Clock | Begin):
         state = _clock(state, event.round) if event.round else state
@@ -92,6 +116,9 @@ def advance(
         if state.phase in FINAL:
             return state, []
         state, event = _as_answer(state, event)
+    elif isinstance(event, Answered) and getattr(state, "purpose", "") == REVIVE and not is_told:
+        if not isinstance(event.answer.body, Certificates):
+            return state, []
     elif isinstance(event, Answered) and type(event.answer.body) is Spent:
         if isinstance(state, OrderState) and state.purpose == RECLAIM and _is_another(state, event):
             # Said to us alone, and the board doesn't show it. Whoever has signatures of ours can say so.
@@ -103,6 +130,9 @@ def advance(
         if isinstance(state, OrderState) and state.purpose == RECLAIM and _denies(reason):
             # That is why it is claimed. Only what the bank says in public ends it.
             data = event.answer.encode() + state.signed
+            return _again(state), [Forget(state.attempt), Keep(reason.name.lower().replace("_", "-"), data)]
+        if isinstance(state, ForeignState) and not is_told and contradicts(state, reason):
+            data = event.answer.encode() + state.word()
             return _again(state), [Forget(state.attempt), Keep(reason.name.lower().replace("_", "-"), data)]
     after, effects = inner(state, event)
     if _request_of(after) != _request_of(state):
@@ -124,7 +154,9 @@ def _again(state: S) -> S:
     return msgspec.structs.replace(state, attempt=state.attempt + 1)
 
 
-def _of_claim(record: ClaimRecord, event: Claimed | Posted | Shown) -> ClaimRecord:
+def _of_claim(record: ClaimRecord, event: Claimed | Planned | Posted | Shown) -> ClaimRecord:
+    if isinstance(event, Planned):
+        return msgspec.structs.replace(record, planned=event.round)
     if isinstance(event, Claimed):
         return msgspec.structs.replace(record, entry=event.entry)
     if isinstance(event, Posted):

@@ -18,7 +18,8 @@ An order that its payer signed and the payee carries out: a hold that is capture
 
 The inputs aren't ours: nothing is freed, lost or disputed, and what the bank says of them (never certified,
 sums that differ) may be true. Our outputs can't be made anew either, since they are under the payer's
-signature; but they stay ours, whatever brings them.
+signature; but they stay ours, whatever brings them. Where the bank's hold, or certificates that the payer has
+shown, contradict a refusal, only the board's answer to a claim ends it (claim.py).
 
 A sealed payment says itself how long it may be executed, and its sender may be anyone who has seen the
 request: with a coin that he holds again and again it would be open for ever. So it waits for one hold, and no
@@ -30,7 +31,17 @@ before that round is kept, with the word, as evidence.
 
 import msgspec
 
-from bank.formats.answer import Answer, CertifiedBefore, Held, Hold, Promise, Refused, Spent, Taken
+from bank.formats.answer import (
+    Answer,
+    CertifiedBefore,
+    Held,
+    Hold,
+    Promise,
+    Refusal,
+    Refused,
+    Spent,
+    Taken,
+)
 from bank.formats.request import Execute, encode_request
 from wallet.machines import order
 from wallet.machines.order import OrderState, refuse
@@ -45,13 +56,15 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     """
     ``mine``: the outputs that are ours. ``parent``: the request that they belong to. ``h``: 32 bytes that
     execute it, for a hold; ``hold``: the bank's signed answer to its payer. ``is_near``: whether that hold
-    was (nearly) over when the board was last read. ``end``: the last round in which a sealed payment may
-    wait, 0 where that isn't known; ``waited``: whether it has waited for a hold.
+    was (nearly) over when the board was last read. ``certificates``: of the inputs of a sealed payment, as
+    its payer showed them and they were checked, 69 bytes each. ``end``: the last round in which a sealed
+    payment may wait, 0 where that isn't known; ``waited``: whether it has waited for a hold.
     """
 
     h: bytes = b""
     hold: bytes = b""
     is_near: bool = False
+    certificates: tuple[bytes, ...] = ()
     end: int = 0
     waited: bool = False
 
@@ -67,6 +80,11 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
         """What the bank was asked by the payer, and its hold: request and answer, length 2 before each."""
         parts = encode_request(self.opened), self.hold
         return b"".join(len(part).to_bytes(2) + part for part in parts)
+
+    @property
+    def is_claimable(self) -> bool:
+        """Whether what makes it valid can be shown to everyone: the bank's hold, or the certificates."""
+        return bool(self.h and self.hold) or bool(self.certificates)
 
     def until(self) -> int:
         """The hold's last round; 0 without one."""
@@ -115,6 +133,14 @@ def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Eff
     if isinstance(body, Refused):
         return refuse(state, body.reason.name.lower().replace("_", "-"), data)
     return None
+
+
+def contradicts(state: ForeignState, reason: Refusal) -> bool:
+    """Whether what the payer has shown contradicts this refusal."""
+    if state.h and state.hold:
+        # The bank held the order: it certified the coins, and the sums were right.
+        return reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN, Refusal.SUMS, Refusal.NO_HOLD)
+    return bool(state.certificates) and reason is Refusal.UNKNOWN_CERTIFICATE
 
 
 def _is_live(state: ForeignState) -> bool:

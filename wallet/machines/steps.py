@@ -102,10 +102,28 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
+class Blamed:
+    """
+    The bank says, in an answer to another order (``proof``), that this one spent a coin of both. If so, the
+    board shows it by round ``until``.
+    """
+
+    proof: bytes
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A claim for it is made: the CLAIM entry's bytes."""
 
     entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """It is to be claimed, in the round after this one."""
+
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +167,9 @@ Event = (
     | Revoke
     | Returned
     | KeyChanged
+    | Blamed
     | Claimed
+    | Planned
     | Posted
     | Shown
     | Told

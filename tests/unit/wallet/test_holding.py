@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bank.board.accusation.answers import OverlappingHolds, Word
 from bank.formats.coin import CoinKey
+from bank.formats.entry import Kind
 from bank.formats.fields import Reader
 from bank.formats.order import Order, sign_order
 from bank.formats.request import Execute, encode_request
@@ -15,6 +17,7 @@ from bank.stores.sqlite.book import SqliteBook
 from mixmint.errors import PendingError, Unavailable, UserError
 from replyblocks.service import Request
 from tests.unit.wallet.town import Crash, Town, Wallet
+from wallet.machines.claim import RECLAIM
 from wallet.machines.foreign import BROKEN, ForeignState
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import Phase
@@ -160,6 +163,28 @@ async def test_payee_and_payer_meet_at_the_lapse(town: Town) -> None:
     with pytest.raises(UserError, match="paid already"):
         await bob.cashier.capture(row)
     assert whole(town, ann, bob)
+
+
+async def test_a_capture_that_no_board_shows_is_not_believed(town: Town) -> None:
+    """The bank says that the hold itself spent the coins: if the board never shows it, they are claimed."""
+    ann, bob, row = await authorised(town)
+    await lapse(town, ann)
+    await ann.teller.sync()
+    town.board.bends = lambda entries: [
+        each for each in entries if each[0] not in (Kind.CERTIFIED, Kind.SPENT)
+    ]
+    request = bob.cashier.payee.invoice(row).opened()
+    await execute(town, bob, request, promised(ann).opened.seal)
+    for phase in (Phase.LOOKING, Phase.REFUSED):
+        with suppress(UserError), ann.teller.hurry(0.05):
+            await ann.cashier.resume()
+        assert promised(ann).phase is phase
+        assert ann.units(CoinState.DISPUTED, CoinState.RESERVED) == (13 if phase is Phase.REFUSED else 0)
+        await rounds(town, 2 * town.signer.terms.promise_rounds)
+    with suppress(UserError), ann.teller.hurry(0.05):
+        await ann.cashier.resume()
+    purposes = [getattr(each.state, "purpose", "") for each in ann.purse.operations().values()]
+    assert RECLAIM in purposes
 
 
 async def execute(town: Town, payee: Wallet, request: PaymentRequest, seal: bytes) -> None:

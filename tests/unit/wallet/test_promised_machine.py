@@ -21,7 +21,7 @@ from bank.formats.coin import coin_id
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
 from bank.formats.request import Execute, encode_request
 from mixmint.keys import SigningKey
-from wallet.machines import foreign, promised
+from wallet.machines import claim, foreign, promised
 from wallet.machines.foreign import BROKEN, ForeignState
 from wallet.machines.order import MOST_PROMISED_ROUNDS
 from wallet.machines.promised import SILENT_ROUNDS, PromisedState
@@ -29,6 +29,7 @@ from wallet.machines.steps import (
     Answered,
     Ask,
     Begin,
+    Blamed,
     Certify,
     Clock,
     Dispute,
@@ -39,6 +40,7 @@ from wallet.machines.steps import (
     Revoke,
     Seen,
     Spend,
+    Told,
     Void,
 )
 
@@ -205,3 +207,59 @@ def test_what_the_bank_says_of_strangers_coins_may_be_true() -> None:
         done, effects = foreign.advance(theirs(b""), answer(theirs(b"").opened, Refused(reason)))
         assert done.phase is Phase.REFUSED
         assert not any(isinstance(effect, Keep) for effect in effects)
+
+
+def test_blamed_for_a_spent_coin_it_is_looked_for_on_the_board() -> None:
+    """The bank's word alone ends nothing: the board shows the whole order, or its coins are asked for."""
+    blamed = Blamed(b"an answer", 60)
+    for phase in (Phase.KEPT, Phase.LAPSED):
+        looking, effects = promised.advance(ours(phase=phase, round=UNTIL), blamed)
+        assert (looking.phase, looking.proof, effects) == (Phase.LOOKING, b"an answer", [])
+        assert promised.advance(looking, Clock(59)) == (looking, [])
+        settled, _ = promised.advance(looking, seen(looking.opened))
+        assert settled.phase is Phase.SETTLED
+        refused, effects = promised.advance(looking, Clock(60))
+        assert (refused.phase, refused.reason) == (Phase.REFUSED, "spent")
+        assert Dispute(coin_id(KEY.public)) in effects
+        assert Keep("overdue", b"an answer" + looking.signed) in effects
+
+
+def test_blame_changes_nothing_that_is_over() -> None:
+    """Settled by the board, or taken back."""
+    for phase in (Phase.SETTLED, Phase.EXPIRED, Phase.REFUSED):
+        state = ours(phase=phase)
+        assert promised.advance(state, Blamed(b"", 60)) == (state, [])
+
+
+def test_what_the_hold_contradicts_does_not_end_a_capture() -> None:
+    """It is claimed; and what is said on the board ends it."""
+    state = theirs()
+    for reason in (Refusal.NO_HOLD, Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN, Refusal.SUMS):
+        denied = answer(state.opened, Refused(reason))
+        waiting, effects = claim.advance(state, denied, foreign.advance)
+        assert (waiting.phase, waiting.attempt) == (Phase.ASKED, 1)
+        assert isinstance(effects[-1], Keep)
+        over, _ = claim.advance(state, Told(denied.answer), foreign.advance)
+        assert over.phase is Phase.REFUSED
+    assert claim.may_claim(state)
+
+
+def test_a_sealed_payment_is_claimed_with_its_payers_certificates() -> None:
+    """Without them what the bank says of coins that nobody knows may be true."""
+    bare, shown = theirs(h=b""), theirs(h=b"", certificates=(bytes(69),))
+    assert (claim.may_claim(bare), claim.may_claim(shown)) == (False, True)
+    denied = answer(bare.opened, Refused(Refusal.UNKNOWN_CERTIFICATE))
+    assert claim.advance(bare, denied, foreign.advance)[0].phase is Phase.REFUSED
+    assert claim.advance(shown, denied, foreign.advance)[0].phase is Phase.ASKED
+    sums = answer(bare.opened, Refused(Refusal.SUMS))
+    assert claim.advance(shown, sums, foreign.advance)[0].phase is Phase.REFUSED
+
+
+def test_a_capture_is_claimed_before_its_hold_is_over() -> None:
+    """However patient the wallet is; but never in the round in which it asked."""
+    state, _ = claim.advance(theirs(), Begin(10), foreign.advance)
+    rounds = [closed for closed in range(60) if claim.is_due(state, closed, 120)]
+    assert rounds[0] == UNTIL - claim.AHEAD_ROUNDS
+    late, _ = claim.advance(theirs(), Begin(UNTIL - 1), foreign.advance)
+    assert claim.is_due(late, UNTIL, 120)
+    assert not claim.is_due(late, UNTIL - 1, 120)
