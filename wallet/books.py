@@ -156,7 +156,7 @@ class Books:
         if not isinstance(state, AccountState):
             return Known(self.head(), closed, seals=seals)
         units = sum(self.worth(state.inputs()).values())
-        return Known(self.head(), closed, units, seals, self._bookings(), shared=self.copies.exist)
+        return Known(self.head(), closed, units, seals, self._bookings(), shared=self.copies.may_sign)
 
     def _bookings(self) -> dict[bytes, Booking]:
         """What the bank may book on the account: every request that was ever signed, by its digest."""

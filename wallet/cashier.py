@@ -82,7 +82,9 @@ class Cashier:
         Raises Unavailable when the board can't be reached, PendingError when something stays open.
         """
         before = self.purse.open_operations()
-        if before or self.purse.coins(CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID):
+        if before or self.purse.has_coin(
+            CoinState.EXPECTED, CoinState.HANDED, CoinState.FREE, CoinState.VOID
+        ):
             await self.teller.sync()
         self.books.book_expired()
         self._reclaim()

@@ -225,6 +225,11 @@ class Purse:
         records = {row: self._open_coin(row, sealed) for row, sealed in rows}
         return {row: record for row, record in records.items() if not states or record.state in states}
 
+    def has_coin(self, *states: CoinState) -> bool:
+        """Whether there is a coin in one of these states; the newest are looked at first, and no more."""
+        rows = self._connection.execute("SELECT row, sealed FROM coin ORDER BY row DESC")
+        return any(self._open_coin(row, sealed).state in states for row, sealed in rows)
+
     def coin(self, coin: bytes) -> tuple[int, CoinRecord] | None:
         """The row and record of a coin id, if it is ours."""
         found = self._connection.execute(

@@ -67,7 +67,7 @@ class Crowd:
 
     def after(self, rounds: Iterable[VerifiedRound], bank: Bank) -> "Crowd":
         """The crowd after these further rounds. What the bank didn't sign is no statement of its."""
-        counting = _Counting(self)
+        counting = Counting(self)
         for round_ in rounds:
             if round_.entries:
                 counting.take(round_, bank)
@@ -103,24 +103,50 @@ class Crowd:
         )
 
 
-class _Counting:
+class Counting:
     """Takes rounds into a crowd of its own: a page of them is one copy."""
 
     def __init__(self, before: Crowd) -> None:
         self.crowd = replace(before, followed=dict(before.followed), uncounted=dict(before.uncounted))
 
     def take(self, round_: VerifiedRound, bank: Bank) -> None:
-        key = bank.keys.key_at(round_.first)
-        for entry in round_.entries:
-            if isinstance(entry, StatementEntry) and entry.statement.holds(key, bank.id):
-                self._state(entry.statement, bank.keys.all.index(key), round_.number)
+        """A round, as a wallet reads it."""
+        key, entries = bank.keys.key_at(round_.first), round_.entries
+        self.count(
+            round_.number,
+            bank.keys.all.index(key),
+            [
+                entry.statement
+                for entry in entries
+                if isinstance(entry, StatementEntry) and entry.statement.holds(key, bank.id)
+            ],
+            [
+                (entry.coin, (entry.exponent, entry.epoch))
+                for entry in entries
+                if isinstance(entry, CertifiedEntry)
+            ],
+            [entry.coin for entry in entries if isinstance(entry, SpentEntry)],
+        )
+
+    def count(
+        self,
+        round_: int,
+        key: int,
+        statements: Iterable[BankStatement],
+        certified: Iterable[tuple[bytes, Class]],
+        spent: Iterable[bytes],
+    ) -> None:
+        """
+        What a round has: statements that ``key`` (which of the bank's) signed, coins with what they show, and
+        the ids of those that were spent.
+        """
+        for statement in statements:
+            self._state(statement, key, round_)
         # After the statement: its own round may hold what the bank certified when it had counted already.
-        for entry in round_.entries:
-            if isinstance(entry, CertifiedEntry):
-                self._follow(entry)
-        for entry in round_.entries:
-            if isinstance(entry, SpentEntry):
-                self.crowd.followed.pop(entry.coin[:_ID_BYTES], None)
+        for coin, kind in certified:
+            self._follow(coin, kind)
+        for coin in spent:
+            self.crowd.followed.pop(coin[:_ID_BYTES], None)
 
     def _state(self, statement: BankStatement, key: int, round_: int) -> None:
         before = self.crowd
@@ -134,10 +160,9 @@ class _Counting:
         # Rows that aren't repeated haven't changed: they stand. What was followed is counted in the new ones.
         self.crowd = Crowd(key, statement.sequence, round_, before.stated | unspent)
 
-    def _follow(self, entry: CertifiedEntry) -> None:
-        kind = (entry.exponent, entry.epoch)
+    def _follow(self, coin: bytes, kind: Class) -> None:
         if len(self.crowd.followed) < MOST_FOLLOWED:
-            self.crowd.followed[entry.coin[:_ID_BYTES]] = kind
+            self.crowd.followed[coin[:_ID_BYTES]] = kind
         else:
             self.crowd.uncounted[kind] = self.crowd.uncounted.get(kind, 0) + 1
 

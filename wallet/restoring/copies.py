@@ -20,6 +20,7 @@ WINDOW = 128
 JUMP = 32
 """How far a copy jumps whose id was taken: less than the window, so that the other one still sees it."""
 _FACT = "copies"
+_STRANGER = "stranger"
 
 
 def note_copies(purse: Purse) -> None:
@@ -41,6 +42,14 @@ class Copies:
     def exist(self) -> bool:
         """Whether another copy is known of."""
         return self._purse.fact(_FACT) is not None
+
+    @property
+    def may_sign(self) -> bool:
+        """
+        Whether somebody else signs for this account: a copy, or whoever spent a coin of ours. What the bank
+        books for him isn't invented.
+        """
+        return self.exist or self._purse.fact(_STRANGER) is not None
 
     def note(self) -> None:
         """Another copy exists."""
@@ -83,12 +92,17 @@ class Copies:
         An order that this purse doesn't know spent a coin of ours. Where other copies exist, it is taken to
         be theirs; else the coin is lost. ``proof``: coin key, seal, signature.
         """
-        if not self.exist:
+        if self.exist:
+            self._purse.change_coin(row, record, state=CoinState.SPENT, elsewhere=True, proof=proof)
+            who = "another copy of this wallet spent"
+        else:
             self._purse.change_coin(row, record, state=CoinState.LOST, proof=proof)
-            return
-        self._purse.change_coin(row, record, state=CoinState.SPENT, elsewhere=True, proof=proof)
+            self._purse.set_fact(_STRANGER, b"1")
+            who = "an order that this wallet didn't make spent"
+        # The board shows a deposit like any other order; of the account its next statement tells.
         self._news.append(
-            f"another copy of this wallet spent a coin of {record.units} units; if you have no other copy, "
+            f"{who} a coin of {record.units} units. If a copy of this wallet did, nothing is lost: the copy "
+            "has what came of it, or your account has, if it was deposited. If you have no other copy, "
             "somebody has your words or an old file of yours: move your coins to a new wallet"
         )
 

@@ -20,10 +20,13 @@ from bank.formats.entry import (
     Kind,
     ReplacedEntry,
     SpentEntry,
+    StatementEntry,
     decode_entry,
 )
+from bank.formats.statement import BankStatement
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
+from wallet.anonymity.crowd import Counting, Crowd
 from wallet.answers import Bank
 from wallet.purse import CoinState
 from wallet.restoring.reading import BareRound
@@ -66,12 +69,15 @@ def merged(before: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
 class Matcher:
     """
     Goes through rounds in the log's order. ``keys`` and ``terms`` are the bank's as far as the rounds so far
-    tell.
+    tell, and ``crowd`` is how many coins look alike: the bank states a value and epoch when it changes, so a
+    wallet that begins at the board's newest round may never hear of an old one.
     """
 
-    def __init__(self, bank: Bank, terms: PublishedTerms | None = None) -> None:
+    def __init__(self, bank: Bank, terms: PublishedTerms | None = None, crowd: Crowd | None = None) -> None:
+        """``crowd``: as far as the rounds before tell; None: not counted."""
         self.keys = bank.keys
         self.terms = terms
+        self.crowd = crowd
         self._authorities = bank.authorities
         self._counted: tuple[int, Counter[bytes]] = (0, Counter())
 
@@ -83,8 +89,10 @@ class Matcher:
         """
         found: Found = {}
         certified: list[bytes] = []
+        counting = None if self.crowd is None else Counting(self.crowd)
         coins, label = wanted.coins, COIN_LABEL.encode("ascii")
         for round_ in rounds:
+            spent: list[bytes] = []
             for leaf in round_.leaves:
                 if not leaf:
                     raise MalformedMessage("length")
@@ -95,11 +103,31 @@ class Matcher:
                         self._certified(leaf, round_, wanted, found)
                 elif kind == Kind.SPENT:
                     # coin_id, written out: half a million of them are a second's work.
-                    if sha256(label + leaf[1:33]).digest() in coins:
+                    coin = sha256(label + leaf[1:33]).digest()
+                    spent.append(coin)
+                    if coin in coins:
                         _spent(leaf, wanted, found)
                 elif kind in _OF_THE_BANK:
                     self._learn(decode_entry(leaf), round_.first)
+            if counting is not None:
+                self._count(counting, round_, spent)
+        if counting is not None:
+            self.crowd = counting.crowd
         return found, certified
+
+    def _count(self, counting: Counting, round_: BareRound, spent: list[bytes]) -> None:
+        key = self.keys.key_at(round_.first)
+        statements: list[BankStatement] = []
+        for leaf in round_.leaves:
+            entry = decode_entry(leaf) if leaf[0] == Kind.STATEMENT else None
+            if isinstance(entry, StatementEntry) and entry.statement.holds(key, self.keys.id):
+                statements.append(entry.statement)
+        coins = [
+            (leaf[1:33], (leaf[33], int.from_bytes(leaf[34:38])))
+            for leaf in round_.leaves
+            if leaf[0] in _COINS and len(leaf) >= _VALUE.stop
+        ]
+        counting.count(round_.number, self.keys.all.index(key), statements, coins, spent)
 
     def _learn(self, entry: Entry, first: int) -> None:
         if isinstance(entry, KeyChangeEntry):

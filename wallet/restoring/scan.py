@@ -24,6 +24,7 @@ from bank.formats.fields import Reader
 from bank.formats.succession import BankKeys
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import FatalError
+from wallet.anonymity.crowd import Crowd
 from wallet.answers import Bank
 from wallet.derivation import MOST_DEVICE, Purpose
 from wallet.purse import MOST_AHEAD, CoinState, Purse
@@ -84,9 +85,11 @@ class Scan:
         self._purse = purse
         self._reader = reader
         self._bank = bank
-        terms = purse.fact("terms")
+        terms, crowd = purse.fact("terms"), purse.fact("crowd")
         self._matcher = Matcher(
-            with_known_changes(purse, bank), PublishedTerms.read(Reader(terms)) if terms else None
+            with_known_changes(purse, bank),
+            PublishedTerms.read(Reader(terms)) if terms else None,
+            Crowd.decode(crowd) if crowd else Crowd(),
         )
         self._workers = workers
         self._told = told
@@ -152,6 +155,8 @@ class Scan:
                 self._judge(self._matcher.keys)
             if self._matcher.terms and self._matcher.terms != terms:
                 self._purse.set_fact("terms", self._matcher.terms.encode())
+            if self._matcher.crowd:
+                self._purse.set_fact("crowd", self._matcher.crowd.encode())
             self._purse.set_fact("cursor", page.after.encode())
 
     def _write(self, found: Found, places: Mapping[bytes, int]) -> None:

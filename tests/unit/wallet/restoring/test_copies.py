@@ -121,6 +121,23 @@ async def test_withdrawal_by_the_other_copy_is_no_lie_of_the_banks(
     assert await town.balance(one) == 12
 
 
+async def test_deposit_by_a_copy_that_is_not_known_of(town: Town, pair: tuple[Wallet, Wallet]) -> None:
+    """It makes no coin by which the copy would show: said to be either, and the bank isn't accused of it."""
+    one, two = pair
+    for wallet in (one, two):
+        with wallet.purse.transaction():
+            for row, coin in wallet.purse.coins(CoinState.FREE).items():
+                wallet.purse.change_coin(row, coin, exchanges=1)
+    await one.cashier.deposit(16)
+    (line,) = await told(two)
+    assert "16 units" in line
+    assert "your account has, if it was deposited" in line
+    assert two.units(CoinState.LOST) == 16
+    assert (await two.cashier.withdraw(2)).state.phase is Phase.SETTLED
+    assert two.books.evidence() == []
+    assert await town.balance(two) == 24 + 16 - 2
+
+
 async def test_wallet_without_copies_still_calls_it_lost(town: Town, pair: tuple[Wallet, Wallet]) -> None:
     """Who can't know of a copy keeps the proof against whoever spent the coin."""
     one, _ = pair

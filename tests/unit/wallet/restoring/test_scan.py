@@ -8,9 +8,17 @@ import pytest
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.board.log.tiles import ENTRIES, Tile
+from bank.board.reading.client import BoardReader, Cursor
 from bank.formats.coin import bank_id, sign_certificate
-from bank.formats.entry import CertifiedEntry, KeyChangeEntry, SpentEntry, make_replaced_entry
+from bank.formats.entry import (
+    CertifiedEntry,
+    KeyChangeEntry,
+    SpentEntry,
+    StatementEntry,
+    make_replaced_entry,
+)
 from bank.formats.order import SPEND_LABEL
+from bank.formats.statement import Row, Tally, sign_statement
 from bank.formats.succession import BankKeys, Cut, KeyChange
 from mix.directory import Authorities
 from mixmint.errors import MalformedMessage, PeerError
@@ -18,6 +26,7 @@ from mixmint.keys import SigningKey
 from mixmint.sealing import Sealer
 from tests.unit.bank.board.logs import LogMaker
 from tests.unit.wallet.town import Crash, Town, Wallet
+from wallet.anonymity.crowd import Crowd
 from wallet.answers import Bank
 from wallet.derivation import Purpose, derive
 from wallet.purse import CoinState, Purse
@@ -62,6 +71,16 @@ class Ledger:
     def spent(self, place: tuple[int, int, int]) -> bytes:
         key = self.secret(place)
         return SpentEntry(key.public, bytes(32), key.sign(SPEND_LABEL, bytes(32))).encode()
+
+    def stated(
+        self, sequence: int, unspent: dict[tuple[int, int], int], key: SigningKey | None = None
+    ) -> bytes:
+        """The bank's statement of so many unspent coins of each exponent and epoch."""
+        rows = [Row(*kind, Tally(withdrawn=count)) for kind, count in unspent.items()]
+        rows.sort(key=lambda row: (row.exponent, row.epoch))
+        root, totals = bytes(32), Tally()
+        statement = sign_statement(key or self.key, self.bank, sequence, 9, root, totals, rows)
+        return StatementEntry(statement).encode()
 
     def close(self, entries: list[bytes]) -> None:
         self.maker.close(entries)
@@ -128,6 +147,27 @@ async def test_coins_come_back_free_or_spent(ledger: Ledger) -> None:
         assert (record.units, record.exchanges, record.round) == (8, 0, 2)
         assert record.recognisable == (record.purpose == Purpose.INVOICE)
         assert record.beside == 5
+    purse.close()
+
+
+async def test_restored_wallet_knows_how_many_coins_look_alike(ledger: Ledger) -> None:
+    """
+    Of an old epoch the bank stated its count once, long ago: who begins at the newest round never hears of
+    it. A restore reads the whole board, and counts as a wallet does that was there all the time.
+    """
+    place = (0, 3, 0)
+    ledger.close([ledger.certified(place), ledger.stated(1, {(3, 1): 40, (2, 1): 7})])
+    ledger.close([ledger.stated(2, {(2, 1): 9}), ledger.certified((0, 3, 1)), ledger.certified((0, 3, 2), 2)])
+    ledger.close([ledger.spent((0, 3, 2)), ledger.stated(3, {(5, 1): 1}, SigningKey.generate())])
+    ledger.close([ledger.certified((0, 3, 5), 2)])
+    ledger.page_leaves = 2
+    purse = await ledger.restore()
+    stored = purse.fact("crowd")
+    assert stored is not None
+    reader = BoardReader(LogReader(FolderSource(ledger.folder / "log"), ledger.maker.verifier))
+    crowd = Crowd().after(await reader.rounds(Cursor(), 100), ledger.names)
+    assert Crowd.decode(stored) == crowd
+    assert crowd.alike() == {(3, 1): 41, (2, 1): 10}
     purse.close()
 
 
