@@ -3,6 +3,10 @@ The agent's loop: a short step at a steady pace, each with the wallet opened ane
 
 The home's lock is held only during a step. A step that meets a command at work waits for its turn, or leaves
 it; a step that isn't done in time is cut off, as a crash would cut it off, and goes on in the next one.
+
+What is healthy: a step that came to its end; and one that was cut off after it had gone through what is open,
+or come farther on the board, since then only the newest exchange's answer is out. A step that came nowhere in
+its time is *late*. Some failed or late ones in a row are trouble, and so is a home that is never free.
 """
 
 import asyncio
@@ -24,7 +28,13 @@ from wallet.agent.settings import AgentSettings
 from wallet.cashier import Cashier
 
 FAILED_STEPS = 3
-"""So many in a row, and /healthz says why."""
+"""So many failed or late ones in a row, and /healthz says why."""
+BUSY_STEPS = 60
+"""So many in a row that found the home in use: no command takes as long."""
+_LATE = (
+    "no step comes through in its time: the gateway or the board is slow, or hold_s is too short; nothing is "
+    "lost, and nothing is done"
+)
 _MINUTE_S = 60
 
 Open = Callable[[], AbstractAsyncContextManager[Cashier]]
@@ -40,13 +50,14 @@ class AgentMetrics:
         self.registry = CollectorRegistry()
         self.steps = Counter(
             "mixmint_agent_steps",
-            "Steps by how they ended: done, cut (out of time), busy (a command was at work), failed",
+            "Steps by how they ended: done, cut (out of time, well on), late (out of time, nowhere), "
+            "busy (a command was at work), failed",
             ["how"],
             registry=self.registry,
         )
         self.done_s = Gauge(
             "mixmint_agent_newest_step_seconds",
-            "When a step was last done, Unix time, whole minutes",
+            "When a step was last done or well on, Unix time, whole minutes",
             registry=self.registry,
         )
 
@@ -68,6 +79,7 @@ class Agent:
         self.keeper = Keeper(settings, now_s, rng or SystemRandom())
         self.metrics = AgentMetrics()
         self._failed = 0
+        self._busy = 0
         self.trouble = ""
 
     async def run(self) -> None:
@@ -84,21 +96,24 @@ class Agent:
             self.metrics.done_s.set(int(self._now_s()) // _MINUTE_S * _MINUTE_S)
             if self.trouble:
                 _log.info("working again")
-            self._failed, self.trouble = 0, ""
-        elif how == "failed":
-            self._failed += 1
-            if self._failed >= FAILED_STEPS and self.trouble != trouble:
-                self.trouble = trouble
-                _log.warning("%s", trouble)
+            self._failed, self._busy, self.trouble = 0, 0, ""
+            return
+        self._busy = self._busy + 1 if how == "busy" else 0
+        self._failed += how != "busy"
+        is_trouble = self._busy >= BUSY_STEPS if how == "busy" else self._failed >= FAILED_STEPS
+        if is_trouble and self.trouble != trouble:
+            self.trouble = trouble
+            _log.warning("%s", trouble)
 
     async def _try(self) -> tuple[str, str]:
+        self.keeper.got_on = False
         try:
             async with self._open() as cashier, asyncio.timeout(self._settings.hold_s):
                 await self.keeper.step(cashier)
         except TimeoutError:
-            return "cut", ""
-        except HomeInUse:
-            return "busy", ""
+            return ("cut", "") if self.keeper.got_on else ("late", _LATE)
+        except HomeInUse as error:
+            return "busy", str(error)
         except (UserError, PeerError) as error:
             return "failed", str(error)
         return "done", ""

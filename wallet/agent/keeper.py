@@ -40,6 +40,8 @@ class Keeper:
         self._renew_s = 0.0
         self.begun = 0
         """Exchanges begun since this process did."""
+        self.got_on = False
+        """Whether the newest step came through what is open, or at least farther on the board."""
 
     def _gap_s(self) -> float:
         return self._rng.expovariate(1.0 / self._settings.exchange_gap_s)
@@ -51,8 +53,14 @@ class Keeper:
         """
         hold_s = self._settings.hold_s
         # Half of the time at most: what isn't answered mustn't have the rest of the step cut off for ever.
-        with cashier.teller.hurry(hold_s / 2), suppress(PendingError):
-            await cashier.resume()
+        before = cashier.books.closed
+        try:
+            with cashier.teller.hurry(hold_s / 2), suppress(PendingError):
+                await cashier.resume()
+            self.got_on = True
+        finally:
+            # A wallet that was away for days reads for many steps, and is well.
+            self.got_on = self.got_on or cashier.books.closed > before
         row = cashier.churning.open()
         if row:
             await cashier.churning.go_on(row, hold_s)

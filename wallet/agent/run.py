@@ -6,12 +6,13 @@ from pathlib import Path
 
 from mixmint import web
 from mixmint.errors import UserError
+from mixmint.keys import write_new
 from mixmint.settings import describe, load
 from replyblocks.member import member_with, unlock_home
 from wallet.agent.daemon import build_app
-from wallet.agent.settings import AgentSettings
+from wallet.agent.settings import FILE_NAME, AgentSettings, settings_text
 from wallet.cashier import Cashier
-from wallet.purse import FILE_NAME
+from wallet.purse import FILE_NAME as WALLET_NAME
 from wallet.session import bank_of, open_wallet
 from wallet.settings import load_settings
 
@@ -31,11 +32,22 @@ class Prepared:
         return open_wallet(self.settings.home, key=self.key)
 
 
+def init(home: Path, operations_port: int) -> Path:
+    """Write the settings file into a home that has a wallet; its path. Raises UserError: one is there."""
+    if not (home / WALLET_NAME).exists():
+        raise UserError(f"{home} has no wallet; make one: mixmint wallet init, or name another --home")
+    file = home / FILE_NAME
+    write_new(file, settings_text(operations_port).encode())
+    return file
+
+
 def prepare(config: Path) -> Prepared:
     """Read settings and home. Raises UserError, one line, for whatever is missing or doesn't fit together."""
+    if not config.exists():
+        raise UserError(f"settings file {config} is missing; write one: mixmint agent init --home DIR")
     settings = load(config, AgentSettings)
     home = settings.home
-    if not (home / FILE_NAME).exists():
+    if not (home / WALLET_NAME).exists():
         raise UserError(f"{home} has no wallet; make one: mixmint wallet init, or mend `home` in {config}")
     key = unlock_home(home)
     bank_of(member_with(home, key))

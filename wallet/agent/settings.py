@@ -1,8 +1,10 @@
 """The agent's settings: one TOML file (configs/example/agent.toml)."""
 
+import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
+import msgspec
 from msgspec import Meta
 
 from bank.formats.coin import MOST_EXPONENT
@@ -10,6 +12,9 @@ from mixmint.settings import Settings
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=100)]
+FILE_NAME = "agent.toml"
+OPERATIONS_PORT = 9401
+"""What ``init`` writes, unless it is told another."""
 MOST_HOLD_S = 4.0
 """Commands wait 5 s for the home's lock."""
 
@@ -78,3 +83,26 @@ class AgentSettings(Settings, frozen=True, kw_only=True):
             "coins rest alike"
         ),
     ] = 0
+
+
+def settings_text(operations_port: int) -> str:
+    """A new settings file, for a member's own folder: the two that must be there, and all defaults."""
+    hints = get_type_hints(AgentSettings, include_extras=True)
+    chosen = {"home": '"."', "operations_port": str(operations_port)}
+    parts = []
+    for field in msgspec.structs.fields(AgentSettings):
+        # Of a type that has bounds of its own, the setting's words come last.
+        words = hints[field.name].__metadata__[-1].description
+        lines = textwrap.wrap(words, 100, initial_indent="# ", subsequent_indent="# ")
+        if field.name in chosen:
+            lines.append(f"{field.name} = {chosen[field.name]}")
+        else:
+            lines.append(f"# {field.name} = {_toml(field.default)}")
+        parts.append("\n".join(lines))
+    return "# An agent beside this wallet. Paths count from this folder.\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,5 +1,7 @@
 """The agent on a real purse, against the real bank: stock, figure, and no standing in the member's way."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +19,7 @@ from mixmint.settings import load
 from replyblocks.member import HomeInUse, lock_home
 from tests.unit.wallet.town import NOW_S, Town, Wallet
 from wallet.agent.commands import agent as agent_command
-from wallet.agent.daemon import FAILED_STEPS, Agent, build_app
+from wallet.agent.daemon import BUSY_STEPS, FAILED_STEPS, Agent, build_app
 from wallet.agent.settings import AgentSettings
 from wallet.anonymity.churn import Aim
 from wallet.cashier import Cashier
@@ -264,6 +266,58 @@ async def test_a_command_at_work_is_no_trouble(town: Town) -> None:
     assert place.steps("busy") == 2 * FAILED_STEPS
 
 
+async def test_a_home_that_is_never_free_is_trouble(town: Town) -> None:
+    """No command works for so long: something hangs with the lock in its hand."""
+    place = await kept(town, 4)
+    place.error = HomeInUse("another command works on this home")
+    for _ in range(BUSY_STEPS):
+        await place.agent.step()
+    assert "another command" in place.agent.trouble
+    place.error = None
+    await place.agent.step()
+    assert place.agent.trouble == ""
+
+
+async def test_steps_that_come_nowhere_in_their_time_are_trouble(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that never answers cuts each step off: nothing is done, and /healthz must say so."""
+    place = await kept(town, 4, stock=(), hold_s=0.05)
+    sync = place.wallet.teller.sync
+
+    async def never() -> int:
+        await asyncio.sleep(3600)
+        return 0
+
+    monkeypatch.setattr(place.wallet.teller, "sync", never)
+    for _ in range(FAILED_STEPS):
+        await place.agent.step()
+    assert place.steps("late") == FAILED_STEPS
+    assert "no step comes through" in place.agent.trouble
+    monkeypatch.setattr(place.wallet.teller, "sync", sync)
+    place.agent._settings = msgspec.structs.replace(place.settings, hold_s=60.0)
+    await place.agent.step()
+    assert place.agent.trouble == ""
+
+
+async def test_a_long_way_on_the_board_is_no_trouble(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wallet that was away for months reads for many steps, each cut off and each farther."""
+    place = await kept(town, 4, stock=(), hold_s=0.05)
+    sync = place.wallet.teller.sync
+
+    async def slowly() -> int:
+        await town.tick()
+        await sync()
+        await asyncio.sleep(3600)
+        return 0
+
+    monkeypatch.setattr(place.wallet.teller, "sync", slowly)
+    place.agent._settings = msgspec.structs.replace(place.settings, hold_s=1.0)
+    await place.agent.step()
+    assert (place.steps("cut"), place.steps("late")) == (1, 0)
+    assert place.agent.trouble == ""
+
+
 async def test_a_wallet_in_doubt_stops_it(town: Town) -> None:
     """Recovery decides, not another try."""
     place = await kept(town, 4)
@@ -320,6 +374,26 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
     assert shown == {field.name for field in msgspec.structs.fields(AgentSettings)}
     for info in msgspec.inspect.type_info(AgentSettings).fields:  # type: ignore[attr-defined]  # a struct's
         assert "description" in (info.type.extra_json_schema or {}), info.name
+
+
+def test_init_writes_what_run_reads(tmp_path: Path) -> None:
+    """Every setting with its default, never over another file; a missing one names the command."""
+    missing = CliRunner().invoke(agent_command, ["run", "--config", str(tmp_path / "agent.toml")])
+    assert "mixmint agent init" in str(missing.exception)
+    words = ["init", "--home", str(tmp_path), "--operations-port", "9400", "--json"]
+    assert "has no wallet" in str(CliRunner().invoke(agent_command, words).exception)
+    (tmp_path / "wallet.db").touch()
+    made = CliRunner().invoke(agent_command, words)
+    file = tmp_path / "agent.toml"
+    assert json.loads(made.output) == {"config": str(file)}
+    assert load(file, AgentSettings) == AgentSettings(home=tmp_path, operations_port=9400)
+    text = file.read_text()
+    file.write_text(re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE))
+    assert load(file, AgentSettings) == AgentSettings(home=tmp_path, operations_port=9400)
+    shown = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
+    assert shown == {field.name for field in msgspec.structs.fields(AgentSettings)}
+    again = CliRunner().invoke(agent_command, words)
+    assert "exists already" in str(again.exception)
 
 
 def test_a_home_without_a_wallet_is_said_in_one_line(tmp_path: Path) -> None:
