@@ -23,8 +23,6 @@ from mixmint.errors import FatalError, MalformedMessage, Unavailable
 MOST_READ_BYTES = 3 << 18
 """Of outbox rows in one feed; a row is at most a third of this, and a feed 1 MiB."""
 MOST_ACCOUNTS = 256
-KEEP_ROUNDS = 16
-"""A lapsed order stays on file a little longer than it can be executed, so that it is refused as too late."""
 
 _log = logging.getLogger("bank.outbox")
 
@@ -136,7 +134,7 @@ def record(book: Books, batch: Batch, receipt: FeedReceipt) -> None:
     else:
         _keep(book, max(state.confirmed, book.signed_for()), batch, receipt)
     if closed > newest:
-        book.close_rounds(closed, closed - KEEP_ROUNDS)
+        book.close_rounds(closed)
 
 
 def _keep(book: Books, known: int, batch: Batch, receipt: FeedReceipt) -> None:

@@ -149,10 +149,13 @@ class Book(Protocol):
     def held(self, seal: bytes) -> HeldOrder | None:
         """The two-step order with this seal, if it is on file."""
 
-    def hold(self, order: SignedOrder, coins: Sequence[bytes], from_round: int, to_round: int) -> None:
+    def hold(
+        self, order: SignedOrder, coins: Sequence[bytes], from_round: int, to_round: int, keep_round: int
+    ) -> None:
         """
         Put an order, its input ids and its output ids on hold. The rules have seen, in this transaction, that
-        none of them is spent, certified, or under a live hold.
+        none of them is spent, certified, or under a live hold. Never executed, it is forgotten when
+        ``keep_round`` closes.
 
         Raises FatalError when the store finds otherwise.
         """

@@ -26,7 +26,7 @@ from bank.formats.answer import (
     Taken,
     sign_promise,
 )
-from bank.formats.coin import sign_certificate
+from bank.formats.coin import MOST_EXPONENT, sign_certificate
 from bank.formats.order import Order, Output, SignedOrder, input_ids, tau_of
 from bank.formats.request import Execute
 from bank.ledger.book import Book, Count, LivePromise, SpentCoin, Value
@@ -38,7 +38,10 @@ from mixmint.errors import FatalError
 EXCHANGEABLE = frozenset({Age.GOOD, Age.LAST, Age.GRACE})
 MOST_HELD_COINS = 50_000
 """At a time, over all orders. Each hold takes a certified coin for each place it fills, so nobody fills more
-than he has coins; exchanges, which need no place, go on whatever is held."""
+than he has coins; exchanges, which need no place, go on whatever is held. Who gets one: ``least_units``."""
+KEEP_ROUNDS = 16
+"""What was held and never executed stays on file for as many rounds as the hold lasted, and for these at
+least: so a late h may still execute it, and yet nobody fills the books by holds that he lets lapse."""
 HOLDABLE = frozenset({Age.GOOD})
 """A hold ends before its coins do: rounds are much shorter than the epoch that is left."""
 
@@ -81,15 +84,31 @@ def hold(order: SignedOrder, signer: Signer, book: Book, moment: Moment) -> Body
         taken = _taken(index, output, signer, book, moment)
         if taken is not None:
             return taken
-    if book.live_holds(moment.closed, MOST_HELD_COINS) + len(coins) > MOST_HELD_COINS:
+    held_then = book.live_holds(moment.closed, MOST_HELD_COINS) + len(coins)
+    if held_then > MOST_HELD_COINS or units_of(values) < least_units(held_then) * len(coins):
         return Refused(Refusal.BUSY)
     # The hold begins with the round that is open now and ends with one that is: ranges of two holds on one
     # coin never touch, which anyone can see who is shown both.
     to_round = min(moment.closed + signer.terms.hold_rounds, order.order.last_round)
-    book.hold(order, coins, moment.closed + 1, to_round)
+    keep_round = to_round + max(KEEP_ROUNDS, to_round - moment.closed)
+    book.hold(order, coins, moment.closed + 1, to_round, keep_round)
     # Nothing to publish, but a copy of the books from before this hold must not go unnoticed.
     book.publish(())
     return Hold(moment.closed + 1, to_round)
+
+
+def least_units(held: int) -> int:
+    """
+    What coins must be worth, on average over the order, to be held as the last of so many.
+
+    Holds are anonymous, so a fair share can't be one for each member. Half of the places are for any coin; in
+    the other half the least worth doubles in steps, up to a coin of the highest value. So small coins, of
+    which a member may have any number, leave half of the places free; and whoever will fill those too has to
+    tie up twice as much money for each step.
+    """
+    crowded = held - MOST_HELD_COINS // 2
+    step = max(1, MOST_HELD_COINS // 2 // MOST_EXPONENT)
+    return 1 if crowded <= 0 else 1 << min(MOST_EXPONENT, -(-crowded // step))
 
 
 def execute(request: Execute, signer: Signer, book: Book, moment: Moment) -> Body:

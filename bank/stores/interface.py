@@ -218,10 +218,10 @@ class Books(View, Book, Protocol):
     def forget_receipts(self, group: int) -> int:
         """Drop the receipts that sign for groups from this one on; how many those were."""
 
-    def close_rounds(self, closed: int, lapsed: int) -> None:
+    def close_rounds(self, closed: int) -> None:
         """
         The board's newest closed round is ``closed`` now: drop the holds and promises that ended with it, and
-        held orders never executed whose last round is at most ``lapsed``.
+        held orders never executed that were to be kept until it.
         """
 
     def confirm(self, group: int, cursor: bytes, *, news: bool) -> None:

@@ -104,7 +104,7 @@ class Edges:
 
         def operation(book: Books) -> None:
             book.confirm(1, cursor, news=False)
-            book.close_rounds(self.desk.closed, 0)
+            book.close_rounds(self.desk.closed)
 
         self.run(operation)
 

@@ -20,6 +20,7 @@ from bank.formats.order import SignedOrder, input_ids
 from bank.formats.request import Deposit, Execute, ReadAccount, Replace, Withdraw
 from bank.ledger.book import Account, HeldOrder, LiveHold, LivePromise, SpentCoin, Value
 from bank.ledger.prepare import Asking, Exchange, Prepared
+from bank.stores.reading import CHAIN, MOST_BIGINT
 
 Query = tuple[str, tuple[object, ...]]
 """A question that has no table of its own here: SQL and its arguments."""
@@ -42,9 +43,6 @@ _STATEMENTS = """
     SELECT account, sequence, body, epoch FROM statement
     JOIN unnest($1::bytea[], $2::bigint[]) AS wanted (account, sequence) USING (account, sequence)
 """
-
-CHAIN = "SELECT body FROM statement WHERE account = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
-MOST_BIGINT = 2**63 - 1
 
 
 @dataclass(slots=True)

@@ -93,4 +93,10 @@ SCHEMA = (
     -- When a claim's round closed, as the board says (Unix seconds): its coins are as old as they were then.
     ALTER TABLE claim ADD COLUMN closed_at_s bigint NOT NULL DEFAULT 0;
     """,
+    """
+    -- What was held and never executed is forgotten when this round closes; it was 16 rounds after the
+    -- order's last one, which its payer chose.
+    ALTER TABLE held_order RENAME COLUMN last_round TO keep_round;
+    UPDATE held_order SET keep_round = to_round + greatest(16, to_round - from_round + 1);
+    """,
 )

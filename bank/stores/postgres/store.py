@@ -39,8 +39,9 @@ from bank.stores.postgres.connection import (
 )
 from bank.stores.postgres.known import Known, NotRead
 from bank.stores.postgres.opening import open_books
-from bank.stores.postgres.view import STATE, PostgresView
+from bank.stores.postgres.view import PostgresView
 from bank.stores.postgres.writing import write
+from bank.stores.reading import STATE
 from mixmint.errors import FatalError, Unavailable, UserError
 
 T = TypeVar("T")

@@ -39,7 +39,7 @@ _COINS = """
     UPDATE newest_commit SET name = $21 WHERE $21::bytea IS NOT NULL
 """
 _ORDERS = """
-    INSERT INTO held_order (seal, signed, from_round, to_round, last_round, key, signature)
+    INSERT INTO held_order (seal, signed, from_round, to_round, keep_round, key, signature)
     SELECT * FROM unnest(
         $1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]
     )
@@ -98,13 +98,13 @@ async def write(connection: asyncpg.Connection, book: PostgresBook, name: bytes 
     await _write_orders(connection, book)
     book.flush()
     next_group = book.state().next_group if book.next_group is None else book.next_group
-    spent, certified, counts = book.spent_now, book.certified_now, book.counts
+    # By their keys: a table keeps its rows as they came, so side by side two tables would say for ever which
+    # input went with which output. It is also how keys lie in the index.
+    spent, certified, counts = sorted(book.spent_now.items()), sorted(book.certified_now.items()), book.counts
     await connection.execute(
         _COINS,
-        list(spent),
-        *_columns(spent.values(), 4),
-        list(certified),
-        *_columns(certified.values(), 2),
+        *_columns([(key, *how) for key, how in spent], 5),
+        *_columns([(coin, *value) for coin, value in certified], 3),
         *_columns(book.outbox_now, 4),
         *_columns([(*value, *row) for value, row in counts.items()], 7),
         next_group,
@@ -137,11 +137,11 @@ async def _write_orders(connection: asyncpg.Connection, book: PostgresBook) -> N
                 held.order and held.order.encode(),
                 held.from_round,
                 held.to_round,
-                last,
+                keep,
                 held.key,
                 held.signature,
             )
-            for seal, (held, last) in book.orders_now.items()
+            for seal, (held, keep) in book.orders_now.items()
         ]
         await connection.execute(_ORDERS, *_columns(orders, 7))
         holds = [(coin, *held) for coin, held in book.holds_now.items() if held is not None]

@@ -128,11 +128,17 @@ SCHEMA = (
     -- When a claim's round closed, as the board says (Unix seconds): its coins are as old as they were then.
     ALTER TABLE claim ADD COLUMN closed_at_s INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- What was held and never executed is forgotten when this round closes; it was 16 rounds after the
+    -- order's last one, which its payer chose.
+    ALTER TABLE held_order RENAME COLUMN last_round TO keep_round;
+    UPDATE held_order SET keep_round = to_round + max(16, to_round - from_round + 1);
+    """,
 )
 _UNCOUNTED = 1
 """Books of this schema were kept before coins were counted."""
 
-_CACHE_KIB = 32 * 1024
+CACHE_KIB = 32 * 1024
 
 
 def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
@@ -149,7 +155,7 @@ def open_books(path: Path, bank: bytes) -> sqlite3.Connection:
         if 0 < version < len(SCHEMA):
             copy_before(path, version)
     connection = open_database(path, SCHEMA)
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     try:
         connection.execute(
             "INSERT OR IGNORE INTO state (one, bank, next_group, newest_closed) VALUES (1, ?, 1, 0)", (bank,)

@@ -18,6 +18,7 @@ from bank.formats.coin import MOST_EXPONENT, CoinId, CoinKey, coin_id
 from bank.formats.order import NOTHING, SPEND_LABEL, Output, SignedOrder, tau_of
 from bank.formats.request import Withdraw, encode_request
 from bank.ledger.book import Value
+from bank.ledger.orders import MOST_HELD_COINS, least_units
 from mixmint.errors import MalformedMessage
 from mixmint.keys import SigningKey
 from tests.unit.bank.claims.scenes import show
@@ -123,28 +124,75 @@ def test_an_output_id_that_somebody_else_had_certified_first(desk: Desk) -> None
     assert isinstance(desk.ask(desk.order([mine], [fresh(3)[1]])).body, Certificates)
 
 
-def test_ten_thousand_holds_by_one_client(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that the bank keeps at a time: more is refused and said, exchanges go on, and rounds make room."""
-    desk, many = sqlite_desk, 10_000
-    monkeypatch.setattr(bank.ledger.orders, "MOST_HELD_COINS", many)
-    coins = [SigningKey(number.to_bytes(32)) for number in range(1, many + 1)]
-    value = Value(0, desk.epoch)
+def small_change(desk: Desk, exponent: int, start: int, count: int) -> list[bytes]:
+    """Requests that each hold a coin of a rich member's; he has any number of them."""
+    keys = [SigningKey(number.to_bytes(32)) for number in range(start, start + count)]
+    value = Value(exponent, desk.epoch)
     desk.run(
-        lambda book: (
-            [book.certify(coin_id(key.public), value, NOTHING, desk.closed) for key in coins] and None
-        )
+        lambda book: [book.certify(coin_id(key.public), value, NOTHING, desk.closed) for key in keys] and None
     )
     tau = tau_of(bytes(32))
-    orders = [encode_request(desk.order([key], [Output(CoinId(key.public), 0)], tau=tau)) for key in coins]
-    held = [Answer.decode(data).body for data in desk.ask_all(orders)]
-    assert all(isinstance(body, Hold) for body in held)
-    mine = desk.coin()
-    asked = desk.order([mine], [fresh(3)[1]], tau=tau)
-    assert desk.ask(asked).body == Refused(Refusal.BUSY)
+    return [
+        encode_request(desk.order([key], [Output(CoinId(key.public), exponent)], tau=tau)) for key in keys
+    ]
+
+
+def held_of(desk: Desk, requests: list[bytes]) -> int:
+    """How many of them the bank holds."""
+    bodies = [Answer.decode(data).body for data in desk.ask_all(requests)]
+    assert all(isinstance(body, Hold) or body == Refused(Refusal.BUSY) for body in bodies)
+    return sum(isinstance(body, Hold) for body in bodies)
+
+
+def test_ten_thousand_holds_by_one_client(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the places at the most, with small change; exchanges go on, and rounds make room."""
+    desk, many = sqlite_desk, 10_000
+    monkeypatch.setattr(bank.ledger.orders, "MOST_HELD_COINS", 2 * many)
+    orders = small_change(desk, 0, 1, many + 500)
+    assert held_of(desk, orders) == many
     assert desk.ask_bytes(orders[0]) == desk.ask_bytes(orders[0])
     assert isinstance(desk.ask(desk.order([desk.coin()], [fresh(3)[1]])).body, Certificates)
+    mine = desk.order([desk.coin(0)], [fresh(0)[1]], tau=tau_of(bytes(32)))
+    assert desk.ask(mine).body == Refused(Refusal.BUSY)
     desk.closed += desk.terms.hold_rounds
-    assert isinstance(desk.ask(asked).body, Hold)
+    assert isinstance(desk.ask(mine).body, Hold)
+
+
+def test_a_rich_member_who_fills_the_places_pays_twice_as_much_for_each_step(
+    sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An honest member is held with a coin of 64 units until the filler has tied up a hundred times that."""
+    desk, most = sqlite_desk, 2000
+    monkeypatch.setattr(bank.ledger.orders, "MOST_HELD_COINS", most)
+    step, tied, start = most // 2 // MOST_EXPONENT, 0, 1
+    tau = tau_of(bytes(32))
+    for exponent in range(8):
+        honest = desk.order([desk.coin(6)], [fresh(6)[1]], tau=tau)
+        said = desk.ask(honest).body
+        assert isinstance(said, Hold) is (exponent <= 6), exponent
+        if exponent > 6:
+            break
+        tried = step + 5 if exponent else most // 2 + 5
+        filled = held_of(desk, small_change(desk, exponent, start, tried))
+        start += tried
+        tied += filled << exponent
+        assert filled <= (most // 2 if exponent == 0 else step)
+    assert said == Refused(Refusal.BUSY)
+    assert tied > 100 * 64
+    # Whoever has a larger coin is held all the same, and pays from it; and small coins in one order don't
+    # make a large one.
+    assert isinstance(desk.ask(desk.order([desk.coin(7)], [fresh(7)[1]], tau=tau)).body, Hold)
+    several = [desk.coin(6) for _ in range(8)]
+    assert desk.ask(desk.order(several, [fresh(9)[1]], tau=tau)).body == Refused(Refusal.BUSY)
+
+
+def test_all_places_together_take_more_money_than_a_member_has() -> None:
+    """The least worth grows up to a coin of the highest value, and is never more."""
+    worth = [least_units(held) for held in range(MOST_HELD_COINS + 1)]
+    assert worth[: MOST_HELD_COINS // 2 + 1] == [1] * (MOST_HELD_COINS // 2 + 1)
+    assert worth == sorted(worth)
+    assert worth[-1] == 1 << MOST_EXPONENT
+    assert sum(worth[1:]) > 2_000_000_000
 
 
 def test_room_for_holds_is_counted_in_the_transaction(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

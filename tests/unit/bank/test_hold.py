@@ -1,6 +1,7 @@
 """Two-step orders: Simon's yes, no and collision; h executes; nothing is held twice at one time."""
 
 import os
+from pathlib import Path
 
 from bank.board.feed import Batch, FeedReceipt
 from bank.board.reading.client import Cursor
@@ -9,7 +10,9 @@ from bank.confirmer import confirm
 from bank.formats.answer import Certificates, Held, Hold, Promise, Refusal, Refused, Spent, Taken
 from bank.formats.order import SignedOrder, tau_of
 from bank.formats.request import Execute, encode_request
-from bank.outbox import KEEP_ROUNDS, record
+from bank.ledger import Terms
+from bank.ledger.orders import KEEP_ROUNDS
+from bank.outbox import record
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import LATE, Desk, fresh
 from tests.unit.bank.engines import Sqlite
@@ -193,12 +196,57 @@ def test_an_executed_order_is_forgotten_once_it_is_settled(desk: Desk) -> None:
         assert desk.path.read_bytes().count(output) == 1
 
 
-def test_a_lapsed_order_is_forgotten_after_its_last_round(desk: Desk) -> None:
-    """What was never executed isn't kept; asked again it is too late."""
-    signed, h = two_step(desk, [desk.coin(3)], last_round=20)
+def test_a_lapsed_order_is_forgotten_whatever_its_last_round(desk: Desk) -> None:
+    """As long after the hold as that lasted, or a little longer; and its coins may be held anew."""
+    signed, h = two_step(desk, [desk.coin(3)], last_round=2**32 - 1)
+    lasted = desk.ask(signed).body
+    assert isinstance(lasted, Hold)
+    assert lasted == Hold(8, 17)
+    hear(desk, 17 + KEEP_ROUNDS - 1)
+    assert desk.ask(signed).body == lasted
+    assert desk.ask(Execute(signed.seal, bytes(32))).body == Refused(Refusal.WRONG_H)
+    hear(desk, 17 + KEEP_ROUNDS)
+    assert desk.count("held_order") == 0
+    assert desk.ask(Execute(signed.seal, h)).body == Refused(Refusal.NO_HOLD)
+    again = desk.ask(signed).body
+    assert isinstance(again, Hold)
+    assert again.from_round > lasted.to_round
+    assert isinstance(desk.ask(Execute(signed.seal, h)).body, Certificates)
+
+
+def test_a_long_hold_is_kept_as_long_again(tmp_path: Path) -> None:
+    """A payee who comes late has as much time as he had."""
+    desk = Desk(tmp_path, Terms(epoch_s=1000, hold_rounds=100))
+    signed, h = two_step(desk, [desk.coin(3)], last_round=1000)
+    assert desk.ask(signed).body == Hold(8, 107)
+    hear(desk, 206)
+    assert desk.count("held_order") == 1
+    assert isinstance(desk.ask(Execute(signed.seal, h)).body, Certificates)
+    other, _ = two_step(desk, [desk.coin(3)], last_round=1000)
+    desk.ask(other)
+    hear(desk, 406)
+    assert desk.count("held_order") == 1
+    desk.close()
+
+
+def test_a_lapsed_order_is_too_late_after_its_last_round(desk: Desk) -> None:
+    """While it is on file, and when it is asked for anew."""
+    signed, h = two_step(desk, [desk.coin(3)], last_round=10)
     desk.ask(signed)
-    hear(desk, 20)
+    hear(desk, 10)
     assert desk.ask(Execute(signed.seal, h)).body == Refused(Refusal.TOO_LATE)
-    hear(desk, 20 + KEEP_ROUNDS)
+    hear(desk, 10 + KEEP_ROUNDS)
     assert desk.count("held_order") == 0
     assert desk.ask(signed).body == Refused(Refusal.TOO_LATE)
+
+
+def test_what_lapsed_is_found_by_an_index(desk: Desk) -> None:
+    """Each closed round asks for it, however many orders are on file."""
+    if isinstance(desk.engine, Sqlite):
+        (plan,) = desk.engine.sql(
+            "EXPLAIN QUERY PLAN DELETE FROM held_order WHERE group_number IS NULL AND keep_round <= ?", 7
+        )
+        assert "held_order_end" in plan[3]
+    else:
+        (found,) = desk.engine.sql("SELECT indexdef FROM pg_indexes WHERE indexname = 'held_order_end'")
+        assert "(keep_round) WHERE (group_number IS NULL)" in found[0]

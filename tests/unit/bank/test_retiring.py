@@ -37,7 +37,7 @@ def board_time(desk: Desk, epoch: int, closed: int) -> None:
 
     def operation(book: Books) -> None:
         book.confirm(1, cursor, news=False)
-        book.close_rounds(closed, 0)
+        book.close_rounds(closed)
 
     desk.run(operation)
     desk.closed = closed
@@ -159,7 +159,7 @@ async def test_the_task_retires_and_sweeps_beside_everything_else(desk: Desk) ->
     try:
         async with asyncio.timeout(20):
             await seen[Step.NOTED].wait()
-            await store.run(lambda book: book.close_rounds(30 + TERMS.claim_rounds, 0))
+            await store.run(lambda book: book.close_rounds(30 + TERMS.claim_rounds))
             await seen[Step.DONE].wait()
     finally:
         task.cancel()

@@ -1,7 +1,7 @@
 """Tables change with a copy of the books beside, on both engines; newer and foreign books are refused."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bank.stores.sqlite.schema import SCHEMA
 from mixmint.errors import FatalError, UserError
 from tests.postgres import Server
 from tests.unit.bank.desk import Desk, fresh
-from tests.unit.bank.engines import Engine, Postgres
+from tests.unit.bank.engines import Engine, Postgres, Sqlite
 
 NEXT = "CREATE TABLE novelty (one integer PRIMARY KEY); INSERT INTO novelty VALUES (7);"
 BROKEN = "CREATE TABLE novelty (one integer PRIMARY KEY); INSERT INTO nowhere VALUES (7);"
@@ -26,7 +26,8 @@ def postgres_engine(postgres: Server, tmp_path: Path) -> Iterator[Postgres]:
     """Its books go when the test is over: their tables are other than the next one's."""
     made = Postgres(postgres, tmp_path)
     yield made
-    for name in ("mixmint_bank", f"mixmint_bank_before_{len(POSTGRES_SCHEMA)}"):
+    copies = [f"mixmint_bank_before_{number}" for number in range(1, len(POSTGRES_SCHEMA) + 1)]
+    for name in ("mixmint_bank", *copies):
         made.sql(f"DROP SCHEMA IF EXISTS {name} CASCADE")
     made.release()
 
@@ -50,6 +51,51 @@ def test_sqlite_books_are_copied_before_their_tables_change(
     copy.rename(desk.path)
     desk.reopen()
     assert desk.engine.tables() == before
+
+
+def before_keeping(scripts: Sequence[str]) -> Sequence[str]:
+    """Those of the version in which a payer chose how long a lapsed hold stays on file."""
+    return scripts[: next(place for place, script in enumerate(scripts) if "keep_round" in script)]
+
+
+def hold_forever(engine: Sqlite | Postgres) -> None:
+    """Two of them, with a last round that never comes."""
+    for seal, to_round in ((b"1" * 32, 17), (b"2" * 32, 107)):
+        engine.sql(
+            "INSERT INTO held_order (seal, from_round, to_round, last_round, key, signature)"
+            " VALUES (?, 8, ?, ?, ?, ?)",
+            *(seal, to_round, 2**32 - 1, bytes(32), bytes(64)),
+        )
+
+
+def kept(engine: Sqlite | Postgres) -> list[tuple[int, int]]:
+    return sorted(engine.sql("SELECT to_round, keep_round FROM held_order"))
+
+
+def test_holds_of_an_earlier_version_are_kept_no_longer_in_sqlite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long again as they lasted, or a little longer."""
+    engine = Sqlite(tmp_path / "bank.db")
+    with monkeypatch.context() as older:
+        older.setattr(schema, "SCHEMA", before_keeping(SCHEMA))
+        engine.command_store(bytes(32)).close()
+    hold_forever(engine)
+    engine.command_store(bytes(32)).close()
+    assert kept(engine) == [(17, 33), (107, 207)]
+
+
+def test_holds_of_an_earlier_version_are_kept_no_longer_in_postgres(
+    postgres_engine: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in SQLite."""
+    postgres_engine.sql("DROP SCHEMA IF EXISTS mixmint_bank CASCADE")
+    with monkeypatch.context() as older:
+        older.setattr(opening, "SCHEMA", before_keeping(POSTGRES_SCHEMA))
+        postgres_engine.command_store(bytes(32)).close()
+    hold_forever(postgres_engine)
+    postgres_engine.command_store(bytes(32)).close()
+    assert kept(postgres_engine) == [(17, 33), (107, 207)]
 
 
 def test_a_change_that_fails_leaves_the_books_as_they_were(
