@@ -7,6 +7,7 @@ Source: docs/spec/claim.md, docs/spec/accusation.md.
 
 from bank.board.accusation.file import Evidence, check, encode_accusation
 from bank.board.accusation.lies import AccountForked, AnswerFalse, Named
+from bank.board.accusation.successor import OfBank, OfSuccessor, signers_of
 from bank.claims.truth import Shown, falsehood
 from bank.formats.account import SignedStatement
 from bank.formats.answer import Answer, Credited, Spent, Statements, Withdrawn
@@ -113,14 +114,28 @@ def accusation_of(purse: Purse, bank: Bank, wrong: Wrong, parent: int) -> bytes 
     except MalformedMessage:
         return None
     rest = wrong.data[wrong.signed :]
-    candidates = _forks(purse, bank, answer)
+    candidates: list[tuple[int, OfBank]] = []
     head = purse.fact("chain")
     named = None if head is None else SignedStatement.read(Reader(head))
-    for claim, which in _claims(purse, rest, parent):
-        for statement in (named, None):
-            if statement is None or claim.account is not None:
-                candidates.append(AnswerFalse(bank.keys.founding, which, claim, answer, statement))
-    return next((encode_accusation(each) for each in candidates if check(each).holds), None)
+    claims = _claims(purse, rest, parent)
+    for count, key in enumerate(bank.keys.all):
+        candidates += [(count, each) for each in _forks(purse, key, answer)]
+        candidates += [
+            (count, AnswerFalse(key, which, claim, answer, statement))
+            for claim, which in claims
+            for statement in (named, None)
+            if statement is None or claim.account is not None
+        ]
+    who = signers_of(bank.keys.changes)
+    shown = [_shown_against(bank, count, each) for count, each in candidates]
+    return next((encode_accusation(each) for each in shown if check(each, who).holds), None)
+
+
+def _shown_against(bank: Bank, changes: int, evidence: OfBank) -> Evidence:
+    """With what shows whose key it accuses, where so many changes made it the bank's."""
+    if not changes:
+        return evidence
+    return OfSuccessor(bank.keys.founding, bank.keys.changes[:changes], None, evidence)
 
 
 def _claims(purse: Purse, rest: bytes, parent: int) -> list[tuple[Claim, Named]]:
@@ -138,7 +153,7 @@ def _claims(purse: Purse, rest: bytes, parent: int) -> list[tuple[Claim, Named]]
     return [] if claim is None else [(claim, Named.REQUEST)]
 
 
-def _forks(purse: Purse, bank: Bank, answer: Answer) -> list[Evidence]:
+def _forks(purse: Purse, key: bytes, answer: Answer) -> list[AccountForked]:
     """Statements in an answer that can't stand beside the chain's head, or beside each other."""
     body, head = answer.body, purse.fact("chain")
     signed: list[SignedStatement] = [] if head is None else [SignedStatement.read(Reader(head))]
@@ -147,7 +162,5 @@ def _forks(purse: Purse, bank: Bank, answer: Answer) -> list[Evidence]:
     elif isinstance(body, Withdrawn | Credited):
         signed.append(body.statement)
     return [
-        AccountForked.of(bank.keys.founding, one, other)
-        for place, one in enumerate(signed)
-        for other in signed[place + 1 :]
+        AccountForked.of(key, one, other) for place, one in enumerate(signed) for other in signed[place + 1 :]
     ]
