@@ -1,12 +1,13 @@
 """A log in which a claim stands without an answer, and what the bank signed for the one who claims."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bank.board.accusation.claims import ClaimUnanswered
 from bank.board.accusation.evidence import ConfirmedLog, Leaves, SignedLog
 from bank.board.accusation.lies import AccountForked, AnswerFalse, Named
 from bank.formats.account import NO_HEAD, Operation, Statement, sign_statement
-from bank.formats.answer import Answer, Body, sign_answer
+from bank.formats.answer import Answer, Body, Refusal, Refused, sign_answer
 from bank.formats.claim import Claim, ShownCertificate
 from bank.formats.coin import CoinId, CoinKey, coin_id, sign_certificate
 from bank.formats.entry import AnswerEntry, TermsEntry, make_key_entry
@@ -21,11 +22,11 @@ WANTED = CoinId(bytes(range(32)))
 ROUNDS = 3
 
 
-def claim(last_round: int = 100) -> Claim:
-    """A coin of 8 units that its holder wants exchanged."""
-    order = Order(BANK_ID, bytes(16), last_round, (CoinKey(COIN.public),), (Output(WANTED, 3),))
-    shown = sign_certificate(BANK, BANK_ID, 3, 1, coin_id(COIN.public))
-    return Claim(sign_order(order, [COIN], bytes(16)), (ShownCertificate(3, 1, shown),))
+def claim(last_round: int = 100, epoch: int = 1, tau: bytes = NOTHING) -> Claim:
+    """A coin of 8 units, certified in this epoch, that its holder wants exchanged (or held, with a tau)."""
+    order = Order(BANK_ID, bytes(16), last_round, (CoinKey(COIN.public),), (Output(WANTED, 3),), tau=tau)
+    shown = sign_certificate(BANK, BANK_ID, 3, epoch, coin_id(COIN.public))
+    return Claim(sign_order(order, [COIN], bytes(16)), (ShownCertificate(3, epoch, shown),))
 
 
 def answer(claim: Claim, body: Body, *, asked: bool = False) -> Answer:
@@ -34,13 +35,18 @@ def answer(claim: Claim, body: Body, *, asked: bool = False) -> Answer:
 
 
 class ClaimedLog(Shown):
-    """Key and terms in round 1, the claim in round 2, then rounds until its time is over, and one more."""
+    """
+    Key and terms (and what was ``before``) in round 1, the claim in round 2, then rounds until its time is
+    over, and one more.
+    """
 
-    def __init__(self, folder: Path, shown: Claim | None = None, *answers: bytes) -> None:
+    def __init__(
+        self, folder: Path, shown: Claim | None = None, *answers: bytes, before: Sequence[bytes] = ()
+    ) -> None:
         super().__init__(folder)
         self.claim = shown or claim()
         terms = Terms(claim_rounds=ROUNDS).published(BANK, BANK_ID, 1)
-        self.close([make_key_entry(BANK, BANK_ID).encode(), TermsEntry(terms).encode()])
+        self.close([make_key_entry(BANK, BANK_ID).encode(), TermsEntry(terms).encode(), *before])
         self.close([self.claim.entry().encode()])
         self.at = self.leaves.index(self.claim.entry().encode())
         self.close(list(answers))
@@ -63,6 +69,12 @@ class ClaimedLog(Shown):
 
     def _leaves(self, *indexes: int) -> Leaves:
         return self.proof(1, *indexes)
+
+    def expired(self, *leaves: int) -> AnswerFalse:
+        """That *expired* is a lie, beside these leaves."""
+        said = answer(self.claim, Refused(Refusal.EXPIRED_COIN, 0))
+        where = self.signed(), self.proof(*leaves)
+        return AnswerFalse(BANK.public, Named.CLAIM, self.claim, said, None, *where)
 
     def lie(self, body: Body, named: Named = Named.CLAIM, *, log: bool = False) -> AnswerFalse:
         said = answer(self.claim, body, asked=named is Named.REQUEST)

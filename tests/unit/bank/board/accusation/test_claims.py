@@ -5,14 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from bank.board.accusation.denied import ExecutionDenied
 from bank.board.accusation.lies import Named
-from bank.board.accusation.verdict import Accused
-from bank.formats.answer import Certificates, Refusal, Refused, sign_answer
+from bank.board.accusation.verdict import Accused, Verdict
+from bank.formats.answer import Body, Certificates, Held, Hold, Refusal, Refused, Spent, sign_answer
+from bank.formats.claim import Claim
 from bank.formats.coin import sign_certificate
 from bank.formats.entry import AnswerEntry, PostedEntry
+from bank.formats.order import tau_of
+from bank.ledger import Terms
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, judge
-from tests.unit.bank.board.accusation.claimed import WANTED, ClaimedLog, answered, claim, forked
+from tests.unit.bank.board.accusation.claimed import COIN, WANTED, ClaimedLog, answered, claim, forked
+from tests.unit.bank.board.logs import BEGIN_S
 
 BANK_ALONE = Accused(bank=BANK.public)
 
@@ -98,6 +103,87 @@ def test_too_late_is_a_lie_beside_the_claims_round(tmp_path: Path) -> None:
     late = Refused(Refusal.TOO_LATE)
     assert judge(ClaimedLog(tmp_path / "1", claim(2)).lie(late, log=True)).holds
     assert not judge(ClaimedLog(tmp_path / "2", claim(1)).lie(late, log=True)).holds
+
+
+def test_expired_is_judged_by_the_claims_own_round(tmp_path: Path) -> None:
+    """Twelve epochs of life and three of grace. When the bank answers at last, the coin may be older."""
+    now = Terms().epoch_at(BEGIN_S)
+    young, old = claim(epoch=now - 14), claim(epoch=now - 15)
+    for mine, holds in ((young, True), (old, False)):
+        said = answered(mine, Refused(Refusal.EXPIRED_COIN, 0))
+        log = ClaimedLog(tmp_path / str(holds), mine, said)
+        assert judge(log.expired(1, log.at, log.mark(2))).holds is holds
+        assert not judge(log.expired(1, log.at, log.mark(3))).holds
+        assert not judge(log.expired(1, log.at, log.leaves.index(said), log.mark(3))).holds
+
+
+def test_a_hold_is_as_late_as_its_answer(tmp_path: Path) -> None:
+    """It begins then, so what its coins were before says nothing."""
+    now = Terms().epoch_at(BEGIN_S)
+    for epoch, holds in ((now - 10, True), (now - 11, False)):
+        mine = claim(epoch=epoch, tau=tau_of(bytes(32)))
+        said = answered(mine, Refused(Refusal.EXPIRED_COIN, 0))
+        log = ClaimedLog(tmp_path / str(holds), mine, said)
+        assert judge(log.expired(1, log.at, log.leaves.index(said), log.mark(3))).holds is holds
+        assert not judge(log.expired(1, log.at, log.mark(2))).holds
+
+
+def denied(log: ClaimedLog, first: bytes, last: bytes, *, confirmed: bool = False) -> Verdict:
+    """What these two answers around the claim come to."""
+    places = log.leaves.index(first), log.at, log.leaves.index(last)
+    where = log.confirmed() if confirmed else log.signed()
+    return judge(ExecutionDenied(BANK.public, where, log.proof(*places)))
+
+
+def executed(mine: Claim, subject: bytes = bytes(32)) -> bytes:
+    """The bank's word, to somebody's question, that the claim's order spent its coin."""
+    spent = Spent(0, COIN.public, mine.order.seal, mine.order.signatures[0])
+    return AnswerEntry(sign_answer(BANK, BANK_ID, subject, spent)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "alone", "holds"),
+    [
+        (Refused(Refusal.TOO_LATE), False, True),
+        (Held(0, COIN.public, bytes(32), bytes(64), 90), False, True),
+        (Hold(3, 9), False, True),
+        (Spent(0, COIN.public, bytes(32), bytes(64)), True, True),
+        (Certificates(9, 1, (bytes(64),)), False, False),
+        (Refused(Refusal.EXPIRED_COIN, 0), False, False),
+    ],
+)
+def test_an_execution_that_is_denied_when_it_is_claimed(
+    tmp_path: Path, body: Body, alone: bool, holds: bool
+) -> None:
+    """Under the board's signature; the bank alone only by what could never be true before an execution."""
+    mine = claim()
+    first, last = executed(mine), answered(mine, body)
+    log = ClaimedLog(tmp_path, mine, last, before=[first])
+    verdict = denied(log, first, last)
+    assert verdict.holds is holds
+    assert verdict.whom == Accused(log.verifier, BANK.public)
+    assert denied(log, first, last, confirmed=True).holds is alone
+
+
+def test_nobody_is_convicted_by_answers_that_fit(tmp_path: Path) -> None:
+    """The word came after the claim; it is about another order; the answer is to another claim."""
+    mine, other = claim(), claim(99)
+    late = answered(mine, Refused(Refusal.TOO_LATE))
+    after = ClaimedLog(tmp_path / "1", mine, executed(mine), late)
+    places = after.at, after.leaves.index(executed(mine)), after.leaves.index(late)
+    assert not judge(ExecutionDenied(BANK.public, after.signed(), after.proof(*places))).holds
+    log = ClaimedLog(
+        tmp_path / "2", mine, late, answered(other, Refused(Refusal.TOO_LATE)), before=[executed(other)]
+    )
+    assert "did not say" in denied(log, executed(other), late).sentence
+    log = ClaimedLog(
+        tmp_path / "3", mine, answered(other, Refused(Refusal.TOO_LATE)), before=[executed(mine)]
+    )
+    assert "another claim" in denied(log, executed(mine), answered(other, Refused(Refusal.TOO_LATE))).sentence
+    stranger = SigningKey.generate()
+    log = ClaimedLog(tmp_path / "4", mine, late, before=[executed(mine)])
+    places = log.leaves.index(executed(mine)), log.at, log.leaves.index(late)
+    assert not judge(ExecutionDenied(stranger.public, log.signed(), log.proof(*places))).holds
 
 
 def test_what_was_said_directly_bears_no_time(tmp_path: Path) -> None:

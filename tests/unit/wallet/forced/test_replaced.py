@@ -1,0 +1,51 @@
+"""Coins on their way back to their account, at a bank that doesn't answer."""
+
+from pathlib import Path
+
+import pytest
+
+from bank.formats.claim import Claim
+from bank.formats.request import Replace
+from bank.ledger import Terms
+from bank.stores.interface import Books
+from mixmint.errors import PendingError
+from tests.unit.wallet.forced.court import SOON, Court
+from tests.unit.wallet.town import NOW_S
+from wallet.machines.steps import Phase
+from wallet.purse import CoinState
+
+TERMS = Terms(epoch_s=1000, life_epochs=3, grace_epochs=2, hold_rounds=10, promise_rounds=3, claim_rounds=6)
+OVER = 7
+"""Epochs after which nothing can be done with a coin but to replace it."""
+
+
+async def test_a_replacement_that_the_bank_ignores_is_forced(tmp_path: Path) -> None:
+    """Claimed with its receipt; the statement that the bank shows there books it, and the chain goes on."""
+    async with Court(tmp_path, TERMS) as court:
+        court.board.maker.begin_s = int(NOW_S)
+        ann = court.wallet("ann", **SOON)
+        await court.fund(ann, 100)
+        await ann.cashier.withdraw(13)
+        court.now_s += OVER * TERMS.epoch_s
+        court.board.maker.begin_s = int(court.now_s)
+        await court.tick()
+
+        def retire(book: Books) -> None:
+            before = TERMS.epoch_at(court.now_s) - TERMS.expiry_epochs
+            book.note_due(before, court.board.closed)
+            book.retire(before)
+            while not book.sweep(9):
+                pass
+
+        await court.store.run(retire)
+        ann.wire.fate = lambda: "lost"
+        with pytest.raises(PendingError):
+            await ann.cashier.replace()
+        await court.resume_until(ann)
+        (claim,) = [Claim.decode(entry.body) for entry in court.claims()]
+        assert isinstance(claim.request, Replace)
+        assert ann.units(CoinState.REPLACED) == 13
+        assert await court.balance(ann) == ann.books.head().balance == 100
+        ann.wire.fate = lambda: "both"
+        outcome = await ann.cashier.withdraw(5)
+        assert outcome.state.phase is Phase.SETTLED
