@@ -98,10 +98,13 @@ class Counter:
         hold: bytes = b"",
         closed: int = 0,
         end: int = 0,
+        *,
+        unheld: bool = False,
     ) -> int:
         """
         An order that its payer signed, for us to carry out; its row. ``parent``: the request that it pays;
         ``closed``: the board's newest round; ``end``: until when a sealed payment may wait for another hold.
+        ``unheld``: the hold is by a key that the bank has no more.
         """
         state = ForeignState(
             signed=order.encode(),
@@ -112,6 +115,7 @@ class Counter:
             h=h,
             hold=hold,
             end=end,
+            unheld=unheld,
         )
         state = foreign.at(state, closed)
         return self._purse.add_operation(state, self._now_s())

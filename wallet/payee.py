@@ -219,8 +219,17 @@ class Payee:
         request = state.opened()
         mine = tuple(output.coin for output in request.outputs)
         with self._purse.transaction():
-            h, answer = self._h(request), notice.answer.encode()
-            order = self._counter.foreign(notice.order, mine, "capture", row, h, answer, closed)
+            h, answer, bank = self._h(request), notice.answer, self._books.bank
+            order = self._counter.foreign(
+                notice.order,
+                mine,
+                "capture",
+                row,
+                h,
+                answer.encode(),
+                closed,
+                unheld=not answer.holds(bank.key, bank.id),
+            )
         self._teller.at("order-written")
         return order
 

@@ -25,6 +25,11 @@ A sealed payment says itself how long it may be executed, and its sender may be 
 request: with a coin that he holds again and again it would be open for ever. So it waits for one hold, and no
 longer than the request. Nothing is lost: should the board show its outputs, they are ours.
 
+When the bank's key was changed, what the old one held is held no more, and the successor knows nothing of it
+(``unheld``). Then the order is asked for like any that has a tau, and its h is shown once it is held anew:
+
+    asked     hold, once it was ``unheld``         asked      Forget, Ask: seal and h
+
 A *hold* is the bank's word that it gives these coins to nobody else up to a round. What contradicts it well
 before that round is kept, with the word, as evidence.
 """
@@ -45,7 +50,7 @@ from bank.formats.answer import (
 from bank.formats.request import Execute, encode_request
 from wallet.machines import order
 from wallet.machines.order import OrderState, refuse
-from wallet.machines.steps import Answered, Clock, Effect, Event, Keep, Phase
+from wallet.machines.steps import Answered, Ask, Clock, Effect, Event, Forget, Keep, Phase
 
 MARGIN_ROUNDS = 2
 """The bank hears of a closed round before its readers do: so near a hold's end it may be right already."""
@@ -56,7 +61,8 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     """
     ``mine``: the outputs that are ours. ``parent``: the request that they belong to. ``h``: 32 bytes that
     execute it, for a hold; ``hold``: the bank's signed answer to its payer. ``is_near``: whether that hold
-    was (nearly) over when the board was last read. ``certificates``: of the inputs of a sealed payment, as
+    was (nearly) over when the board was last read. ``unheld``: that hold is by a key that the bank has no
+    more, so it binds nobody. ``certificates``: of the inputs of a sealed payment, as
     its payer showed them and they were checked, 69 bytes each. ``end``: the last round in which a sealed
     payment may wait, 0 where that isn't known; ``waited``: whether it has waited for a hold.
     """
@@ -64,6 +70,7 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     h: bytes = b""
     hold: bytes = b""
     is_near: bool = False
+    unheld: bool = False
     certificates: tuple[bytes, ...] = ()
     end: int = 0
     waited: bool = False
@@ -74,7 +81,9 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
         return not self.h
 
     def question(self) -> bytes:
-        return encode_request(Execute(self.opened.seal, self.h)) if self.h else encode_request(self.opened)
+        if self.h and not self.unheld:
+            return encode_request(Execute(self.opened.seal, self.h))
+        return encode_request(self.opened)
 
     def word(self) -> bytes:
         """What the bank was asked by the payer, and its hold: request and answer, length 2 before each."""
@@ -87,8 +96,8 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
         return bool(self.h and self.hold) or bool(self.certificates)
 
     def until(self) -> int:
-        """The hold's last round; 0 without one."""
-        body = Answer.decode(self.hold).body if self.hold else None
+        """The hold's last round; 0 without one that counts."""
+        body = Answer.decode(self.hold).body if self.hold and not self.unheld else None
         return body.to_round if isinstance(body, Hold) else 0
 
 
@@ -115,6 +124,10 @@ def at(state: ForeignState, closed: int) -> ForeignState:
 def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Effect]] | None:
     """What ends or delays it; None for what order.py does as it is."""
     body, data = answer.body, answer.encode()
+    if isinstance(body, Hold) and state.unheld:
+        attempt = state.attempt + 1
+        held = msgspec.structs.replace(state, hold=data, unheld=False, is_near=False, attempt=attempt)
+        return held, [Forget(state.attempt), Ask(attempt, held.question())]
     if isinstance(body, Held | Spent) and body.seal != state.opened.seal:
         broken: list[Effect] = [Keep(BROKEN, state.word() + data)] if _is_live(state) else []
         if isinstance(body, Held) and state.is_sealed:
@@ -137,11 +150,11 @@ def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Eff
 
 def contradicts(state: ForeignState, reason: Refusal) -> bool:
     """Whether what the payer has shown contradicts this refusal."""
-    if state.h and state.hold:
+    if state.h and state.hold and not state.unheld:
         # The bank held the order: it certified the coins, and the sums were right.
         return reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN, Refusal.SUMS, Refusal.NO_HOLD)
     return bool(state.certificates) and reason is Refusal.UNKNOWN_CERTIFICATE
 
 
 def _is_live(state: ForeignState) -> bool:
-    return bool(state.hold) and not state.is_near
+    return bool(state.hold) and not state.is_near and not state.unheld

@@ -8,6 +8,8 @@ What becomes of an operation when the bank's key was changed. Beside the machine
     an order that was answered, looked for, or  answered,         asked    Ask, the very same bytes again
     seen behind the cut; or is with the bank    looking, settled,
                                                 asked
+    a hold of ours that its payee may execute   kept, lapsed      the same -
+    a hold that we execute                      as any order      asked    Ask that it be held anew
     a withdrawal that stands at the cut         settled           the same -
     the same, its answer still under way        asked             settled  Forget
     any other withdrawal, any deposit that      reading, asked,   reading  Ask for the statements, from the
@@ -46,6 +48,9 @@ def order_after(state: OrderState, event: KeyChanged) -> tuple[OrderState, list[
         late=(),
         patient_until=event.round + PATIENCE_ROUNDS,
     )
+    if isinstance(again, ForeignState):
+        # What the old key held is held no more.
+        again = msgspec.structs.replace(again, unheld=bool(again.h))
     body = again.question() if isinstance(again, ForeignState) else encode_request(again.opened)
     return again, [Forget(state.attempt), Ask(again.attempt, body)]
 
