@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.leftovers import is_left, sign
+from tests.leftovers import is_left, kill_orphans, sign
 from tests.postgres import remove_left
 
 SIGN = "import sys; from pathlib import Path; from tests.leftovers import sign; sign(Path(sys.argv[1]))"
@@ -53,3 +53,20 @@ def test_what_lives_or_is_somebody_elses_stays(tmp_path: Path) -> None:
     remove_left(tmp_path)
     assert all(folder.exists() for folder in (ours, unsigned, elsewhere, other))
     assert [is_left(folder) for folder in (ours, unsigned, elsewhere, other)] == [False, False, False, True]
+
+
+PARENT = """
+import subprocess, sys
+from tests.leftovers import sign_children
+sign_children()
+print(subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL).pid)
+"""
+
+
+def test_a_process_whose_test_is_gone_is_killed() -> None:
+    """One of a test that lives isn't: its signature is this process's."""
+    with subprocess.Popen(["sleep", "60"]) as ours:
+        begun = subprocess.run([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, check=True, text=True)
+        assert int(begun.stdout) in kill_orphans()
+        assert ours.poll() is None
+        ours.kill()
