@@ -18,7 +18,7 @@ from bank.board.accusation.books import (
     ValueCreated,
 )
 from bank.board.accusation.file import Evidence, check, encode_accusation
-from bank.board.accusation.lies import Named
+from bank.board.accusation.lies import AccountForked, Named
 from bank.board.accusation.log import BoardEquivocation, LogInvalid, TwoViews, WholeLog
 from bank.board.accusation.receipts import FeedReceiptBroken, ReceiptBroken, Waited
 from bank.board.feed import Batch, batch_digest, sign_receipt
@@ -31,6 +31,7 @@ from bank.formats.answer import (
     Hold,
     Refusal,
     Refused,
+    Spent,
     sign_answer,
 )
 from bank.formats.coin import CoinId, CoinKey, coin_id, sign_certificate
@@ -39,7 +40,7 @@ from bank.formats.order import Order, Output, sign_order, tau_of
 from bank.formats.statement import Tally
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, Shown, certified, spent
-from tests.unit.bank.board.accusation.claimed import ClaimedLog, forked
+from tests.unit.bank.board.accusation.claimed import ClaimedLog, answered, claim, executed, forked
 
 FILE = Path(__file__).parent / "accusation.json"
 COIN = SigningKey(b"\3" * 32)
@@ -79,6 +80,19 @@ def _about_claims(folder: Path) -> Iterator[Evidence]:
     yield log.lie(Refused(Refusal.UNKNOWN_CERTIFICATE), Named.REQUEST)
     yield log.lie(Refused(Refusal.TOO_LATE), log=True)
     yield forked()
+    two = forked()
+    yield AccountForked(two.bank_key, two.one, two.one)
+    yield from _denied(folder)
+
+
+def _denied(folder: Path) -> Iterator[Evidence]:
+    mine = claim()
+    first, late = executed(mine), answered(mine, Refused(Refusal.TOO_LATE))
+    other = answered(mine, Spent(0, CoinKey(COIN.public), bytes(32), bytes(64)))
+    log = ClaimedLog(folder / "denied", mine, late, other, before=[first])
+    for last in (late, other):
+        yield log.denied(first, last)
+        yield log.denied(first, last, confirmed=True)
 
 
 def _shown(entry: CertifiedEntry) -> CertifiedBefore:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bank.board.accusation.claims import ClaimUnanswered
+from bank.board.accusation.denied import ExecutionDenied
 from bank.board.accusation.evidence import ConfirmedLog, Leaves, SignedLog
 from bank.board.accusation.lies import AccountForked, AnswerFalse, Named
 from bank.formats.account import NO_HEAD, Operation, Statement, sign_statement
-from bank.formats.answer import Answer, Body, Refusal, Refused, sign_answer
+from bank.formats.answer import Answer, Body, Refusal, Refused, Spent, sign_answer
 from bank.formats.claim import Claim, ShownCertificate
 from bank.formats.coin import CoinId, CoinKey, coin_id, sign_certificate
 from bank.formats.entry import AnswerEntry, TermsEntry, make_key_entry
@@ -76,6 +77,12 @@ class ClaimedLog(Shown):
         where = self.signed(), self.proof(*leaves)
         return AnswerFalse(BANK.public, Named.CLAIM, self.claim, said, None, *where)
 
+    def denied(self, first: bytes, last: bytes, *, confirmed: bool = False) -> ExecutionDenied:
+        """That these answers, before the claim and behind it, can't both be."""
+        places = self.leaves.index(first), self.at, self.leaves.index(last)
+        log: SignedLog | ConfirmedLog = self.confirmed() if confirmed else self.signed()
+        return ExecutionDenied(BANK.public, log, self.proof(*places))
+
     def lie(self, body: Body, named: Named = Named.CLAIM, *, log: bool = False) -> AnswerFalse:
         said = answer(self.claim, body, asked=named is Named.REQUEST)
         if not log:
@@ -86,6 +93,13 @@ class ClaimedLog(Shown):
 
 def answered(claim: Claim, body: Body) -> bytes:
     return AnswerEntry(answer(claim, body).encode()).encode()
+
+
+def executed(mine: Claim, subject: bytes = bytes(32)) -> bytes:
+    """The bank's word, to somebody's question, that the claim's order spent its coin."""
+    assert mine.order is not None
+    spent = Spent(0, mine.order.order.inputs[0], mine.order.seal, mine.order.signatures[0])
+    return AnswerEntry(sign_answer(BANK, BANK_ID, subject, spent)).encode()
 
 
 def forked() -> AccountForked:

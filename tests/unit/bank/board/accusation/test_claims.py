@@ -9,14 +9,21 @@ from bank.board.accusation.denied import ExecutionDenied
 from bank.board.accusation.lies import Named
 from bank.board.accusation.verdict import Accused, Verdict
 from bank.formats.answer import Body, Certificates, Held, Hold, Refusal, Refused, Spent, sign_answer
-from bank.formats.claim import Claim
 from bank.formats.coin import sign_certificate
 from bank.formats.entry import AnswerEntry, PostedEntry
 from bank.formats.order import tau_of
 from bank.ledger import Terms
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, judge
-from tests.unit.bank.board.accusation.claimed import COIN, WANTED, ClaimedLog, answered, claim, forked
+from tests.unit.bank.board.accusation.claimed import (
+    COIN,
+    WANTED,
+    ClaimedLog,
+    answered,
+    claim,
+    executed,
+    forked,
+)
 from tests.unit.bank.board.logs import BEGIN_S
 
 BANK_ALONE = Accused(bank=BANK.public)
@@ -130,15 +137,7 @@ def test_a_hold_is_as_late_as_its_answer(tmp_path: Path) -> None:
 
 def denied(log: ClaimedLog, first: bytes, last: bytes, *, confirmed: bool = False) -> Verdict:
     """What these two answers around the claim come to."""
-    places = log.leaves.index(first), log.at, log.leaves.index(last)
-    where = log.confirmed() if confirmed else log.signed()
-    return judge(ExecutionDenied(BANK.public, where, log.proof(*places)))
-
-
-def executed(mine: Claim, subject: bytes = bytes(32)) -> bytes:
-    """The bank's word, to somebody's question, that the claim's order spent its coin."""
-    spent = Spent(0, COIN.public, mine.order.seal, mine.order.signatures[0])
-    return AnswerEntry(sign_answer(BANK, BANK_ID, subject, spent)).encode()
+    return judge(log.denied(first, last, confirmed=confirmed))
 
 
 @pytest.mark.parametrize(
