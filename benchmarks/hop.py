@@ -9,7 +9,6 @@ the first frame sent until the sink has every packet but those that a pool keeps
 import asyncio
 import multiprocessing
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -23,12 +22,14 @@ from pathlib import Path
 from benchmarks.figure import Figure, two_scalar_multiplications_us
 from mix.directory import Directory, load_network
 from mix.frame import Frame, FrameId
+from mix.keys import filter_path
 from mix.links.front import Front
 from mix.links.sender import LinkSender
 from mix.links.server import LinkServer
 from mix.links.tls import link_server_context
 from mix.packet.build import Hop, build_cover
-from mix.packet.geometry import KeyId, Token
+from mix.packet.geometry import KeyId, Tag, Token
+from mix.replay import ReplayFilter
 from mixmint.demo.network import HOST, free_ports, run_command
 from mixmint.demo.processes import is_healthy
 
@@ -38,6 +39,7 @@ PACKETS = 30_000
 TICK_MS = 20
 POOL_MINIMUM = 8
 OLD_TAGS = 4_000_000
+FILL_AT_ONCE = 50_000
 RUNS = 3
 
 
@@ -58,7 +60,7 @@ def measure() -> list[Figure]:
     finally:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
     method = (
-        f"packets/s through one mix daemon on one core (TLS 1.3 in and out, SQLite filter with fsync, "
+        f"packets/s through one mix daemon on one core (TLS 1.3 in and out, filter with fsync, "
         f"timed pool of tick {TICK_MS} ms without cover), {PACKETS} packets, over 1 / two scalar "
         "multiplications measured before and after"
     )
@@ -92,7 +94,7 @@ def _rate(frame_packets: int, old_tags: int) -> float:
     with tempfile.TemporaryDirectory() as folder, _lane(Path(folder)) as lane:
         frames = _frames(lane.directory, frame_packets)
         if old_tags:
-            _fill(lane.folder / "m1" / "state", old_tags)
+            _fill(lane, old_tags)
         with _running(lane):
             return asyncio.run(_drive(lane, frames))
 
@@ -144,20 +146,15 @@ def _make_packets(hops: Sequence[Hop], token: bytes, public: bytes, count: int) 
     return [build_cover(hops, Token(token), public) for _ in range(count)]
 
 
-def _fill(state: Path, count: int) -> None:
-    """Put random tags into every filter of a node, in the order that makes it quick."""
-    for path in state.glob("*.db"):
-        connection = sqlite3.connect(path)
-        tables = [
-            name
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if name.startswith("tag_")
-        ]
-        for table in tables:
-            tags = sorted(os.urandom(16) for _ in range(count))
-            connection.executemany(f"INSERT INTO {table} VALUES (?)", ((tag,) for tag in tags))  # noqa: S608 - our own name
-        connection.commit()
-        connection.close()
+def _fill(lane: Lane, count: int) -> None:
+    """Put random tags into the filter of the first mix, under the key in use."""
+    key_id = KeyId(lane.directory.node("m1").key_at(time.time()).key_id)
+    replay = ReplayFilter(filter_path(lane.folder / "m1" / "state"), [key_id])
+    for _ in range(0, count, FILL_AT_ONCE):
+        names = [(key_id, Tag(os.urandom(16))) for _ in range(FILL_AT_ONCE)]
+        replay.fresh(names, FrameId(os.urandom(16)), 0)
+        replay.commit()
+    replay.close()
 
 
 @contextmanager

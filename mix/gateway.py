@@ -31,7 +31,7 @@ from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
 from mix.packet.batch import MAILBOX
 from mix.packet.geometry import ADDRESSED_BYTES, TOKEN_BYTES
-from mix.replay import ReplayFilter
+from mix.replay import ReplayFilter, check_filter
 from mix.settings import GatewaySettings
 from mix.ticker import Ticker
 from mix.worker import Workers
@@ -127,7 +127,9 @@ class GatewayDaemon:
         after = [directory.node(name) for name in directory.successors(self.node.name)]
         pair = settings.certificate_path, settings.key_path
         async with AsyncExitStack() as stack:
-            replay = ReplayFilter(filter_path(settings.state_folder), self.keys.secrets)
+            replay = ReplayFilter(
+                filter_path(settings.state_folder), self.keys.secrets, settings.replay_packets
+            )
             stack.callback(replay.close)
             writer = Writer(open_database(database_path(settings), mailbox.SCHEMA))
             stack.push_async_callback(writer.close)
@@ -235,7 +237,7 @@ def check_gateway(config: Path, now_s: float) -> str:
     """Read and check everything that `run` needs; returns what would run. Raises UserError."""
     settings = load(config, GatewaySettings)
     daemon = GatewayDaemon(settings, now_s)
-    ReplayFilter(filter_path(settings.state_folder), daemon.keys.secrets).close()
+    check_filter(filter_path(settings.state_folder), daemon.keys.secrets)
     link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
     database_path(settings)
     name, directory = daemon.node.name, daemon.directory

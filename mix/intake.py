@@ -9,7 +9,7 @@ The way of a frame into a node, the same in mixes and gateways.
 
 Killed after 3, a restart finds packets of a frame that the filter doesn't know, and deletes them; the peer
 sends the frame again. Killed after 4, the peer sends it again too, and is told that we have it. The table in
-mix/replay.py says the same from the filter's side.
+mix/replay says the same from the filter's side.
 
 Frames that come while others are being written wait, and are then written together: one sync for all.
 """
@@ -129,7 +129,7 @@ class Intake:
         return taken
 
     async def run(self) -> None:
-        """Write what waits, for ever. Raises FatalError when the filter can't be written."""
+        """Write what waits, for ever. Raises FatalError when it isn't sure what of the filter is on disk."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -155,8 +155,13 @@ class Intake:
             _log.error("frames can't be kept: %s", error)
             await asyncio.to_thread(self._replay.rollback)
             return False
-        # A second hop into a thread, since this one waits for the disk.
-        await asyncio.to_thread(self._replay.commit)
+        try:
+            # A second hop into a thread, since this one waits for the disk.
+            await asyncio.to_thread(self._replay.commit)
+        except UserError as error:
+            # What was kept is replaced when the frame comes again, and it does: nobody acknowledged it.
+            _log.error("frames can't be recorded: %s", error)
+            return False
         self._keeper.recorded(fresh)
         self._remember([one.frame for one in group])
         return True
@@ -166,7 +171,8 @@ class Intake:
         accepted, epoch = self._keys.accepted(now_s), self._keys.newest_epoch(now_s)
         all_accepted = accepted.issuperset(self._keys.secrets)
         result = []
-        replayed = late = 0
+        replayed = late = turned_away = 0
+        full = self._replay.full
         for one in group:
             if self._replay.knows_frame(one.frame):
                 continue
@@ -178,18 +184,20 @@ class Intake:
                 names = tuple(names[place] for place in places)
             is_fresh = self._replay.fresh(names, one.frame, epoch)
             kept = [place for place, fresh in zip(places, is_fresh, strict=True) if fresh]
-            replayed += len(names) - len(kept)
+            unknown = sum(key_id in full for key_id, _ in names) if full else 0
+            turned_away += unknown
+            replayed += len(names) - len(kept) - unknown
             # Nearly always all are kept, and then nothing is copied.
             whole = len(kept) == len(one.batch.names)
             delays_ms = one.batch.delays_ms
             if not whole:
                 packets, delays_ms = select(packets, kept), tuple(delays_ms[place] for place in kept)
             result.append(Fresh(one.frame, packets, delays_ms))
-        self._count(group, replayed, late)
+        self._metrics.filter_fill.set(self._replay.fill)
+        self._count(group, {"replayed": replayed, "epoch": late, "filter-full": turned_away})
         return result
 
-    def _count(self, group: Sequence[_Waiting], replayed: int, late: int) -> None:
-        dropped = {"replayed": replayed, "epoch": late}
+    def _count(self, group: Sequence[_Waiting], dropped: dict[str, int]) -> None:
         for one in group:
             for reason, count in one.batch.refused.items():
                 dropped[reason] = dropped.get(reason, 0) + count

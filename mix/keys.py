@@ -17,8 +17,8 @@ def key_path(folder: Path, epoch: int) -> Path:
 
 
 def filter_path(state_folder: Path) -> Path:
-    """Where the replay filters of all keys are kept."""
-    return state_folder / "replay.db"
+    """The folder in which the replay filters of all keys are kept."""
+    return state_folder / "replay"
 
 
 @dataclass(frozen=True)

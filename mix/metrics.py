@@ -29,6 +29,9 @@ class NodeMetrics:
             "mixmint_packets_dropped", "Packets dropped, by reason", ["reason"], registry=self.registry
         )
         self.held = Gauge("mixmint_packets_held", "Packets held now", ["place"], registry=self.registry)
+        self.filter_fill = Gauge(
+            "mixmint_replay_filter_fill", "How full the fullest replay filter is", registry=self.registry
+        )
         self.tick_lag = Gauge(
             "mixmint_tick_lag_seconds", "How late the last tick was", registry=self.registry
         )

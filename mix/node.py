@@ -34,7 +34,7 @@ from mix.packet.batch import Expected
 from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES
 from mix.poolfile import PoolFile, Slot
-from mix.replay import ReplayFilter
+from mix.replay import ReplayFilter, check_filter
 from mix.settings import MixSettings
 from mix.strategies import Strategy, make
 from mix.ticker import Ticker
@@ -197,7 +197,9 @@ class MixDaemon:
             settings.certificate_path, settings.key_path, before, metrics.refused("link")
         )
         async with AsyncExitStack() as stack:
-            replay = ReplayFilter(filter_path(settings.state_folder), self.keys.secrets)
+            replay = ReplayFilter(
+                filter_path(settings.state_folder), self.keys.secrets, settings.replay_packets
+            )
             stack.callback(replay.close)
             file = PoolFile(settings.pool_path, replay.knows_frame)
             stack.callback(file.close)
@@ -259,7 +261,7 @@ def check_mix(config: Path, now_s: float) -> str:
     """Read and check everything that `run` needs; returns what would run. Raises UserError."""
     settings = load(config, MixSettings)
     daemon = MixDaemon(settings, now_s)
-    ReplayFilter(filter_path(settings.state_folder), daemon.keys.secrets).close()
+    check_filter(filter_path(settings.state_folder), daemon.keys.secrets)
     link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
     return f"{describe(settings)}\n{_summary(daemon.directory, daemon.node)}"
 

@@ -29,6 +29,15 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     state_folder: Annotated[
         Path, Meta(description="replay filters and databases, on a durable disk; never restored from backup")
     ] = Path("state")
+    replay_packets: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 31,
+            description="packets that the replay filter can know of one key, 5.7 bytes of memory each as they"
+            " come; above it that key's packets are dropped; 0: what fits an eighth of the memory",
+        ),
+    ] = 0
     workers: Annotated[
         int, Meta(ge=1, le=64, description="unwrapping processes; one per core that you can spare")
     ] = 1

@@ -79,7 +79,7 @@ MISTAKES: dict[str, tuple[Callable[[Network], object], str]] = {
     "no link key": (lambda n: (n.folder / "m1" / "link.key").unlink(), "link.key is missing"),
     "other certificate": (other_certificate, "another certificate for m1"),
     "no replay filter": (
-        lambda n: (n.folder / "m1/state/replay.db").unlink(),
+        lambda n: shutil.rmtree(n.folder / "m1/state/replay"),
         "its keys can't be used any more",
     ),
 }

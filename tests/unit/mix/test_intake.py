@@ -1,6 +1,7 @@
 """The way of a frame into a node: the order of its steps, groups, replays, and crashes between steps."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from mix.frame import Frame, FrameId
 from mix.intake import Fresh, Intake
 from mix.keys import NodeKeys
 from mix.metrics import NodeMetrics
+from mix.packet.batch import Expected
 from mix.packet.build import build_forward
 from mix.packet.command import CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, Addressed, KeyId
@@ -72,17 +74,19 @@ class Node:
 
 
 @asynccontextmanager
-async def node(folder: Path, network: Network | None = None, now_s: float = NOW_S) -> AsyncIterator[Node]:
+async def node(
+    folder: Path, network: Network | None = None, now_s: float = NOW_S, replay_packets: int = 0
+) -> AsyncIterator[Node]:
     first = network is None
     network = network or make_network()
     listed = network.directory.node("m1").sphinx_keys
     keys = NodeKeys(listed, {KeyId(key.key_id): network.boxes[key.key_id].secret for key in listed})
-    path = folder / "replay.db"
+    path = folder / "replay"
     if first:
         create_filter(path, keys.secrets)
-    replay, keeper, metrics = ReplayFilter(path, keys.secrets), Keeper(), NodeMetrics()
+    replay, keeper, metrics = ReplayFilter(path, keys.secrets, replay_packets), Keeper(), NodeMetrics()
     async with (
-        Workers(keys.secrets, CommandType.RELAY, 0) as workers,
+        Workers(keys.secrets, Expected(CommandType.RELAY), 0) as workers,
         Intake(keys, workers, replay, keeper, metrics, lambda: now_s) as intake,
     ):
         loop = asyncio.create_task(intake.run())
@@ -100,9 +104,9 @@ async def test_a_start_forgets_the_ids_of_frames_of_epochs_long_past(tmp_path: P
     """Otherwise the file grows for ever; ids of the epochs that keys are accepted for stay."""
     network = make_network()
     keys = [key.key_id for key in network.directory.node("m1").sphinx_keys]
-    create_filter(tmp_path / "replay.db", [KeyId(key) for key in keys])
+    create_filter(tmp_path / "replay", [KeyId(key) for key in keys])
     newest = max(key.epoch for key in network.directory.node("m1").sphinx_keys)
-    replay = ReplayFilter(tmp_path / "replay.db", [KeyId(key) for key in keys])
+    replay = ReplayFilter(tmp_path / "replay", [KeyId(key) for key in keys])
     for back in range(5):
         replay.fresh([], FrameId(bytes([back]) * 16), newest - back)
     replay.commit()
@@ -208,6 +212,39 @@ async def test_a_full_disk_records_no_tag(tmp_path: Path, caplog: pytest.LogCapt
         one.keeper.disk_full = False
         assert await one.intake.accept(frame(b"a", packet))
         assert len(one.keeper.kept[0].packets) == ADDRESSED_BYTES
+
+
+async def test_without_room_for_tags_nothing_is_acknowledged_and_later_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk: the daemon answers "no room", goes on, and takes the frame when there is room again."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with node(tmp_path) as one:
+        packets = [one.packet() for _ in range(3)]
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+            for _ in range(2):
+                assert not await one.intake.accept(frame(b"a", *packets))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert "can't be recorded" in caplog.text
+        assert one.keeper.recorded_frames == []
+        assert not one.replay.knows_frame(FrameId(b"a" * 16))
+        assert await one.intake.accept(frame(b"a", *packets))
+        assert one.keeper.recorded_frames == [b"a" * 16]
+        assert len(one.keeper.kept[-1].packets) == 3 * ADDRESSED_BYTES
+        assert not one.loop.done()
+
+
+async def test_packets_that_a_full_filter_can_not_remember_are_dropped_and_counted(tmp_path: Path) -> None:
+    """Their frame is acknowledged: held up, it would hold up the packets of other keys behind it."""
+    async with node(tmp_path, replay_packets=2) as one:
+        known = one.packet()
+        assert await one.intake.accept(frame(b"a", known, one.packet()))
+        assert await one.intake.accept(frame(b"b", known, one.packet()))
+        assert (one.dropped("filter-full"), one.dropped("replayed")) == (2, 0)
+        assert [len(fresh.packets) // ADDRESSED_BYTES for fresh in one.keeper.kept] == [2, 0]
+        assert one.metrics.registry.get_sample_value("mixmint_replay_filter_fill") == 1
 
 
 async def test_frames_that_wait_are_written_together(tmp_path: Path) -> None:

@@ -212,17 +212,17 @@ def test_a_long_random_history_with_restarts_loses_and_doubles_nothing(opened: O
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 4])
 def test_a_frame_killed_at_any_step_and_sent_again_is_in_the_pool_once(tmp_path: Path, steps: int) -> None:
     """
-    The table at the head of mix/replay.py, line by line, with both stores.
+    The table at the head of mix/replay, line by line, with both stores.
 
     Wherever the process dies: after the frame came again, its packets are held once, and a third sending
     finds it known.
     """
     key, frame, ours = KeyId(b"k" * 16), frame_id(), packets(3)
     names = [(key, Tag(os.urandom(16))) for _ in ours]
-    create_filter(tmp_path / "replay.db", [key])
+    create_filter(tmp_path / "replay", [key])
 
     def start() -> tuple[ReplayFilter, PoolFile]:
-        replay = ReplayFilter(tmp_path / "replay.db", [key])
+        replay = ReplayFilter(tmp_path / "replay", [key])
         return replay, PoolFile(tmp_path / "pool.db", replay.knows_frame)
 
     def take_in(replay: ReplayFilter, file: PoolFile, last_step: int) -> None:
