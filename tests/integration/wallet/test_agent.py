@@ -3,12 +3,13 @@
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,18 @@ def until(what: str, is_so: "object") -> None:
 
 
 def test_the_agent_keeps_the_stock_while_commands_work(place: Place) -> None:
-    """One coin becomes a stock; commands get the home in between; SIGTERM stops it; no secret shows."""
+    """
+    One coin becomes a stock, also when the agent is killed at work; commands get the home in between; SIGTERM
+    stops it; no secret shows.
+    """
     ann, bob = place.person("agnes", "g1", 60), place.person("bruno", "g2")
     ann.run("withdraw", "8")
     settings = "poll_s = 0.5\nhold_s = 2.0\nexchange_gap_s = 0.1\nrest_s = 0\nstock = [1, 1, 1]"
+    with running_agent(ann, settings) as (process, _):
+        # Killed while an exchange of its own is with the bank: the next one goes on with it.
+        until("an exchange under way", lambda: stopped_at_work(process, ann))
+        process.kill()
+        process.communicate()
     with running_agent(ann, settings) as (process, url):
         until("an agent that answers", lambda: is_up(url))
         until("the stock", lambda: sorted(values(ann)) == [1, 1, 2, 4])
@@ -72,6 +81,16 @@ def test_the_agent_keeps_the_stock_while_commands_work(place: Place) -> None:
         assert not re.search(r"[0-9a-f]{32}", errors)
     assert bob.json("resume")["over"][0]["state"] == "paid"
     assert ann.free == 2
+
+
+def stopped_at_work(process: "subprocess.Popen[str]", person: Person) -> bool:
+    """Whether an operation is on file and not over, the process standing still; else it runs on."""
+    process.send_signal(signal.SIGSTOP)
+    with closing(sqlite3.connect(person.home / "wallet.db")) as purse:
+        (count,) = purse.execute("SELECT count(*) FROM operation WHERE open").fetchone()
+    if not count:
+        process.send_signal(signal.SIGCONT)
+    return bool(count)
 
 
 def is_up(url: str) -> bool:

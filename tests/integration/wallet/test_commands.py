@@ -47,6 +47,17 @@ def test_a_member_pays_is_paid_and_proves_a_double_spend(place: Place, tmp_path:
         "deposit",
     ]
 
+    mine, theirs = tmp_path / "mine.json", tmp_path / "theirs.json"
+    chain = bob.json("statement", "--out", str(mine))
+    booked = [(each["operation"], each["balance"]) for each in chain["statements"]]
+    assert booked[-1] == ("deposit", 20)
+    assert (chain["balance"], chain["account"], chain["fault"]) == (20, bob.account, None)
+    config = ("--config", str(place.folder / "bank" / "bank.toml"))
+    run("bank", "statement", *config, bob.account, "--out", str(theirs))
+    run("bank", "check-statement", str(mine), str(theirs), "--network", str(place.folder / "network.toml"))
+    nothing = bob.run("replace", "--yes", code=1)
+    assert "nothing to replace" in nothing.stderr
+
 
 def test_payment_from_stock_and_a_waiting_payee(place: Place, tmp_path: Path) -> None:
     """The payee waits at his terminal; the payer makes exact coins first, and no change comes back."""
