@@ -23,10 +23,11 @@ from wallet.errands.churning import Churning
 from wallet.errands.desk import Desk
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
+from wallet.machines.promised import PromisedState
 from wallet.machines.steps import FINAL, RESTING
 from wallet.marks.mark import Part
 from wallet.notices.letters import Letters
-from wallet.operations import STOCK, PlanState, Want, is_wish
+from wallet.operations import STOCK, PlanState, Stored, Want, is_wish
 from wallet.outcome import Outcome, Unfinished, is_errand, new_file, on_file, proofs_of
 from wallet.payee import Payee
 from wallet.payer import Payer
@@ -112,11 +113,18 @@ class Cashier:
                     # One that can't go on (a file is in its way) holds up no other.
                     pending.append(error)
         await self.payee.send()
-        wished = [row for row, stored in before.items() if is_wish(stored.state)]
-        over = [self._outcome(row) for row in wished if self.purse.operation(row).phase in FINAL]
+        over = [self._outcome(row) for row in self._ended(before)]
         if pending:
             raise Unfinished(str(pending[0]), over)
         return over
+
+    def _ended(self, before: dict[int, Stored]) -> list[int]:
+        """What was asked for and is over now; also payments that their payee has carried out, or let go."""
+        ended = {
+            row: stored.state for row, stored in before.items() if self.purse.operation(row).phase in FINAL
+        }
+        rows = {row for row, state in ended.items() if is_wish(state)}
+        return sorted(rows | {state.parent for state in ended.values() if isinstance(state, PromisedState)})
 
     def _reclaim(self) -> None:
         """Coins that the bank denies although it certified them: each is asked for on the board, once."""

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -182,11 +183,17 @@ def cancel(context: click.Context, operation: int, home: Path, as_json: bool) ->
 
     async def work(cashier: Cashier) -> int:
         outcome = await cashier.cancel(operation)
-        return finish(
-            cashier, outcome, lambda view: f"operation {operation}: {view['state']}", as_json=as_json
-        )
+        return finish(cashier, outcome, lambda view: _cancelled_line(operation, view), as_json=as_json)
 
     context.exit(run(home, work, as_json=as_json))
+
+
+def _cancelled_line(operation: int, view: dict[str, Any]) -> str:
+    if view["kind"] == "request":
+        return f"request {operation} is {view['state']}"
+    if view["operation"] == operation:
+        return f"payment {operation} is {view['state']}"
+    return f"took back {view['units']} units of payment {operation}, settled in round {view['round']}"
 
 
 @click.command()

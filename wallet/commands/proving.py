@@ -178,9 +178,15 @@ def receipt_view(receipt: Receipt, findings: "Findings") -> dict[str, Any]:
 
 
 def _show(receipt: Receipt, findings: "Findings") -> None:
-    verdict = "the proof holds" if findings.holds else "the proof does NOT hold"
+    from wallet.receipts.checking import NO_LOG
+
+    if findings.problems == (NO_LOG,):
+        verdict = "the proof is checked only in part"
+    else:
+        verdict = "the proof holds" if findings.holds else "the proof does NOT hold"
     units = sum(1 << output.exponent for output in findings.paid)
-    click.echo(f"{verdict}: a payment of {units} units, settled in round {findings.round}")
+    where = f", settled in round {findings.round}" if findings.round else ""
+    click.echo(f"{verdict}: a payment of {units} units{where}")
     rows = {
         "made for": receipt.to,
         "request": "" if receipt.request is None else receipt.request.note or "(without a note)",

@@ -22,6 +22,8 @@ from mixmint.keys import verify
 from wallet.marks.mark import Part
 from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
 
+NO_LOG = "whether the board shows it wasn't checked: name the log's policy with --policy FILE"
+
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
@@ -75,7 +77,7 @@ def check_receipt(receipt: Receipt, trusted: Trusted | None) -> Findings:
             problems.append("the order doesn't pay the request that is shown")
     round_, closed_at_s = 0, 0
     if trusted is None:
-        problems.append("whether the board shows it wasn't checked: name the log's policy with --policy FILE")
+        problems.append(NO_LOG)
     else:
         try:
             mark = _board(receipt, trusted, unchecked)

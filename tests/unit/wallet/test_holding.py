@@ -85,9 +85,12 @@ async def test_held_then_captured(town: Town) -> None:
     outcome = await bob.cashier.capture(row)
     assert outcome.state.phase is Phase.SETTLED
     assert bob.cashier.payee.arrivals(row).word == "paid"
-    await ann.cashier.resume()
+    (told,) = await ann.cashier.resume()
+    assert isinstance(told.state, PlanState)
+    assert (told.row, told.state.want) == (promised(ann).parent, Want.PAY)
     assert promised(ann).phase is Phase.SETTLED
     assert (ann.units(), bob.units()) == (12, 13)
+    assert await ann.cashier.resume() == []
     assert whole(town, ann, bob)
     again = await bob.cashier.capture(row)
     assert (again.row, again.state.phase) == (outcome.row, Phase.SETTLED)
