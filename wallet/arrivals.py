@@ -93,7 +93,7 @@ def refunds_of(row: int, operations: dict[int, Stored]) -> dict[int, int]:
     """What was paid back of the request in ``row``, or is being paid back: units by the plan's row."""
     plans = {number: stored.state for number, stored in operations.items()}
     return {
-        number: plan.amount
+        number: plan.units if plan.is_partly_paid else plan.amount
         for number, plan in plans.items()
         if isinstance(plan, PlanState)
         and plan.want is Want.PAY

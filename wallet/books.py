@@ -39,6 +39,7 @@ from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import MOST_PROMISED_ROUNDS, OrderState
 from wallet.machines.steps import (
+    FINAL,
     Ask,
     Blamed,
     Certify,
@@ -62,6 +63,7 @@ from wallet.machines.steps import (
     Wrong,
 )
 from wallet.operations import Machine, PlanState, Want, advance
+from wallet.parts import paid_units
 from wallet.purse import CoinState, Purse
 from wallet.restoring.copies import Copies
 from wallet.reviving import original_of, revive
@@ -308,7 +310,12 @@ class Books:
         is_payment = order.purpose in ("payment", "hold")
         if not is_payment or not isinstance(plan, PlanState) or plan.want is not Want.PAY:
             return
-        if plan.phase is Phase.REFUSED:
+        if plan.parts and plan.phase in FINAL:
+            units = paid_units(self.purse, order.parent)
+            reason = plan.reason if units < plan.amount else ""
+            changes = {"phase": Phase.SETTLED, "last": row, "units": units, "reason": reason}
+            self.purse.set_operation(order.parent, msgspec.structs.replace(plan, **changes))
+        elif plan.phase is Phase.REFUSED:
             changes = {"phase": Phase.SETTLED, "last": row, "units": plan.amount, "reason": ""}
             self.purse.set_operation(order.parent, msgspec.structs.replace(plan, **changes))
 

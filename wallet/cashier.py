@@ -46,8 +46,9 @@ from wallet.words import meaning
 
 class Cashier:
     """
-    The wallet over an open purse. ``rng`` draws the times of standard exchanges; ``letters``: what goes by
-    requests' reply blocks; ``log``: the board's log, for proofs.
+    The wallet over an open purse. ``rng`` draws the times of standard exchanges, and of a payment's coins;
+    ``pay_spread_s``: over how long these are spread; ``letters``: what goes by requests' reply blocks;
+    ``log``: the board's log, for proofs.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Cashier:
         stock_wait_s: float,
         now_s: Callable[[], float],
         rng: Random,
+        pay_spread_s: float = 0.0,
         letters: Letters | None = None,
         log: LogReader | None = None,
     ) -> None:
@@ -69,8 +71,9 @@ class Cashier:
         self._now_s = now_s
         self._rng = rng
         self.stock_wait_s = stock_wait_s
+        self._pay_spread_s = pay_spread_s
         self._counter = Counter(self.books, now_s)
-        self._errands = Errands(teller, self._counter, settings, stock_wait_s, rng, letters)
+        self._errands = Errands(teller, self._counter, settings, stock_wait_s, now_s, rng, letters)
         self.payer = Payer(self.books)
         self.payee = Payee(teller, self._counter, settings, letters, now_s)
         self.refunds = Refunds(self.purse, self.payee, letters, log)
@@ -92,6 +95,7 @@ class Cashier:
         await self.teller.post_claims()
         await self.payee.collect()
         self.payee.sealed()
+        self._errands.start_due()
         pending: list[UserError] = []
         machines = [
             row
@@ -168,13 +172,14 @@ class Cashier:
 
     def undecided(self) -> bool:
         """
-        Whether an open operation's outcome isn't known. A request or a churn that waits isn't that, nor is an
-        order that its payee may carry out.
+        Whether an open operation's outcome isn't known. A request, a churn or a payment that waits isn't
+        that, nor is an order that its payee may carry out.
         """
-        states = [stored.state for stored in self.purse.open_operations().values()]
+        states = {row: stored.state for row, stored in self.purse.open_operations().items()}
         return any(
-            (isinstance(state, OrderState | AccountState) and state.phase not in RESTING) or is_errand(state)
-            for state in states
+            (isinstance(state, OrderState | AccountState) and state.phase not in RESTING)
+            or (is_errand(state) and not self._errands.only_waits(row))
+            for row, state in states.items()
         )
 
     async def withdraw(self, amount: int) -> Outcome:
@@ -228,14 +233,22 @@ class Cashier:
         statement: str = "",
         is_sealed: bool = False,
         path: Path | None = None,
+        spread_s: float | None = None,
     ) -> Outcome:
         """
-        Pay a request: from stock, or at once with change. Where its payee carries the order out (a hold, a
-        sealed payment), it is done when he has been told; see ``Payer.plan``.
+        Pay a request: coin by coin from stock, within ``spread_s`` seconds (by default the wallet's own), or
+        at once with change. Where its payee carries the order out (a hold, a sealed payment), it is done when
+        he has been told; see ``Payer.plan``.
         """
         place = None if path is None else new_file(path)
         plan = self.payer.plan(
-            request, now=now, note=note, statement=statement, is_sealed=is_sealed, path=place
+            request,
+            now=now,
+            note=note,
+            statement=statement,
+            is_sealed=is_sealed,
+            path=place,
+            spread_s=self._pay_spread_s if spread_s is None else spread_s,
         )
         return await self._pay(plan, request)
 
@@ -277,7 +290,7 @@ class Cashier:
             self.payee.keep(row, text)
         await self.payee.collect(row)
         wanted = to or await self.refunds.wanted(row)
-        return await self._pay(self.payer.refund(row, wanted, now=now), wanted)
+        return await self._pay(self.payer.refund(row, wanted, now=now, spread_s=self._pay_spread_s), wanted)
 
     async def ask_refund(self, row: int, path: Path | None = None) -> PaymentRequest:
         """
@@ -402,7 +415,7 @@ class Cashier:
         with self.purse.transaction():
             row = self.purse.add_operation(plan, self._now_s())
         self.teller.at("plan-written")
-        await on_file(self._errands.carry_on(row))
+        await on_file(self._errands.carry_on(row, self.teller.patience_s))
         return self._outcome(row)
 
     def _outcome(self, row: int) -> Outcome:

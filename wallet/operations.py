@@ -37,6 +37,16 @@ STOCK = "stock"
 """The purpose of exchanges that nobody asked for singly: they keep coins ready, and hidden."""
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """
+    One output of a request that is paid coin by coin. ``coin``: the id of the coin that is kept for it, empty
+    while none is. ``due_s``: when its order goes (Unix seconds); 0 before that is drawn, and of the first.
+    """
+
+    coin: bytes = b""
+    due_s: float = 0.0
+
+
 class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     """
     Something the member asked for that may take several orders. The repr hides coins and requests.
@@ -53,6 +63,9 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     next one is due at ``next_s``, the last one at ``until_s`` (Unix seconds).
     ``opened``: EXCHANGE, the wallet began it by itself, since a claim showed these coins to everyone;
     ``from_round``: the board's, from which on it may leave; 0 before that is drawn.
+    ``is_apart``: PAY, each output by an order of its own, within ``spread_s`` seconds, but without waiting
+    once the board has closed ``until_round``; ``parts``: for each of the request's outputs, in their order,
+    once their coins are kept. ``last`` is then the order that was settled last.
     """
 
     want: Want
@@ -78,6 +91,15 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     opened: bool = False
     from_round: int = 0
     blocks: int = 0
+    is_apart: bool = False
+    spread_s: float = 0.0
+    until_round: int = 0
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def is_partly_paid(self) -> bool:
+        """A payment that came to its end with only some of its coins."""
+        return self.is_apart and self.phase is Phase.SETTLED and self.units < self.amount
 
     def __repr__(self) -> str:
         return f"PlanState({self.want.value}, {self.phase.value})"

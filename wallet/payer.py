@@ -5,6 +5,8 @@ back. What it returns is a plan; the cashier carries it.
 
 from pathlib import Path
 
+import msgspec
+
 from bank.formats.order import input_ids
 from mixmint.errors import UserError
 from wallet.arrivals import arrivals, refunds_of
@@ -33,10 +35,12 @@ class Payer:
         statement: str = "",
         is_sealed: bool = False,
         path: Path | None = None,
+        spread_s: float = 0.0,
     ) -> PlanState:
         """
         Pay a request. ``note``, ``statement``: what the order binds. ``is_sealed``: sign the order and hand
         it to the payee, who submits it. ``path``: where to write what the payee needs, if anything.
+        ``spread_s``: over how long the orders are spread, where each coin is paid by its own.
         """
         if request.bank != self._books.bank.id:
             raise UserError("this request is for another bank than this wallet's; pay it from another wallet")
@@ -64,6 +68,9 @@ class Payer:
             statement=statement,
             is_sealed=is_sealed,
             path="" if path is None else str(path),
+            # What a payee carries out must be one deed, and so is what can't wait.
+            is_apart=not (now or is_told),
+            spread_s=spread_s,
         )
 
     def _check_unpaid(self, request: PaymentRequest) -> None:
@@ -74,6 +81,12 @@ class Payer:
                 continue
             if state.phase is Phase.REFUSED or self._came_back(state):
                 continue
+            if state.is_partly_paid:
+                raise UserError(
+                    f"{state.units} of this request's {state.amount} units were paid (operation {row}); the "
+                    "rest can't be. Ask its payee for a new request over the rest, or for the money back: "
+                    f"mixmint wallet ask-refund {row}"
+                )
             how = "is being paid" if state.phase is Phase.WORKING else "has been paid"
             raise UserError(f"this request {how} already (operation {row}); see `mixmint wallet history`")
 
@@ -82,7 +95,7 @@ class Payer:
         last = self._purse.operation(plan.last) if plan.last else None
         return isinstance(last, PromisedState) and last.phase is Phase.EXPIRED
 
-    def refund(self, row: int, to: PaymentRequest, *, now: bool) -> PlanState:
+    def refund(self, row: int, to: PaymentRequest, *, now: bool, spread_s: float = 0.0) -> PlanState:
         """Pay back what came of our request ``row``, or a part of it, to ids that its payer gave."""
         stored = self._purse.operations()
         state = stored[row].state if row in stored else None
@@ -98,8 +111,7 @@ class Payer:
                 f"{came} units came of request {row}{before}; the refund would be {to.units}: "
                 "ask the payer for a smaller request, or pay it as an ordinary payment"
             )
-        plan = self.plan(to, now=now)
-        return PlanState(want=Want.PAY, amount=plan.amount, now=now, request=plan.request, refunds=row)
+        return msgspec.structs.replace(self.plan(to, now=now, spread_s=spread_s), refunds=row)
 
     def paid_by_us(self, row: int) -> PlanState:
         """A payment of ours."""

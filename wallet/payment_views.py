@@ -11,6 +11,7 @@ from wallet.machines.promised import PromisedState
 from wallet.machines.steps import Phase
 from wallet.notices.notice import HoldNotice, RefundTo, decode_all
 from wallet.operations import PlanState
+from wallet.parts import Piece, pieces_of
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState, Purse
 
@@ -23,9 +24,15 @@ _WORDS = {
 """Of a payment that its payee carries out. *returned*: its coins are the payer's again."""
 
 
+PARTLY_PAID = "partly paid"
+"""Of a payment coin by coin that came to its end before all of them were paid."""
+
+
 def payment_word(purse: Purse, plan: PlanState) -> str:
     """A payment's state in a word; until its payee has carried it out, *held*, *handed over* or *lapsed*."""
     order = purse.operation(plan.last) if plan.last else None
+    if plan.is_partly_paid:
+        return PARTLY_PAID
     if plan.phase is not Phase.SETTLED or not isinstance(order, PromisedState):
         return plan.phase.value
     if order.phase is Phase.KEPT and order.is_sealed:
@@ -33,8 +40,8 @@ def payment_word(purse: Purse, plan: PlanState) -> str:
     return _WORDS.get(order.phase, order.phase.value)
 
 
-def payment_view(purse: Purse, plan: PlanState) -> dict[str, Any]:
-    """What the payer sees besides."""
+def payment_view(purse: Purse, row: int, plan: PlanState) -> dict[str, Any]:
+    """What the payer sees besides. ``orders``: of a payment coin by coin, one for each."""
     order = purse.operation(plan.last) if plan.last else None
     view: dict[str, Any] = {
         "note": PaymentRequest.decode(plan.request).note,
@@ -42,10 +49,26 @@ def payment_view(purse: Purse, plan: PlanState) -> dict[str, Any]:
         "statement": plan.statement,
         "receipt": opening(order) if isinstance(order, OrderState) else None,
     }
+    if plan.is_apart:
+        pieces = pieces_of(purse.operations(), row)
+        view["orders"] = [_order_view(piece) for piece in pieces if piece.orders]
+        if len(pieces) > 1:
+            view["receipt"] = None
+        if plan.phase is Phase.WORKING:
+            view["units"] = sum(piece.units for piece in pieces if piece.is_promised)
     if plan.refunds:
         view["refunds"] = plan.refunds
     if isinstance(order, PromisedState) and order.phase in (Phase.KEPT, Phase.LAPSED):
         view["until_round"] = order.round
+    return view
+
+
+def _order_view(piece: Piece) -> dict[str, Any]:
+    row = piece.paid_by or max(piece.orders)
+    order = piece.orders[row]
+    view = {"operation": row, "units": piece.units, "state": order.phase.value, "receipt": opening(order)}
+    if order.phase is Phase.SETTLED:
+        view["round"] = order.round
     return view
 
 

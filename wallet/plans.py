@@ -1,10 +1,11 @@
 """
 Which coins pay, which change comes back, and which exchanges come first. Pure.
 
-Two ways to pay. *At once* (``pay_at_once``): any inputs, change in the same order. It links the inputs with
-each other, and the change tells the amount. *From stock* (``next_exchanges``, then ``pay_from_stock``): small
-standard exchanges (v -> v, 2v -> v + v, v + v -> 2v), one order each, until the amount is there exactly, in
-coins that nobody can connect with their past; then these, without change.
+Two ways to pay by one order. *At once* (``pay_at_once``): any inputs, change in the same order. It links the
+inputs with each other, and the change tells the amount. *From stock* (``next_exchanges``, then
+``pay_from_stock``): small standard exchanges (v -> v, 2v -> v + v, v + v -> 2v), one order each, until the
+amount is there exactly, in coins that nobody can connect with their past; then these, without change. That is
+for holds and sealed payments, bearer files and deposits; a request is paid coin by coin (wallet/matched.py).
 
 Values are powers of two, so each divides the next. Taking the largest coin that still fits therefore finds an
 exact sum with the fewest coins whenever there is one.

@@ -137,6 +137,7 @@ async def open_wallet(
             teller,
             settings,
             stock_wait_s=settings.stock_wait(member.directory),
+            pay_spread_s=settings.pay_spread(member.directory),
             now_s=time.time,
             rng=SystemRandom(),
             letters=LettersByPost(post, time.time),

@@ -38,6 +38,14 @@ class WalletSettings(Settings, frozen=True):
             "better which of them are one member's. Default: 4 ticks of the network"
         ),
     ] = None
+    pay_spread_s: Annotated[
+        Wait | None,
+        Meta(
+            description="s; over at most this long the coins of a payment are spread, each an order of its "
+            "own, after the first. Longer hides better which of them are one payment; the agent, or the next "
+            "command, sends those that a command doesn't wait for. Default: 4 ticks of the network"
+        ),
+    ] = None
     answer_wait_s: Annotated[
         Wait | None,
         Meta(
@@ -91,6 +99,12 @@ class WalletSettings(Settings, frozen=True):
             return self.answer_wait_s
         return max(_LEAST_ANSWER_WAIT_S, _USUAL_WAITS * usual_wait_s)
 
+    def pay_spread(self, directory: Directory) -> float:
+        """Seconds."""
+        if self.pay_spread_s is not None:
+            return self.pay_spread_s
+        return _STOCK_TICKS * directory.tick_ms / 1000
+
     def stock_wait(self, directory: Directory) -> float:
         """Seconds."""
         if self.stock_wait_s is not None:
@@ -102,6 +116,7 @@ EXAMPLE = """\
 # What this wallet demands, and how patient it is. Everything is optional; docs/wallet.md explains.
 # policy = "policy"
 # stock_wait_s = 1.0
+# pay_spread_s = 900
 # answer_wait_s = 120
 # settle_wait_s = 120
 # claims = true

@@ -7,7 +7,7 @@ through either: an answer that was lost on its way is made up for by the board.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ from wallet.words import line_of
 CONVERSATION_LABEL = Label("mixmint/wallet-conversation/v1")
 MOST_ROUNDS_A_PAGE = 1000
 PENDING: Final = "the outcome isn't known yet; run: mixmint wallet resume"
+
+Start = Callable[[], Awaitable[int]]
+"""Puts an operation on file when its time has come; its row, or 0 when there is none to begin any more."""
 
 
 def nothing(_: str) -> None:
@@ -200,6 +203,16 @@ class Teller:
         """Before something new begins. Raises Unavailable: nothing has happened."""
         await self._line.reach()
 
+    @property
+    def patience_s(self) -> float:
+        """How long anything is waited for."""
+        return self._settle_wait_s
+
+    @property
+    def poll_s(self) -> float:
+        """The pause between two looks at the board."""
+        return self._poll_s
+
     @contextmanager
     def hurry(self, most_s: float) -> Iterator[None]:
         """Inside, nothing is waited for longer than this: for commands that only look."""
@@ -210,9 +223,12 @@ class Teller:
         finally:
             self._answer_wait_s, self._settle_wait_s = before
 
-    async def finish(self, rows: Sequence[int], delays_s: Sequence[float] = ()) -> None:
+    async def finish(
+        self, rows: Sequence[int | Start], delays_s: Sequence[float] = (), *, enough: Collection[Phase] = ()
+    ) -> None:
         """
-        Carry these operations to their end, all at once; each may begin after a delay of its own.
+        Carry these operations to their end, all at once; each may begin after a delay of its own. A ``Start``
+        waits for its own time. ``enough``: phases in which they may be left alone, too.
 
         Raises PendingError when one of them isn't over within the settings' patience. The others are carried
         on all the same.
@@ -220,7 +236,7 @@ class Teller:
         if not rows:
             return
         delays = delays_s or [0.0] * len(rows)
-        drives = [self._drive(row, delay) for row, delay in zip(rows, delays, strict=True)]
+        drives = [self._drive(row, delay, enough) for row, delay in zip(rows, delays, strict=True)]
         driving = asyncio.gather(*drives, return_exceptions=True)
         watching = asyncio.create_task(self._watch())
         posting = asyncio.create_task(self._post())
@@ -253,9 +269,12 @@ class Teller:
             await self.post_claims()
             await asyncio.sleep(self._poll_s)
 
-    async def _drive(self, row: int, delay_s: float) -> None:
+    async def _drive(self, start: int | Start, delay_s: float, enough: Collection[Phase]) -> None:
         if delay_s:
             await self.sleep(delay_s)
+        row = start if isinstance(start, int) else await start()
+        if not row:
+            return
         queue = self._queues[row] = asyncio.Queue()
         asking: asyncio.Task[Outward] | None = None
         try:
@@ -268,6 +287,8 @@ class Teller:
                 state = self._machine(row)
                 if state.phase in RESTING:
                     self._tell(line_of(state, self.books))
+                    return
+                if state.phase in enough:
                     return
                 if state.phase is Phase.HELD:
                     self._tell(f"another order holds a coin until round {state.round}; waiting for it to end")

@@ -25,7 +25,7 @@ from wallet.payment_views import (
 from wallet.proof import SpentProof
 from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.renewal import last_day
-from wallet.words import meaning
+from wallet.words import meaning, partly_paid
 
 
 def balance(books: Books) -> dict[str, Any]:
@@ -150,13 +150,15 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
     if isinstance(state, PlanState):
         view["units"] = state.units
         if state.want is Want.PAY:
-            view |= payment_view(books.purse, state)
+            view |= payment_view(books.purse, result.row, state)
     if isinstance(state, InvoiceState):
         view |= request_view(books.purse, result.row, state)
     reason = getattr(state, "reason", "")
     if reason:
         view["reason"] = reason
         view["meaning"] = meaning(reason)
+    if isinstance(state, PlanState) and state.is_partly_paid:
+        view["meaning"] = partly_paid(state)
     if result.proofs:
         view["proofs"] = [SpentProof.of(proof).view() for proof in result.proofs]
     return view

@@ -7,7 +7,7 @@ from wallet.machines.account import AccountState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase
-from wallet.operations import Machine
+from wallet.operations import Machine, PlanState
 
 REFUSALS = {
     "spent": "a coin had been spent already",
@@ -33,6 +33,15 @@ REFUSALS = {
 def meaning(reason: str) -> str:
     """One line for a person."""
     return REFUSALS.get(reason, f"the bank refused ({reason}); its answer is in the evidence folder")
+
+
+def partly_paid(plan: PlanState) -> str:
+    """What came of a payment that ended before all of it was paid."""
+    return (
+        f"{plan.units} of {plan.amount} units were paid, and the rest can't be any more: "
+        f"{meaning(plan.reason)}. What wasn't paid is yours; ask the payee for what was "
+        "(`mixmint wallet ask-refund`), or for a new request over the rest"
+    )
 
 
 def line_of(state: Machine, books: Books) -> str:

@@ -8,6 +8,7 @@ and salts are repeated bytes, so the file is the same whoever makes it.
 import asyncio
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bank.board.log.proof import LogProof
@@ -24,7 +25,7 @@ from wallet.notices.checks import h_of
 from wallet.notices.notice import HoldNotice, Notice, SealedNotice, notice_text
 from wallet.notices.refund import PaidBy, RefundTo
 from wallet.payment_request import PaymentRequest, ReplyTo
-from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, ShownOrder
 
 FILE = Path(__file__).with_name("payment.json")
 EPOCH, LAST_ROUND = 687, 1000
@@ -98,35 +99,67 @@ def entries(signed: SignedOrder) -> list[bytes]:
     ]
 
 
-async def proofs(folder: Path, signed: SignedOrder) -> tuple[tuple[LogProof, ...], str]:
-    """Of the order's entries in the second of three rounds, with its mark; the log's key as text."""
+async def proofs(folder: Path, orders: Sequence[SignedOrder]) -> tuple[list[tuple[LogProof, ...]], str]:
+    """
+    Of each order's entries, with the mark of their round: the second round has the first order's, and so on;
+    and the log's key as text.
+    """
     maker = LogMaker(folder, BOARD)
     inputs = [output(bytes([3]) * 32, 3), output(bytes([4]) * 32, 2)]
     maker.close([make_key_entry(BANK, BANK_ID).encode(), *(certified(each) for each in inputs)])
-    mark = maker.close([*entries(signed), certified(output(b"\x0c" * 32, 0))])
+    beside = [certified(output(b"\x0c" * 32, 0))]
+    marks = []
+    for signed in orders:
+        marks.append(maker.close([*entries(signed), *beside]).encode())
+        beside = []
     maker.close([])
     note = maker.publish()
     log, size = LogReader(FolderSource(folder), maker.verifier), len(maker.leaves)
-    wanted = {*entries(signed), mark.encode()}
-    found = [(index, leaf) for index, leaf in enumerate(maker.leaves) if leaf in wanted]
-    made = [LogProof(at, tuple(await log.inclusion(at, size)), note, leaf) for at, leaf in found]
-    return tuple(made), maker.verifier.text()
+    made = []
+    for signed, mark in zip(orders, marks, strict=True):
+        wanted = {*entries(signed), mark}
+        found = [(index, leaf) for index, leaf in enumerate(maker.leaves) if leaf in wanted]
+        proved = [LogProof(at, tuple(await log.inclusion(at, size)), note, leaf) for at, leaf in found]
+        made.append(tuple(proved))
+    return made, maker.verifier.text()
 
 
-def receipt() -> tuple[Receipt, str]:
-    signed, keys = order(), {key.public: key for key in (ONE, OTHER)}
+def receipt(orders: Sequence[tuple[SignedOrder, Mark]], request: PaymentRequest) -> tuple[Receipt, str]:
+    keys = {key.public: key for key in (ONE, OTHER)}
     with tempfile.TemporaryDirectory() as folder:
-        shown, log = asyncio.run(proofs(Path(folder), signed))
-    signatures = tuple(
-        keys[public].sign(RECEIPT_LABEL, signed.seal, TO.encode()) for public in signed.order.inputs
+        proved, log = asyncio.run(proofs(Path(folder), [signed for signed, _ in orders]))
+    shown = tuple(
+        ShownOrder(
+            signed,
+            tuple(
+                keys[public].sign(RECEIPT_LABEL, signed.seal, TO.encode()) for public in signed.order.inputs
+            ),
+            mark.open((Part.REQUEST, Part.NOTE)),
+            entries_,
+        )
+        for (signed, mark), entries_ in zip(orders, proved, strict=True)
     )
-    opening = MARK.open((Part.REQUEST, Part.NOTE))
-    return Receipt(TO, signed, signatures, opening, REQUEST, BANK.public, (), shown), log
+    return Receipt(TO, shown, request, BANK.public, ()), log
+
+
+def apart() -> list[tuple[SignedOrder, Mark]]:
+    """8 units for 8, and 4 for 4: an order for each coin of the request."""
+    made = []
+    for number, (key, paid) in enumerate(((ONE, PAID), (OTHER, ALSO_PAID))):
+        contents = {part: MARK.parts[part].content for part in Part}
+        contents[Part.REQUEST] = REQUEST_APART.digest()
+        mark = Mark({part: Opened(bytes([0x20 + 4 * number + part]) * 16, contents[part]) for part in Part})
+        salt, request_id = bytes([0x30 + number]) * 16, bytes([0x32 + number]) * 16
+        inputs = (CoinKey(key.public),)
+        asked = Order(BANK_ID, request_id, LAST_ROUND, inputs, (paid,), note=mark.commitment())
+        made.append((sign_order(asked, [key], salt), mark))
+    return made
 
 
 def make() -> dict[str, object]:
     """All vectors, bytes as hex."""
-    made, log = receipt()
+    made, log = receipt([(order(), MARK)], REQUEST)
+    made_apart, log_apart = receipt(apart(), REQUEST_APART)
     return {
         "about": "made by tests/vectors/make_payment.py; see docs/spec/payment-request.md, mark.md,"
         " notice.md, receipt.md; hex",
@@ -144,6 +177,7 @@ def make() -> dict[str, object]:
             for name, notice in notices().items()
         },
         "receipt": {"log": log, "bank": BANK.public.hex(), "file": made.encode().decode()},
+        "receipt-v2": {"log": log_apart, "bank": BANK.public.hex(), "file": made_apart.encode().decode()},
     }
 
 

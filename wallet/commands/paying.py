@@ -11,6 +11,7 @@ from replyblocks.commands.options import home_option, json_option
 from replyblocks.terminal import preview
 from wallet.bearer import MOST_FILE_BYTES, parse_bearer
 from wallet.cashier import Cashier
+from wallet.commands.churning import Span
 from wallet.commands.running import file_option, finish, read_text, run, say
 from wallet.machines.order import OrderState
 from wallet.marks.mark import MOST_TEXT_BYTES
@@ -41,6 +42,9 @@ now_option = click.option("--now", is_flag=True, help="At once, with change: it 
     help="A file with a statement that the payee must relay to be paid. Brings --sealed.",
 )
 @click.option("--sealed", is_flag=True, help="Sign the payment and hand it to the payee, who submits it.")
+@click.option(
+    "--within", "within_s", type=Span(), help="Spread its orders over: 90s, 15m. Default: pay_spread_s."
+)
 @click.option("--bearer", type=click.IntRange(min=1), metavar="AMOUNT", help="Hand over coins in a file.")
 @out_option
 @home_option
@@ -53,6 +57,7 @@ def pay(
     note: Path | None,
     statement: Path | None,
     sealed: bool,
+    within_s: float | None,
     bearer: int | None,
     out: Path | None,
     home: Path,
@@ -61,9 +66,11 @@ def pay(
     """
     Pay a payment request, from --file or standard input.
 
-    Without --now, small standard exchanges make the exact coins first, at random times; then these pay.
-    That takes longer and hides more. With --now one order pays at once: all its coins are seen to belong
-    together, and its change tells the amount.
+    Without --now, small standard exchanges make the exact coins first, at random times; then these pay, one
+    by one, each by an order that looks like such an exchange. That takes longer and hides more. The first
+    one shows that nobody else has paid; the others follow at random times, --within so long at most. What
+    this command doesn't wait for goes with the agent, or your next commands (exit code 3 until then). With
+    --now one order pays at once: all its coins are seen to belong together, and its change tells the amount.
 
     With --note a text is bound into the order. Nobody sees it, the bank neither; `prove` shows it to whom
     you like.
@@ -81,12 +88,14 @@ def pay(
     Example: mixmint wallet pay --bearer 5 --out coins.txt
     """
     if bearer is not None:
-        if out is None or file is not None or note or statement or sealed:
+        if out is None or file is not None or note or statement or sealed or within_s is not None:
             raise click.UsageError("--bearer AMOUNT needs --out FILE, and takes only --now besides")
         context.exit(run(home, _hand_over(bearer, out, now=now, as_json=as_json), as_json=as_json))
     own_note = "" if note is None else read_text(note, "a note").strip()
     stated = "" if statement is None else read_text(statement, "a statement").strip()
     wanted = parse_uri(read_text(file, "the payment request"))
+    if within_s is not None and (now or sealed or statement or wanted.is_hold):
+        raise click.UsageError("--within spreads several orders; this payment is a single one")
 
     async def pay_request(cashier: Cashier) -> int:
         outcome = await cashier.pay(
@@ -96,6 +105,7 @@ def pay(
             statement=stated,
             is_sealed=sealed or statement is not None,
             path=out,
+            spread_s=within_s,
         )
         code = finish(cashier, outcome, lambda view: _paid_line(view, out), as_json=as_json)
         if code == 0 and not as_json and wanted.tau == NOTHING and not (sealed or statement):

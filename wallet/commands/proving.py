@@ -56,7 +56,7 @@ def prove(
 
     It is signed by the coins that paid, for the reader whom --to names: so he can't show it on as his own.
     Ask him for a text that he chose, and put it there. He checks it offline, with the board's key. It shows
-    him your order: its coins, its change, the round.
+    him your orders: their coins, their change, their rounds.
 
     Example: mixmint wallet prove 9 --to question.txt --out receipt.json
     """
@@ -70,7 +70,7 @@ def prove(
         receipt = await cashier.prove(operation, text, show)
         write_secret(out, receipt.encode())
         if as_json:
-            view = {"operation": operation, "to": text, "seal": receipt.order.seal.hex(), "file": str(out)}
+            view = {"operation": operation, "to": text, "seals": _seals(receipt), "file": str(out)}
             click.echo(json.dumps(view, indent=2))
         else:
             click.echo(f"wrote the receipt to {out}")
@@ -166,15 +166,20 @@ def receipt_view(receipt: Receipt, findings: "Findings") -> dict[str, Any]:
         "problems": list(findings.problems),
         "unchecked": list(findings.unchecked),
         "to": receipt.to,
-        "seal": receipt.order.seal.hex(),
+        "seals": _seals(receipt),
         "round": findings.round,
         "closed_at": findings.closed_at_s,
-        "units": sum(1 << output.exponent for output in findings.paid),
+        "units": findings.units,
+        "asked": findings.asked,
         "outputs": [{"coin": each.coin.hex(), "units": 1 << each.exponent} for each in findings.paid],
         "request": None if request is None else {"uri": request.uri(), "note": request.note},
         "note": findings.note,
         "statement": findings.statement,
     }
+
+
+def _seals(receipt: Receipt) -> list[str]:
+    return [shown.order.seal.hex() for shown in receipt.orders]
 
 
 def _show(receipt: Receipt, findings: "Findings") -> None:
@@ -184,7 +189,9 @@ def _show(receipt: Receipt, findings: "Findings") -> None:
         verdict = "the proof is checked only in part"
     else:
         verdict = "the proof holds" if findings.holds else "the proof does NOT hold"
-    units = sum(1 << output.exponent for output in findings.paid)
+    units = f"{findings.units}"
+    if findings.units != findings.asked:
+        units += f" of the {findings.asked} asked for"
     where = f", settled in round {findings.round}" if findings.round else ""
     click.echo(f"{verdict}: a payment of {units} units{where}")
     rows = {
@@ -192,7 +199,7 @@ def _show(receipt: Receipt, findings: "Findings") -> None:
         "request": "" if receipt.request is None else receipt.request.note or "(without a note)",
         "note": findings.note or "",
         "statement": findings.statement or "",
-        "seal": receipt.order.seal.hex(),
+        "seal": " ".join(_seals(receipt)),
     }
     for name, text in rows.items():
         if text:

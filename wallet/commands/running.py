@@ -146,9 +146,10 @@ def finish(
 ) -> int:
     """Print what came of it; the exit code. ``text`` makes the line for success from the view."""
     from wallet import views
+    from wallet.payment_views import PARTLY_PAID
 
     view = views.outcome(cashier.books, outcome) | more
-    failed = view["state"] in ("refused", "expired")
+    failed = view["state"] in ("refused", "expired", PARTLY_PAID)
     if as_json:
         click.echo(json.dumps(view, indent=2))
     elif not failed:

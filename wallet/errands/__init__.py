@@ -6,7 +6,8 @@ until they are settled. So a crash anywhere leaves a wish and some orders, and t
 
     carrying.py     the loop: one step of a plan, then its orders, until it is over
     desk.py         what each step works with: coins in hand, orders of a plan, its next state
-    paying.py       a payment request
+    paying.py       a payment request: by one order, or
+    apart.py        coin by coin, an order for each
     handing.py      bearer files, written and received
     exchanging.py   exchanges for their own sake, deposits
 

@@ -6,6 +6,7 @@ from random import Random
 from bank.formats.order import input_ids
 from mixmint.errors import FatalError
 from wallet.counter import Counter
+from wallet.errands.apart import Apart
 from wallet.errands.desk import Desk
 from wallet.errands.exchanging import deposit, exchange
 from wallet.errands.handing import hand_over, receive
@@ -25,8 +26,8 @@ Step = Callable[[Desk, int, PlanState], list[int]]
 
 class Errands:
     """
-    Carries plans on. ``stock_wait_s``: over how long one plan's standard exchanges are spread. ``letters``:
-    the way back to payees.
+    Carries plans on. ``stock_wait_s``: over how long one plan's standard exchanges are spread. ``now_s``:
+    Unix seconds. ``letters``: the way back to payees.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Errands:
         counter: Counter,
         settings: WalletSettings,
         stock_wait_s: float,
+        now_s: Callable[[], float],
         rng: Random,
         letters: Letters | None = None,
     ) -> None:
         self._desk = Desk(teller, counter, settings, letters)
+        self._apart = Apart(self._desk, now_s, rng)
         self._teller = teller
         self._wait_s = stock_wait_s
         self._rng = rng
@@ -51,14 +54,20 @@ class Errands:
             Want.TAKE_BACK: take_back,
         }
 
-    async def carry_on(self, row: int) -> PlanState:
+    async def carry_on(self, row: int, patience_s: float | None = None) -> PlanState:
         """
-        Carry a plan to its end; its final state.
+        Carry a plan to its end; its final state. ``patience_s``: how long a payment's pieces are waited for
+        whose time has not come; by default as long as exchanges are spread.
 
-        Raises PendingError when an order's outcome stays unknown: the plan stays open.
+        Raises PendingError when an order's outcome stays unknown, or something has its time later: the plan
+        stays open.
         """
         wait_s = self._wait_s
+        patience_s = min(self._wait_s if patience_s is None else patience_s, self._teller.patience_s)
         while (plan := self._desk.plan(row)).phase not in FINAL:
+            if plan.parts:
+                await self._apart.go_on(row, patience_s)
+                continue
             unfinished = self.unfinished(row)
             if unfinished:
                 await self._teller.finish(unfinished)
@@ -82,6 +91,16 @@ class Errands:
             return False
         states = [self._desk.purse.operation(row) for row in rows]
         return all(isinstance(state, OrderState) and state.purpose == "exchange" for state in states)
+
+    def start_due(self) -> None:
+        """Put the pieces of payments on file whose time has come."""
+        for row, stored in self._desk.purse.open_operations().items():
+            if isinstance(stored.state, PlanState) and stored.state.parts:
+                self._apart.start_due(row)
+
+    def only_waits(self, row: int) -> bool:
+        """Whether this plan is a payment with nothing under way, and pieces whose time comes later."""
+        return self._apart.only_waits(row)
 
     def lapsed(self) -> list[int]:
         """Orders for somebody else to carry out that lapsed, and whose coins no plan takes back."""

@@ -1,8 +1,9 @@
 """
-A payment request, paid: exact coins from stock first, or one order with change at once.
+A payment request, paid: coin by coin from stock (errands/apart.py), or by one order at once, with change.
 
 Where the request asks for a hold, or the member seals the payment, the order isn't the end: its payee carries
-it out, so he is told of it.
+it out, so he is told of it. He carries it out whole or not at all, so it is one order, of exact coins if it
+can be.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from bank.formats.answer import Answer
 from bank.formats.order import input_ids
 from mixmint.errors import FatalError, UserError
+from wallet.errands.apart import choose
 from wallet.errands.desk import MOST_TRIES, Desk, after_last, kept_by
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import FINAL, Phase, Returned
@@ -37,6 +39,8 @@ from wallet.purse import CoinRecord, CoinState
 def pay(desk: Desk, row: int, plan: PlanState) -> list[int]:
     """One step of ``Want.PAY``."""
     request = PaymentRequest.decode(plan.request)
+    if plan.is_apart:
+        return choose(desk, row, plan, request)
     kept = kept_by(desk, plan.last)
     if kept is not None:
         return _tell(desk, row, plan, request, kept)

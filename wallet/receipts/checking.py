@@ -1,12 +1,18 @@
 """
 What a receipt proves, offline. Pure (docs/spec/receipt.md, section 3).
 
+Of each order:
+
 1. The order's coins signed its seal.
 2. The same coins' keys signed the seal and the reader's text: whoever made the receipt has the secrets.
 3. What the mark opens to is what the order binds, and the request that is shown is the one it names.
 4. The order's entries, one *spent* for each input under its seal and one certificate for each output, are in
    the log under a checkpoint that the reader's policy takes, all in one round, whose mark is shown too.
 5. Each certificate is signed by the bank's key in force at its place.
+
+And of all of them:
+
+6. No order is there twice, each pays some of the request that is shown, and they bind the same words.
 """
 
 from collections.abc import Collection
@@ -20,7 +26,8 @@ from bank.formats.succession import BankKeys
 from mixmint.errors import MalformedMessage, PeerError
 from mixmint.keys import verify
 from wallet.marks.mark import Part
-from wallet.receipts.receipt import RECEIPT_LABEL, Receipt
+from wallet.payment_request import PaymentRequest
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, ShownOrder
 
 NO_LOG = "whether the board shows it wasn't checked: name the log's policy with --policy FILE"
 
@@ -42,12 +49,15 @@ class Trusted:
 class Findings:
     """
     What a receipt shows, and in ``problems`` why it proves nothing; ``unchecked``: what the reader must
-    believe. ``paid``: the outputs that the shown request asks for; all of them when none is shown.
+    believe. ``paid``: of the orders' outputs those that the shown request asks for; all of them when none is
+    shown. ``asked``: units that it asks for; the same as was paid when none is shown. ``round``,
+    ``closed_at_s``: of the last of the orders.
     """
 
     round: int = 0
     closed_at_s: int = 0
     paid: tuple[Output, ...] = ()
+    asked: int = 0
     note: str | None = None
     statement: str | None = None
     problems: tuple[str, ...] = ()
@@ -57,46 +67,69 @@ class Findings:
     def holds(self) -> bool:
         return not self.problems
 
+    @property
+    def units(self) -> int:
+        """What was paid."""
+        return sum(1 << output.exponent for output in self.paid)
+
 
 def check_receipt(receipt: Receipt, trusted: Trusted | None) -> Findings:
     """``trusted``: None checks everything but the log, which is a problem then."""
-    order = receipt.order.order
     problems: list[str] = []
     unchecked: list[str] = []
-    if receipt.order.false_signature() is not None:
-        problems.append("the order isn't signed by its coins")
-    for key, signature in zip(order.inputs, receipt.signatures, strict=True):
-        if not verify(key, RECEIPT_LABEL, signature, receipt.order.seal, receipt.to.encode()):
-            problems.append("a signature for the reader is false: this wasn't made by the payer, or for him")
-            break
-    note, statement = _mark(receipt, problems)
-    paid = order.outputs
+    if len({shown.order.seal for shown in receipt.orders}) != len(receipt.orders):
+        problems.append("an order is shown twice")
+    words = set()
+    for shown in receipt.orders:
+        _signatures(shown, receipt.to, problems)
+        words.add(_mark(shown, receipt.request, problems))
+    if len(words) > 1:
+        problems.append("the orders don't bind the same note and statement")
+    outputs = [output for shown in receipt.orders for output in shown.order.order.outputs]
+    paid, asked = tuple(dict.fromkeys(outputs)), 0
     if receipt.request is not None:
-        paid = receipt.request.outputs
-        if not set(paid) <= set(order.outputs) or receipt.request.bank != order.bank:
-            problems.append("the order doesn't pay the request that is shown")
-    round_, closed_at_s = 0, 0
+        paid = tuple(output for output in receipt.request.outputs if output in paid)
+        asked = receipt.request.units
+    mark = RoundEntry(0, 0, 0)
     if trusted is None:
         problems.append(NO_LOG)
     else:
         try:
-            mark = _board(receipt, trusted, unchecked)
-            round_, closed_at_s = mark.number, mark.closed_at_s
+            marks = [_board(receipt, shown, trusted, unchecked) for shown in receipt.orders]
+            mark = max(marks, key=lambda mark: mark.number)
         except PeerError as error:
             problems.append(error.detail or f"the board's proofs don't hold ({error.reason})")
-    return Findings(round_, closed_at_s, paid, note, statement, tuple(problems), tuple(unchecked))
+    note, statement = next(iter(words))
+    asked = asked or sum(1 << output.exponent for output in paid)
+    said = tuple(dict.fromkeys(problems)), tuple(unchecked)
+    return Findings(mark.number, mark.closed_at_s, paid, asked, note, statement, *said)
 
 
-def _mark(receipt: Receipt, problems: list[str]) -> tuple[str | None, str | None]:
-    opening = receipt.opening
+def _signatures(shown: ShownOrder, to: str, problems: list[str]) -> None:
+    order = shown.order
+    if order.false_signature() is not None:
+        problems.append("the order isn't signed by its coins")
+    for key, signature in zip(order.order.inputs, shown.signatures, strict=True):
+        if not verify(key, RECEIPT_LABEL, signature, order.seal, to.encode()):
+            problems.append("a signature for the reader is false: this wasn't made by the payer, or for him")
+            break
+
+
+def _mark(
+    shown: ShownOrder, request: PaymentRequest | None, problems: list[str]
+) -> tuple[str | None, str | None]:
+    """The note and the statement that an order binds, as far as they are shown."""
+    opening, order = shown.opening, shown.order.order
+    if request is not None and (request.bank != order.bank or not set(request.outputs) & set(order.outputs)):
+        problems.append("the order doesn't pay the request that is shown")
     if opening is None:
-        if receipt.request is not None:
+        if request is not None:
             problems.append("the request isn't bound to the order")
         return None, None
-    if opening.commitment() != receipt.order.order.note:
+    if opening.commitment() != order.note:
         problems.append("what is shown isn't what the order binds")
         return None, None
-    if receipt.request is not None and opening.content(Part.REQUEST) != receipt.request.digest():
+    if request is not None and opening.content(Part.REQUEST) != request.digest():
         problems.append("the order was made for another request")
     try:
         return opening.text(Part.NOTE), opening.text(Part.STATEMENT)
@@ -105,16 +138,16 @@ def _mark(receipt: Receipt, problems: list[str]) -> tuple[str | None, str | None
         return None, None
 
 
-def _board(receipt: Receipt, trusted: Trusted, unchecked: list[str]) -> RoundEntry:
+def _board(receipt: Receipt, shown: ShownOrder, trusted: Trusted, unchecked: list[str]) -> RoundEntry:
     """The mark of the round that has the order's entries. Raises PeerError."""
     found: dict[int, Entry] = {}
-    for proof in receipt.entries:
+    for proof in shown.entries:
         proof.verify(proof.extra, trusted.log, trusted.policy)
         found[proof.index] = decode_entry(proof.extra)
     marks = [(index, entry) for index, entry in found.items() if isinstance(entry, RoundEntry)]
     spent = [entry for entry in found.values() if isinstance(entry, SpentEntry)]
     certified = {index: entry for index, entry in found.items() if isinstance(entry, CertifiedEntry)}
-    order, seal = receipt.order.order, receipt.order.seal
+    order, seal = shown.order.order, shown.order.seal
     if len(marks) != 1 or len(found) != len(spent) + len(certified) + 1:
         raise PeerError("entries", "the entries are not one order's, with the mark of their round")
     end, mark = marks[0]
@@ -123,20 +156,20 @@ def _board(receipt: Receipt, trusted: Trusted, unchecked: list[str]) -> RoundEnt
     keys = {entry.coin_key for entry in spent if entry.seal == seal and entry.holds()}
     if keys != set(order.inputs) or len(spent) != len(keys):
         raise PeerError("entries", "the board doesn't show the order's coins as spent by it")
-    shown = {Output(entry.coin, entry.exponent) for entry in certified.values()}  # type: ignore[arg-type]  # an id as it was read
-    if shown != set(order.outputs) or len(certified) != len(shown):
+    made = {Output(entry.coin, entry.exponent) for entry in certified.values()}  # type: ignore[arg-type]  # an id as it was read
+    if made != set(order.outputs) or len(certified) != len(made):
         raise PeerError("entries", "the board doesn't show what the order paid as certified")
-    bank = _keys(receipt, trusted, unchecked)
+    bank = _keys(receipt, order.bank, trusted, unchecked)
     for index, entry in certified.items():
         if not entry.holds(bank.key_at(index), bank.id):
             raise PeerError("certificate", "a certificate isn't signed by the bank's key")
     return mark
 
 
-def _keys(receipt: Receipt, trusted: Trusted, unchecked: list[str]) -> BankKeys:
+def _keys(receipt: Receipt, bank: bytes, trusted: Trusted, unchecked: list[str]) -> BankKeys:
     """Raises PeerError."""
     keys = BankKeys(receipt.founding)
-    if keys.id != receipt.order.order.bank:
+    if keys.id != bank:
         raise PeerError("bank", "the bank's key isn't the one that the order names")
     for change in receipt.changes:
         if not trusted.authorities:

@@ -18,30 +18,39 @@ from mixmint.keys import SigningKey
 from wallet.books import Books
 from wallet.machines.foreign import ForeignState
 from wallet.machines.order import OrderState
-from wallet.machines.steps import Phase
+from wallet.machines.steps import FINAL, Phase
 from wallet.marks.mark import Mark, Part
 from wallet.operations import PlanState
+from wallet.parts import pieces_of
 from wallet.payment_request import PaymentRequest
-from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, check_to
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, ShownOrder, check_to
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A settled payment of ours: its order, what it paid, and its coins' keys."""
+    """A settled payment of ours: its orders and what they paid."""
 
-    order: OrderState
+    orders: tuple[OrderState, ...]
     request: PaymentRequest | None
-    keys: tuple[SigningKey, ...]
 
 
 def paid_by_us(books: Books, row: int) -> Paid:
-    """Raises UserError: no order of ours, or not settled yet."""
+    """
+    The orders of a payment: of one that went coin by coin those that are on the board, once it is over.
+
+    Raises UserError: no payment of ours, or not settled yet.
+    """
     stored = books.purse.operations()
     state = stored[row].state if row in stored else None
     request = None
-    if isinstance(state, PlanState) and state.last:
-        request = PaymentRequest.decode(state.request) if state.request else None
-        state = stored[state.last].state
+    orders: list[OrderState] = []
+    if isinstance(state, PlanState) and state.request and (state.last or state.parts):
+        request = PaymentRequest.decode(state.request)
+        pieces = pieces_of(stored, row)
+        orders = [piece.orders[piece.paid_by] for piece in pieces if piece.paid_by]
+        if state.phase not in FINAL:
+            raise UserError(f"operation {row} isn't settled, so there is nothing to prove yet")
+        state = stored[state.last].state if state.last else None
     if not isinstance(state, OrderState) or isinstance(state, ForeignState):
         raise UserError(f"operation {row} is no payment of yours; see `mixmint wallet history`")
     if request is None and state.parent:
@@ -50,11 +59,16 @@ def paid_by_us(books: Books, row: int) -> Paid:
             request = PaymentRequest.decode(plan.request)
     if state.phase is not Phase.SETTLED:
         raise UserError(f"operation {row} isn't settled, so there is nothing to prove yet")
-    found = [books.purse.coin(coin) for coin in input_ids(state.order)]
-    keys = tuple(each[1].key() for each in found if each is not None)
+    return Paid(tuple(orders) or (state,), request)
+
+
+def _keys_of(books: Books, row: int, order: OrderState) -> dict[bytes, SigningKey]:
+    """The keys of an order's coins, by their public keys."""
+    found = [books.purse.coin(coin) for coin in input_ids(order.order)]
+    keys = [each[1].key() for each in found if each is not None]
     if len(keys) != len(found):
         raise UserError(f"the coins of operation {row} were handed to you by somebody; only he can prove it")
-    return Paid(state, request, keys)
+    return {key.public: key for key in keys}
 
 
 async def make_receipt(
@@ -65,29 +79,23 @@ async def make_receipt(
 
     Raises UserError (also when the board can't prove it), Unavailable.
     """
-    paid = paid_by_us(books, row)
-    order, text = paid.order.opened, check_to(to)
-    mark = Mark.decode(paid.order.mark) if paid.order.mark else None
-    shows_request = mark is not None and Part.REQUEST in show
-    by_public = {key.public: key for key in paid.keys}
-    signed = tuple(
-        by_public[public].sign(RECEIPT_LABEL, order.seal, text.encode()) for public in order.order.inputs
-    )
-    try:
-        entries = await entries_of(log, order.seal, order.order, paid.order.round)
-    except (PeerError, MalformedMessage) as error:
-        raise UserError(f"the board doesn't prove this payment ({error}); try a mirror") from None
+    paid, text = paid_by_us(books, row), check_to(to)
+    shown = []
+    for state in paid.orders:
+        order, by_public = state.opened, _keys_of(books, row, state)
+        signed = tuple(
+            by_public[public].sign(RECEIPT_LABEL, order.seal, text.encode()) for public in order.order.inputs
+        )
+        try:
+            entries = await entries_of(log, order.seal, order.order, state.round)
+        except (PeerError, MalformedMessage) as error:
+            raise UserError(f"the board doesn't prove this payment ({error}); try a mirror") from None
+        opening = Mark.decode(state.mark).open(show) if state.mark else None
+        shown.append(ShownOrder(order, signed, opening, entries))
+    shows_request = all(state.mark for state in paid.orders) and Part.REQUEST in show
     keys = books.bank.keys
-    return Receipt(
-        text,
-        order,
-        signed,
-        None if mark is None else mark.open(show),
-        paid.request if shows_request else None,
-        keys.founding,
-        keys.changes,
-        entries,
-    )
+    request = paid.request if shows_request else None
+    return Receipt(text, tuple(shown), request, keys.founding, keys.changes)
 
 
 async def entries_of(log: LogReader, seal: bytes, order: Order, round_: int) -> tuple[LogProof, ...]:

@@ -1,10 +1,12 @@
 """
 The leakage function: what an order shows beside random bytes, said from inside the payer's purse.
 
-An exchange or payment v -> v shows a value and a time, nothing else. Any other shows more: which coins come
-together, and of what values the outputs are. How many orders a payment takes, and of which shapes, follows
-from the values of the payer's free coins, from which of them are clean, from the amount and from the way to
-pay: from nothing else. That is this function; docs/spec/simon.md and docs/THREATS.md say it in words.
+An exchange or payment v -> v shows a value and a time, nothing else; a payment from stock is one such order
+for each of its coins. A split or a merge beforehand shows two coins of one holder. Only ``--now`` (and a hold
+or a sealed payment) shows more: which coins come together, and of what values the outputs are. How many
+orders a payment takes, and of which shapes, follows from the values of the payer's free coins, from which of
+them are clean, from the amount and from the way to pay: from nothing else. That is this function;
+docs/spec/simon.md and docs/THREATS.md say it in words.
 
 A withdrawal or a deposit shows the account, its chain of statements, and the coins' values.
 """
@@ -17,16 +19,8 @@ from bank.formats.request import decode_request
 from mixmint.errors import MalformedMessage
 from tests.properties.simon.party import How, Input, Party
 from tests.properties.simon.views import BANK, Event
-from wallet.plans import (
-    Exchange,
-    Held,
-    Payment,
-    exact,
-    merge,
-    next_exchanges,
-    pay_at_once,
-    pay_from_stock,
-)
+from wallet import matched
+from wallet.plans import Exchange, Held, exact, merge, next_exchanges, pay_at_once
 from wallet.purse import CoinState
 
 Shape = tuple[tuple[int, ...], tuple[int, ...]]
@@ -42,7 +36,10 @@ def shapes(given: Input, payer: Party) -> list[Shape]:
     if given.how is How.HAND_OVER:
         made, coins = _until_exact(held, given.units)
         return sorted([*made, *(((coin.exponent,), (coin.exponent,)) for coin in coins)])
-    return sorted(_paid(held, given.units, at_once=given.how is How.NOW))
+    if given.how is How.INVOICE:
+        made, coins = _until_one_each(held, given.units)
+        return sorted([*made, *(((coin.exponent,), (coin.exponent,)) for coin in coins)])
+    return sorted(_at_once(held, given.units))
 
 
 def _until_exact(held: list[Held], units: int) -> tuple[list[Shape], list[Held]]:
@@ -54,20 +51,25 @@ def _until_exact(held: list[Held], units: int) -> tuple[list[Shape], list[Held]]
         held = _exchanged(held, next_exchanges(held, units), made)
 
 
-def _paid(held: list[Held], units: int, *, at_once: bool) -> list[Shape]:
+def _until_one_each(held: list[Held], units: int) -> tuple[list[Shape], list[Held]]:
+    made: list[Shape] = []
+    exponents = exponents_of(units)
+    while True:
+        coins = matched.one_each(held, exponents)
+        if coins is not None:
+            return made, coins
+        held = _exchanged(held, matched.next_exchanges(held, exponents), made)
+
+
+def _at_once(held: list[Held], units: int) -> list[Shape]:
     made: list[Shape] = []
     paid = tuple(exponents_of(units))
     while True:
-        payment: Payment | None = None if at_once else pay_from_stock(held, units)
-        exchanges = [] if at_once or payment else next_exchanges(held, units)
-        if payment is None and not exchanges:
-            payment = pay_at_once(
-                held if at_once else [coin for coin in held if coin.clean], units, len(paid)
-            )
+        payment = pay_at_once(held, units, len(paid))
         if payment is not None:
             return [*made, shape([coin.exponent for coin in payment.inputs], [*paid, *payment.change])]
         merged = merge(held)
-        held = _exchanged(held, exchanges or ([merged] if merged else []), made)
+        held = _exchanged(held, [merged] if merged else [], made)
 
 
 def _exchanged(held: Sequence[Held], exchanges: Sequence[Exchange], made: list[Shape]) -> list[Held]:

@@ -40,7 +40,7 @@ class How(Enum):
     HAND_OVER = "hand over"
     """The coins themselves, x and mu', as in definition 9."""
     INVOICE = "invoice"
-    """Into the payee's own f(y), from stock."""
+    """Into the payee's own f(y), coin by coin from stock."""
     NOW = "now"
     """Into the payee's own f(y), with change, without preparing."""
 
@@ -76,6 +76,7 @@ class Party:
             self.wallet.teller,
             self.wallet.settings,
             stock_wait_s=STOCK_WAIT_S,
+            pay_spread_s=STOCK_WAIT_S,
             now_s=lambda: NOW_S,
             rng=TapeRandom(),
         )

@@ -5,6 +5,7 @@ receipt.md alone. Shares no code with the project.
 
 import json
 from base64 import b64decode, urlsafe_b64decode
+from typing import Any
 
 from tests.unit.bank.board.log import second_log
 from tests.unit.bank.second_implementation import Cut, certificate_holds, h, holds, read_order
@@ -85,7 +86,24 @@ def read_refund(data: bytes) -> dict[str, object]:
 def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
     """receipt.md, section 3: what it shows, when all of it holds. ``log``: the log's name."""
     fields = json.loads(file)
-    assert fields["what"] == "mixmint payment receipt v1"
+    if fields["what"] == "mixmint payment receipt v2":
+        orders = fields["orders"]
+        assert set(fields) == {"what", "to", "request", "founding_key", "key_changes", "orders"}
+    else:
+        assert fields["what"] == "mixmint payment receipt v1"
+        orders = [{name: fields[name] for name in ("order", "signatures", "mark", "entries")}]
+    request = read_request(fields["request"])
+    bank_key = bytes.fromhex(fields["founding_key"])
+    assert h("mixmint/bank/v1", bank_key) == request["bank"]
+    found = [_check_order(each, fields["to"], request, bank_key, log, board) for each in orders]
+    assert len({each["seal"] for each in found}) == len(found)
+    assert len({each["note"] for each in found}) == 1
+    return {"rounds": [each["round"] for each in found], "note": found[0]["note"], "request": request}
+
+
+def _check_order(
+    fields: dict[str, Any], to: str, request: dict[str, object], bank_key: bytes, log: str, board: bytes
+) -> dict[str, object]:
     order = read_order(bytes.fromhex(fields["order"]))
     assert order["holds"]
     inputs, outputs, seal = order["inputs"], order["outputs"], order["seal"]
@@ -94,14 +112,14 @@ def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
     assert isinstance(seal, bytes)
     for key, signature in zip(inputs, fields["signatures"], strict=True):
         made = bytes.fromhex(signature)
-        assert holds(key, made, "mixmint/receipt/v1", seal, fields["to"].encode())
+        assert holds(key, made, "mixmint/receipt/v1", seal, to.encode())
     mark, shown = read_opening(bytes.fromhex(fields["mark"]))
     assert mark == order["note"]
-    request = read_request(fields["request"])
     assert shown[1] == request["digest"]
     assert request["bank"] == order["bank"]
-    bank_key = bytes.fromhex(fields["founding_key"])
-    assert h("mixmint/bank/v1", bank_key) == order["bank"]
+    asked = request["outputs"]
+    assert isinstance(asked, list)
+    assert set(asked) & set(outputs)
     found: dict[int, bytes] = {}
     for text in fields["entries"]:
         entry, index, hashes, note = second_log.read_proof(text.encode())
@@ -135,4 +153,4 @@ def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
     fields_of_mark = Cut(mark_entry)
     number, _closed_at, first = fields_of_mark.number(4), fields_of_mark.number(8), fields_of_mark.number(8)
     assert all(first <= index <= end for index in found)
-    return {"round": number, "shown": shown, "request": request, "order": order}
+    return {"round": number, "note": shown[2], "seal": seal}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bank.formats.order import input_ids
 from bank.ledger.accounts import credit
 from mixmint.errors import PendingError, Unavailable, UserError
 from tests.unit.wallet.town import Town
@@ -44,16 +45,21 @@ async def test_payment_at_once_is_one_question_to_the_bank(town: Town) -> None:
 
 
 async def test_payment_from_stock_uses_only_clean_coins_and_no_change(town: Town) -> None:
-    """Without --now, standard exchanges come first; the paying order has no output of the payer's."""
+    """Without --now, standard exchanges come first; the paying orders have no output of the payer's."""
     ann, bob = town.wallet("ann"), town.wallet("bob")
     await town.fund(ann, 25)
     await ann.cashier.withdraw(25)
     row, request = await bob.cashier.request(13, "")
     outcome = await ann.cashier.pay(request, now=False)
     assert outcome.state.phase is Phase.SETTLED
-    payment = ann.purse.operation(outcome.state.last)
-    assert payment.mine == ()
-    assert {output.coin for output in payment.order.outputs} == {each.coin for each in request.outputs}
+    paid = set()
+    for stored in ann.purse.operations().values():
+        if getattr(stored.state, "purpose", "") == "payment":
+            assert stored.state.mine == ()
+            (spent,) = (ann.purse.coin(coin) for coin in input_ids(stored.state.order))
+            assert spent[1].is_clean
+            paid.update(stored.state.order.outputs)
+    assert paid == set(request.outputs)
     for stored in ann.purse.operations().values():
         if getattr(stored.state, "purpose", "") == "exchange":
             order = stored.state.order

@@ -82,7 +82,18 @@ def test_receipt(vectors: Any) -> None:
     given = vectors["receipt"]
     log = VerifierKey.parse(given["log"])
     found = second.check_receipt(given["file"], log.name, log.public)
-    assert found["round"] == 2
-    assert found["shown"][2] == b"for the roof"
+    assert found["rounds"] == [2]
+    assert found["note"] == b"for the roof"
     ours = check_receipt(read_receipt(given["file"].encode()), Trusted(log))
     assert (ours.problems, ours.round, ours.note, ours.statement) == ((), 2, "for the roof", None)
+    assert (ours.units, ours.asked) == (8, 8)
+
+
+def test_receipt_of_several_orders(vectors: Any) -> None:
+    """receipt.md, version 2, by both."""
+    given = vectors["receipt-v2"]
+    log = VerifierKey.parse(given["log"])
+    found = second.check_receipt(given["file"], log.name, log.public)
+    assert (found["rounds"], found["note"]) == ([2, 3], b"for the roof")
+    ours = check_receipt(read_receipt(given["file"].encode()), Trusted(log))
+    assert (ours.problems, ours.units, ours.asked, ours.round) == ((), 12, 12, 3)

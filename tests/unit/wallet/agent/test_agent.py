@@ -99,16 +99,16 @@ async def test_it_makes_the_stock_by_standard_exchanges(town: Town) -> None:
         assert order.phase is Phase.SETTLED
 
 
-async def test_a_payment_from_the_kept_stock_is_one_order_without_change(town: Town) -> None:
-    """What the exchanges were for: nothing is made on the spot, and no change comes back."""
+async def test_a_payment_from_the_kept_stock_needs_no_exchange(town: Town) -> None:
+    """What the exchanges were for: nothing is made on the spot, and each coin is paid as it is."""
     place, bob = await kept(town, 16), town.wallet("bob")
     await place.work(40)
     before = len(place.orders())
     _, request = await bob.cashier.request(7, "")
     outcome = await place.wallet.cashier.pay(request, now=False)
     assert outcome.state.phase is Phase.SETTLED
-    (payment,) = place.orders()[before:]
-    assert payment.mine == ()
+    payments = place.orders()[before:]
+    assert [(each.purpose, each.mine) for each in payments] == [("payment", ())] * 3
 
 
 async def test_no_coin_rests_for_ever(town: Town) -> None:

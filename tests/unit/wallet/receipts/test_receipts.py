@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bank.board.log.note import VerifierKey
 from bank.board.log.proof import LogProof
+from bank.formats.coin import CoinId
 from bank.formats.entry import RoundEntry
-from bank.formats.order import SignedOrder
+from bank.formats.order import Output, SignedOrder
 from mixmint.errors import PeerError, UserError
 from mixmint.keys import SigningKey
 from tests.unit.wallet.town import Town, Wallet
@@ -17,7 +19,7 @@ from wallet.marks.mark import Opened, Part
 from wallet.receipts import making
 from wallet.receipts.checking import Trusted, check_receipt
 from wallet.receipts.making import find_round, make_receipt
-from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, is_receipt, read_receipt
+from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, ShownOrder, is_receipt, read_receipt
 
 TO = "the tax office, 3 December, question 17"
 NOTE = "for the roof"
@@ -76,17 +78,29 @@ async def test_parts_that_are_hidden_stay_hidden(case: Case) -> None:
         assert (NOTE.encode().hex() in receipt.encode().decode()) is (Part.NOTE in show)
 
 
+def shown(receipt: Receipt) -> ShownOrder:
+    """Its one order."""
+    (one,) = receipt.orders
+    return one
+
+
+def with_order(receipt: Receipt, **changes: Any) -> Receipt:
+    """The receipt with something of its order changed."""
+    return replace(receipt, orders=(replace(shown(receipt), **changes),))
+
+
 def false_signatures(receipt: Receipt) -> Receipt:
     """The bank has the opening and signs with a key of its own."""
-    key = SigningKey.generate()
-    made = key.sign(RECEIPT_LABEL, receipt.order.seal, receipt.to.encode())
-    return replace(receipt, signatures=tuple(made for _ in receipt.signatures))
+    key, one = SigningKey.generate(), shown(receipt)
+    made = key.sign(RECEIPT_LABEL, one.order.seal, receipt.to.encode())
+    return with_order(receipt, signatures=tuple(made for _ in one.signatures))
 
 
 def another_note(receipt: Receipt) -> Receipt:
-    assert receipt.opening is not None
-    parts = {**receipt.opening.parts, Part.NOTE: Opened(bytes(16), b"for the cellar")}
-    return replace(receipt, opening=replace(receipt.opening, parts=parts))
+    opening = shown(receipt).opening
+    assert opening is not None
+    parts = {**opening.parts, Part.NOTE: Opened(bytes(16), b"for the cellar")}
+    return with_order(receipt, opening=replace(opening, parts=parts))
 
 
 def another_request(receipt: Receipt) -> Receipt:
@@ -96,27 +110,32 @@ def another_request(receipt: Receipt) -> Receipt:
 
 def another_payee(receipt: Receipt) -> Receipt:
     assert receipt.request is not None
-    return replace(
-        receipt, request=replace(receipt.request, outputs=receipt.request.outputs[:1]), opening=None
-    )
+    changed = replace(receipt.request, outputs=receipt.request.outputs[:1])
+    return with_order(replace(receipt, request=changed), opening=None)
+
+
+def a_request_of_others(receipt: Receipt) -> Receipt:
+    assert receipt.request is not None
+    output = Output(CoinId(bytes(32)), 3)
+    return replace(receipt, request=replace(receipt.request, outputs=(output,)))
 
 
 def changed_order(receipt: Receipt) -> Receipt:
-    data = bytearray(receipt.order.encode())
+    data = bytearray(shown(receipt).order.encode())
     data[16 + 1 + 32] ^= 1
-    return replace(receipt, order=SignedOrder.decode(bytes(data)))
+    return with_order(receipt, order=SignedOrder.decode(bytes(data)))
 
 
 def without(index: int) -> Callable[[Receipt], Receipt]:
-    return lambda receipt: replace(
-        receipt, entries=tuple(each for at, each in enumerate(receipt.entries) if at != index)
+    return lambda receipt: with_order(
+        receipt, entries=tuple(each for at, each in enumerate(shown(receipt).entries) if at != index)
     )
 
 
 def bent_entry(receipt: Receipt) -> Receipt:
-    first = receipt.entries[0]
+    first, *rest = shown(receipt).entries
     bent = LogProof(first.index, first.hashes, first.note, first.extra[:-1] + bytes([first.extra[-1] ^ 1]))
-    return replace(receipt, entries=(bent, *receipt.entries[1:]))
+    return with_order(receipt, entries=(bent, *rest))
 
 
 @pytest.mark.parametrize(
@@ -127,10 +146,11 @@ def bent_entry(receipt: Receipt) -> Receipt:
         (another_note, "isn't what the order binds"),
         (another_request, "another request"),
         (another_payee, "isn't bound"),
+        (a_request_of_others, "doesn't pay the request"),
         (changed_order, "isn't signed by its coins"),
         (without(0), "doesn't show"),
         (without(1), "doesn't show"),
-        (lambda receipt: replace(receipt, entries=receipt.entries[:-1]), "mark of their round"),
+        (lambda receipt: with_order(receipt, entries=shown(receipt).entries[:-1]), "mark of their round"),
         (bent_entry, "isn't under the checkpoint"),
         (lambda receipt: replace(receipt, founding=bytes(32)), "isn't the one that the order names"),
     ],
@@ -189,7 +209,15 @@ async def test_false_marks_do_not_hold_the_search_up(case: Case, monkeypatch: py
             await find_round(case.log, published, 1)
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, b'{"what": "mixmint payment receipt v1"}'])
+FORMLESS = [
+    b'{"what": "mixmint payment receipt v1"}',
+    b'{"what": "mixmint payment receipt v2"}',
+    b'{"what": "mixmint payment receipt v2", "to": "", "request": "", "founding_key": "", "key_changes": [],'
+    b' "orders": []}',
+]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, *FORMLESS])
 def test_bytes_that_are_no_receipt_are_refused_in_one_line(data: bytes) -> None:
     """Whatever a stranger sends."""
     with pytest.raises(UserError, match="no payment receipt"):
