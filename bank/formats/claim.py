@@ -212,9 +212,9 @@ def _read_request(subtype: int, body: bytes) -> ClaimRequest:
         kind = RequestKind.ORDER
     elif subtype == Subtype.ACCOUNT:
         operation = SignedAccountRequest.read(Reader(body)).request.operation
-        kind = _ACCOUNT_KINDS.get(operation)
-        if kind is None:
+        if operation not in _ACCOUNT_KINDS:
             raise MalformedMessage("subtype")
+        kind = _ACCOUNT_KINDS[operation]
     else:
         raise MalformedMessage("subtype")
     request = decode_request(kind.to_bytes(1) + body)

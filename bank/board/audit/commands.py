@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mixmint.errors import PeerError, PendingError, UserError
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -46,6 +48,7 @@ def audit(
     Recompute everything that a board's log says: from its URL, or from a mirror's folder.
 
     Exit code 0: everything is as it must be. 1: it isn't, and accusation files say why and against whom.
+    3: it could not be audited (out of reach, damaged, no quorum), which says nothing of anybody.
     Whose key counts is yours to say: --key, --policy or --network.
 
     \b
@@ -57,7 +60,11 @@ def audit(
     from bank.board.audit.run import audit as run
 
     options = Options(place, key, policy, network, bank_key, since, remember, receipts, out, jobs, as_json)
-    report, text = run(options)
+    try:
+        report, text = run(options)
+    except (UserError, PeerError) as error:
+        # Whoever runs this every night must not take a board that is away for one that cheated.
+        raise PendingError(str(error)) from None
     click.echo(text)
     return 0 if report.passed else 1
 
