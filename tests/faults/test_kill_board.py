@@ -1,7 +1,7 @@
 """
 kill -9 of the board in a loop, under load, while somebody watches its checkpoints.
 
-25 s of it in the suite; 2 minutes with MIXMINT_BOARD_KILL_S=120 (``make faults``).
+12 s of it in the suite; 2 minutes with MIXMINT_BOARD_KILL_S=120 (``make faults``).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from bank.formats.entry import AccountEntry
 from mixmint.errors import PeerError, Unavailable
 from tests.integration.board.conftest import BANK, KEY, BoardProcess
 
-LASTS_S = float(os.environ.get("MIXMINT_BOARD_KILL_S", "25"))
+LASTS_S = float(os.environ.get("MIXMINT_BOARD_KILL_S", "12"))
 SEED = int(os.environ.get("MIXMINT_FAULT_SEED", "20261121"))
 ROUND_ENTRIES = 200
 LEAST_KILLS = 4

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from replyblocks.address import Address
 from replyblocks.echo import read_echo
 from replyblocks.member import create_member
 from replyblocks.post import Post
-from tests.integration.replyblocks.test_people import running
+from tests.integration.network.harness import Network
+from tests.integration.replyblocks.echoing import with_echo
 
 REQUEST_ID = bytes(range(16))
 BODY = b"asked once"
@@ -54,41 +56,48 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """One for all: members come and go, and no daemon of it is stopped."""
+    made = with_echo(tmp_path_factory.mktemp("network"))
+    try:
+        asyncio.run(made.start())
+        yield made
+    finally:
+        made.kill()
+
+
 @pytest.mark.parametrize("anchor", ["submit-before", "submit-after", "take-before", "take-after"])
-async def test_killed_at_a_step_and_asked_again(tmp_path: Path, anchor: str) -> None:
+async def test_killed_at_a_step_and_asked_again(network: Network, tmp_path: Path, anchor: str) -> None:
     """
     Killed before or after the gateway has the request, before or after the answer is stored: the next process
     gets the answer, and the service worked on the request once.
     """
     step, when = anchor.split("-")
     owner = "GatewayClient" if step == "submit" else "Intake"
-    async with running(tmp_path) as network:
-        member = create_member(tmp_path / "alice", network.network_file, "g1")
-        words = [sys.executable, "-c", DYING, member.home, owner, step, when]
-        died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
-        assert died.returncode == -signal.SIGKILL
-        async with Post(member) as post:
-            answer = await post.ask("echo", REQUEST_ID, BODY, int(time.time()) + 300, 60)
-        assert read_echo(answer, BODY) > 0
-        async with Post(member) as post:
-            assert await post.ask("echo", REQUEST_ID, BODY, int(time.time()) + 300, 0) == answer
+    member = create_member(tmp_path / "alice", network.network_file, "g1")
+    words = [sys.executable, "-c", DYING, member.home, owner, step, when]
+    died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
+    assert died.returncode == -signal.SIGKILL
+    async with Post(member) as post:
+        answer = await post.ask("echo", REQUEST_ID, BODY, int(time.time()) + 300, 60)
+    assert read_echo(answer, BODY) > 0
+    async with Post(member) as post:
+        assert await post.ask("echo", REQUEST_ID, BODY, int(time.time()) + 300, 0) == answer
 
 
-async def test_a_message_whose_reader_was_killed_is_there_once(tmp_path: Path) -> None:
+async def test_a_message_whose_reader_was_killed_is_there_once(network: Network, tmp_path: Path) -> None:
     """Stored and not acknowledged: the same packets come again, and the message doesn't."""
-    async with running(tmp_path) as network:
-        member = create_member(tmp_path / "alice", network.network_file, "g1")
-        async with Post(member) as post:
-            post.messages.outbox.queue(
-                Address.of(member), "to myself, " + os.urandom(3000).hex(), time.time()
-            )
-            await post.send_queued()
-        words = [sys.executable, "-c", DYING, member.home, "Intake", "take", "after"]
-        # It dies with the first batch that it has stored.
-        died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
-        assert died.returncode == -signal.SIGKILL
-        async with Post(member) as post:
-            while not post.messages.inbox.all():
-                await post.poll(5)
-            await post.poll(0.5)
-            assert len(post.messages.inbox.all()) == 1
+    member = create_member(tmp_path / "alice", network.network_file, "g1")
+    async with Post(member) as post:
+        post.messages.outbox.queue(Address.of(member), "to myself, " + os.urandom(3000).hex(), time.time())
+        await post.send_queued()
+    words = [sys.executable, "-c", DYING, member.home, "Intake", "take", "after"]
+    # It dies with the first batch that it has stored.
+    died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
+    assert died.returncode == -signal.SIGKILL
+    async with Post(member) as post:
+        while not post.messages.inbox.all():
+            await post.poll(5)
+        await post.poll(0.5)
+        assert len(post.messages.inbox.all()) == 1

@@ -14,8 +14,8 @@ from replyblocks.address import decode_address
 from replyblocks.echo import read_echo
 from replyblocks.member import open_member
 from replyblocks.post import Post
-from tests.integration.network.harness import Daemon, Network, make_network, mixmint
-from tests.ports import free_port
+from tests.integration.network.harness import Network, mixmint
+from tests.integration.replyblocks.echoing import with_echo
 
 LONG = "a long story. " * 400
 
@@ -23,10 +23,7 @@ LONG = "a long story. " * 400
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Network]:
     """The cascade and an echo service behind g2."""
-    port = free_port()
-    mixmint("echo", "init", folder / "echo", "--gateway", "g2", "--operations-port", port)
-    network = make_network(folder, extra=[folder / "echo" / "descriptor"])
-    network.daemons["echo"] = Daemon("echo", "echo", folder / "echo" / "echo.toml", port, 0)
+    network = with_echo(folder)
     try:
         await network.start()
         yield network
