@@ -3,7 +3,7 @@ What becomes of an operation: state and event in, new state and effects out. Pur
 
     steps.py      the events and effects that all of them share
     order.py      an order: exchange, stock, payment
-    account.py    a withdrawal or a deposit, along the account's chain of statements
+    account/      a withdrawal or a deposit, along the account's chain of statements
     claim.py      a claim on the board, beside an order or an account's request; record.py what it remembers
     succession.py what becomes of any of them when the bank's key was changed
     invoice.py    a payment request that waits to be paid

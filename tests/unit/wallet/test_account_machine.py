@@ -19,7 +19,8 @@ from bank.formats.coin import coin_id
 from bank.formats.order import NOTHING, Output
 from bank.formats.request import Withdraw, encode_request, sign_read
 from mixmint.keys import SigningKey
-from wallet.machines.account import MOST_FORMS, AccountState, advance
+from wallet.machines.account import AccountState, advance
+from wallet.machines.order import MOST_FORMS
 from wallet.machines.steps import (
     Answered,
     Ask,
