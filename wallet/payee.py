@@ -20,16 +20,16 @@ from wallet.derivation import Purpose
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.steps import FINAL, Phase, Revoke
-from wallet.notices.checks import check_hold, check_refund, check_sealed, h_of
+from wallet.notices.checks import certificates_of, check_hold, check_refund, check_sealed, h_of
 from wallet.notices.letters import Letters, check_room
 from wallet.notices.notice import (
     HoldNotice,
     Notice,
-    RefundTo,
     SealedNotice,
     decode_all,
     parse_notice,
 )
+from wallet.notices.refund import RefundTo
 from wallet.notices.sealed import open_notice
 from wallet.notices.ways import blocks_used
 from wallet.payment_request import MOST_BLOCKS, PaymentRequest, check_note
@@ -301,7 +301,8 @@ class Payee:
         mine = tuple(output.coin for output in state.opened().outputs)
         end = state.opened().last_round + state.grace_rounds
         with self._purse.transaction():
-            made = self._counter.foreign(notice.order, mine, "relay", row, end=end)
+            shown = certificates_of(notice, self._books.bank)
+            made = self._counter.foreign(notice.order, mine, "relay", row, end=end, certificates=shown)
         self._teller.at("order-written")
         return made
 

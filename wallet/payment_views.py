@@ -9,7 +9,8 @@ from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import Phase
-from wallet.notices.notice import HoldNotice, RefundTo, decode_all
+from wallet.notices.notice import HoldNotice, decode_all
+from wallet.notices.refund import RefundTo
 from wallet.operations import PlanState
 from wallet.parts import Piece, pieces_of
 from wallet.payment_request import PaymentRequest

@@ -249,7 +249,11 @@ def ask_refund(operation: int, out: Path | None, home: Path, as_json: bool) -> N
 
     async def work(cashier: Cashier) -> None:
         made = await cashier.ask_refund(operation, out)
-        view = {"operation": operation, "units": made.units, "last_round": made.last_round}
+        view: dict[str, object] = {
+            "operation": operation,
+            "units": made.units,
+            "last_round": made.last_round,
+        }
         if out is not None:
             view["out"] = str(out)
         if as_json:
