@@ -59,6 +59,14 @@ class Shown:
     entries: tuple[About, ...]
     signed: bool | None
 
+    @property
+    def is_backed(self) -> bool:
+        """
+        Whether an entry says what the map says. The map looks at no signature, so a key that the bank has no
+        more can raise a state in it, by an entry that counts for nothing; such a one is in no file.
+        """
+        return self.state is None or any(_state(entry) is self.state for entry in self.entries)
+
 
 @dataclass(frozen=True, slots=True)
 class CoinProof:

@@ -105,6 +105,7 @@ def _view(shown: "Shown") -> dict[str, object]:
         "witnesses": [witness.name for witness in shown.published.cosignatures],
         "entries": [entry.encode().hex() for entry in shown.entries],
         "entries_signed": shown.signed,
+        "state_shown_by_an_entry": shown.is_backed,
     }
 
 
@@ -124,5 +125,9 @@ def _tell(shown: "Shown") -> str:
         signed = "all signatures hold" if shown.signed else "the bank's signatures not checked (--bank-key)"
         kinds = ", ".join(type(entry).__name__.removesuffix("Entry").lower() for entry in shown.entries)
         lines.append(f"entries     {kinds}: {signed}")
+    if not shown.is_backed:
+        lines.append(
+            f"No entry here says {_word(shown)}. One by a key that was replaced would count for nothing."
+        )
     lines.append("A coin may be spent in the next round: never take this for a payment.")
     return "\n".join(lines)

@@ -61,6 +61,17 @@ def board(tmp_path: Path) -> Board:
     return Board(tmp_path)
 
 
+def test_a_state_that_no_entry_says_is_told(board: Board) -> None:
+    """Of a living coin a thief of the bank's old key had the map say *replaced*; his entry is in no file."""
+    for state, about, backed in (
+        (State.REPLACED, [CERTIFIED], False),
+        (State.CERTIFIED, [], False),
+        (State.REPLACED, [CERTIFIED, REPLACED], True),
+        (None, [], True),
+    ):
+        assert board.show(state, *about).check(board.key, bank_key=BANK.public).is_backed == backed
+
+
 @pytest.mark.parametrize(
     ("state", "about"),
     [
