@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -39,6 +40,7 @@ from mix.settings import MixSettings
 from mix.strategies import Strategy, make
 from mix.ticker import Ticker
 from mix.worker import Workers
+from mixmint.errors import UserError
 from mixmint.settings import describe, load
 from mixmint.web import Listener, operations_app, serve
 from mixmint.web import run as run_daemon
@@ -82,6 +84,10 @@ class Mix:
 
     async def keep(self, frames: Sequence[Fresh]) -> None:
         for fresh in frames:
+            if fresh.frame in self._pending:
+                # It came before, and its tags could not be recorded: these are the same packets.
+                self._file.discard(self._pending[fresh.frame][0])
+                del self._pending[fresh.frame]
             packets, delays_ms = self._onward(fresh)
             self._pending[fresh.frame] = self._file.put(fresh.frame, packets), delays_ms
 
@@ -107,7 +113,12 @@ class Mix:
         """Put cover packets into the pool, where nothing tells them from others."""
         wanted = [one for one in packets if len(self._released[self._peer(one)]) < COVER_BACKLOG]
         if wanted and self.has_room(len(wanted)):
-            self._pool.add(self._file.put(FrameId(os.urandom(FRAME_ID_BYTES)), b"".join(wanted)))
+            try:
+                slots = self._file.put(FrameId(os.urandom(FRAME_ID_BYTES)), b"".join(wanted))
+            except UserError as error:
+                _log.error("no cover: %s", error)
+                return
+            self._pool.add(slots)
             self._metrics.packets.labels("cover").inc(len(wanted))
 
     def _peer(self, packet: bytes) -> str:
@@ -126,23 +137,33 @@ class Mix:
         for peer, waiting in self._released.items():
             # A peer away for so long must not stop the others: what is over half of all room is dropped.
             while len(waiting) > self._capacity // 2:
-                self._drop([waiting.popleft() for _ in range(MOST_PACKETS)])
+                if not self._drop_first(waiting):
+                    break
                 _log.error("%s has been away for too long; packets for it are dropped", peer)
         self.measure()
 
-    def _drop(self, slots: list[Slot]) -> None:
-        gone = FrameId(os.urandom(FRAME_ID_BYTES))
-        self._file.send("", gone, slots)
-        self._file.acknowledged("", gone)
+    def _drop_first(self, waiting: deque[Slot]) -> bool:
+        slots = list(islice(waiting, MOST_PACKETS))
+        try:
+            self._file.discard(slots)
+        except UserError as error:
+            _log.error("packets can't be dropped now: %s", error)
+            return False
+        for _ in slots:
+            waiting.popleft()
         self._metrics.dropped.labels("backlog").inc(len(slots))
+        return True
 
     async def next_frame(self, peer: str) -> Frame | None:
         frame = self._unacknowledged[peer]
         waiting = self._released[peer]
         if frame is None and waiting:
-            slots = [waiting.popleft() for _ in range(min(len(waiting), MOST_PACKETS))]
+            slots = list(islice(waiting, MOST_PACKETS))
+            # Without room for a frame's record they go on waiting.
             frame = self._file.send(peer, FrameId(os.urandom(FRAME_ID_BYTES)), slots)
             self._unacknowledged[peer] = frame
+            for _ in slots:
+                waiting.popleft()
         return frame
 
     async def acknowledged(self, peer: str, frame: Frame) -> None:

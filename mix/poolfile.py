@@ -16,6 +16,7 @@ frame has taken yet, is still held here: after a crash it goes back into the poo
 Trust: whoever can read the files sees the pool. They keep no times, but the order of frames.
 """
 
+import errno
 import os
 import sqlite3
 import threading
@@ -26,10 +27,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NewType
 
-from mix.frame import FRAME_ID_BYTES, MOST_PACKETS, Frame, FrameId
+from mix.frame import Frame, FrameId
 from mix.packet.geometry import ADDRESSED_BYTES, KEY_ID_BYTES, KeyId
 from mixmint.database import open_database
-from mixmint.errors import FatalError
+from mixmint.errors import FatalError, UserError
 
 Slot = NewType("Slot", int)
 """Where a packet is; the pool holds these numbers in place of packets."""
@@ -53,8 +54,9 @@ class PoolFile:
     ``knows_frame``: the replay filter's. Packets of frames that it didn't record are dropped: such a frame
     was not acknowledged, and comes again. A tick's cover, which no filter ever records, goes the same way.
 
-    Every method raises FatalError when it can't write: then the process must stop, and the next start finds
-    the last consistent state.
+    Every method that writes raises UserError when the storage is full: nothing has changed, and it may have
+    room later. It raises FatalError when it can't write otherwise: then the process must stop, and the next
+    start finds the last consistent state.
     """
 
     def __init__(self, path: Path, knows_frame: Callable[[FrameId], bool]) -> None:
@@ -62,7 +64,7 @@ class PoolFile:
         self._connection = open_database(path, SCHEMA, durable=False)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._packets = os.open(path.with_suffix(PACKETS_SUFFIX), flags, 0o600)
-        with self._transaction() as execute:
+        with self._lock, self._transaction() as execute:
             for number, frame_id in execute("SELECT number, frame FROM held").fetchall():
                 if not knows_frame(FrameId(frame_id)):
                     execute("DELETE FROM held WHERE number = ?", (number,))
@@ -99,15 +101,32 @@ class PoolFile:
         """
         if not packets:
             return []
-        with self._transaction() as execute:
-            # Slots that nothing refers to: killed in the middle, they stay that.
-            slots = [self._write(packets[at : at + ADDRESSED_BYTES]) for at in _starts(packets)]
-            number, self._next_row = self._next_row, self._next_row + 1
-            # Killed before COMMIT: the packets are not here, and the frame comes again.
-            execute("INSERT INTO held VALUES (?, ?, ?)", (number, frame_id, _bytes(slots)))
-            self._held[number] = set(slots)
-            self._row_of.update(dict.fromkeys(slots, number))
+        slots: list[Slot] = []
+        with self._lock:
+            try:
+                with self._transaction() as execute:
+                    # Slots that nothing refers to: killed in the middle, they stay that.
+                    for at in _starts(packets):
+                        slots.append(self._next_slot())
+                        self._write(slots[-1], packets[at : at + ADDRESSED_BYTES])
+                    # Killed before COMMIT: the packets are not here, and the frame comes again.
+                    execute("INSERT INTO held VALUES (?, ?, ?)", (self._next_row, frame_id, _bytes(slots)))
+            except UserError:
+                self._free.extend(slots)
+                raise
+            self._held[self._next_row] = set(slots)
+            self._row_of.update(dict.fromkeys(slots, self._next_row))
+            self._next_row += 1
         return slots
+
+    def discard(self, slots: Sequence[Slot]) -> None:
+        """Drop held packets. Killed before COMMIT, they are still here."""
+        with self._lock:
+            leaving = self._leaving(slots)
+            with self._transaction() as execute:
+                self._write_leaving(execute, leaving)
+            self._forget(leaving)
+            self._free.extend(slots)
 
     def send(self, peer: str, frame_id: FrameId, slots: Sequence[Slot]) -> Frame:
         """
@@ -116,26 +135,16 @@ class PoolFile:
         Killed before COMMIT, they are still in the pool, and the frame was never sent. Killed after it, the
         same frame goes out under the same id.
         """
-        with self._transaction() as execute:
-            leaving: defaultdict[int, set[int]] = defaultdict(set)
-            for slot in slots:
-                leaving[self._row_of.get(slot, 0)].add(slot)
-            if 0 in leaving or sum(map(len, leaving.values())) != len(slots):
-                raise ValueError("only packets that are held can be sent, each once")
-            for number, gone in leaving.items():
-                self._held[number] -= gone
-                if self._held[number]:
-                    row = (_bytes(self._held[number]), number)
-                    execute("UPDATE held SET slots = ? WHERE number = ?", row)
-                else:
-                    del self._held[number]
-                    execute("DELETE FROM held WHERE number = ?", (number,))
-            row_out = (peer, frame_id, _bytes(slots))
-            execute("INSERT INTO outgoing (peer, frame, slots) VALUES (?, ?, ?)", row_out)
-            for slot in slots:
-                del self._row_of[slot]
+        with self._lock:
+            leaving = self._leaving(slots)
+            frame = Frame(frame_id, self._read(slots))
+            with self._transaction() as execute:
+                self._write_leaving(execute, leaving)
+                row = (peer, frame_id, _bytes(slots))
+                execute("INSERT INTO outgoing (peer, frame, slots) VALUES (?, ?, ?)", row)
+            self._forget(leaving)
             self._outgoing += len(slots)
-            return Frame(frame_id, self._read(slots))
+            return frame
 
     def outgoing(self, peer: str) -> Frame | None:
         """The oldest frame that ``peer`` hasn't acknowledged, the same bytes each time."""
@@ -150,13 +159,14 @@ class PoolFile:
 
         Killed before COMMIT, it is sent again, and acknowledged by its id.
         """
-        with self._transaction() as execute:
-            delete = "DELETE FROM outgoing WHERE peer = ? AND frame = ? RETURNING slots"
-            row = execute(delete, (peer, frame_id)).fetchone()
+        with self._lock:
+            with self._transaction() as execute:
+                delete = "DELETE FROM outgoing WHERE peer = ? AND frame = ? RETURNING slots"
+                row = execute(delete, (peer, frame_id)).fetchone()
             slots = _slots(row[0]) if row else []
             self._outgoing -= len(slots)
-        # After COMMIT: before it, a frame that is to be sent again could be overwritten.
-        self._free.extend(slots)
+            # After COMMIT: before it, a frame that is to be sent again could be overwritten.
+            self._free.extend(slots)
 
     def drop_strays(self, next_hops: Mapping[bytes, str]) -> int:
         """
@@ -166,9 +176,8 @@ class PoolFile:
         packet goes would stop at its release, at every start. Killed in the middle, the next start goes on.
         """
         strays = [slot for slot in self.held() if self.hop(slot) not in next_hops]
-        for at in range(0, len(strays), MOST_PACKETS):
-            self.send("", FrameId(os.urandom(FRAME_ID_BYTES)), strays[at : at + MOST_PACKETS])
         before, peers = len(self), set(next_hops.values())
+        self.discard(strays)
         with self._lock:
             outgoing = self._rows("SELECT peer, frame FROM outgoing")
         for peer, frame_id in outgoing:
@@ -181,14 +190,40 @@ class PoolFile:
             self._connection.close()
             os.close(self._packets)
 
-    def _write(self, packet: bytes) -> Slot:
+    def _next_slot(self) -> Slot:
         if self._free:
-            slot = self._free.pop()
-        else:
-            slot, self._end = self._end, self._end + 1
+            return Slot(self._free.pop())
+        self._end += 1
+        return Slot(self._end - 1)
+
+    def _write(self, slot: Slot, packet: bytes) -> None:
         if os.pwrite(self._packets, packet, slot * ADDRESSED_BYTES) != len(packet):
-            raise OSError("no space left")
-        return Slot(slot)
+            raise OSError(errno.ENOSPC, "no space left")
+
+    def _leaving(self, slots: Sequence[Slot]) -> Mapping[int, set[int]]:
+        """Which slots leave which row. Raises ValueError unless all are held, each named once."""
+        leaving: defaultdict[int, set[int]] = defaultdict(set)
+        for slot in slots:
+            leaving[self._row_of.get(slot, 0)].add(slot)
+        if 0 in leaving or sum(map(len, leaving.values())) != len(slots):
+            raise ValueError("only packets that are held can leave, each once")
+        return leaving
+
+    def _write_leaving(self, execute: Callable[..., sqlite3.Cursor], leaving: Mapping[int, set[int]]) -> None:
+        for number, gone in leaving.items():
+            if rest := self._held[number] - gone:
+                execute("UPDATE held SET slots = ? WHERE number = ?", (_bytes(rest), number))
+            else:
+                execute("DELETE FROM held WHERE number = ?", (number,))
+
+    def _forget(self, leaving: Mapping[int, set[int]]) -> None:
+        """The same in memory, once it is committed."""
+        for number, gone in leaving.items():
+            self._held[number] -= gone
+            if not self._held[number]:
+                del self._held[number]
+            for slot in gone:
+                del self._row_of[slot]
 
     def _read(self, slots: Sequence[int]) -> bytes:
         size, packets = ADDRESSED_BYTES, self._packets
@@ -199,18 +234,27 @@ class PoolFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        with self._lock:
-            execute = self._connection.execute
-            try:
-                execute("BEGIN IMMEDIATE")
-                yield execute
-                execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
-                # What we remember and what is written may differ now. Only a new start brings them together.
-                raise FatalError(f"the pool file can't be written: {error}; is its storage full?") from None
-            finally:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
+        """Under the lock. What is remembered is changed after it: so when it raises, nothing has happened."""
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            yield execute
+            execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            text = f"the pool file can't be written: {error}"
+            if _is_full(error):
+                raise UserError(f"{text}; make room") from None
+            # What is written isn't sure now. Only a new start finds out.
+            raise FatalError(text) from None
+        finally:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def _starts(packets: bytes) -> range:

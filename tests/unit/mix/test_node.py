@@ -184,3 +184,47 @@ async def test_what_a_new_directory_leads_nowhere_is_dropped_at_the_start(daemon
     assert left.count == 1
     assert len(daemon.file) == 1
     assert daemon.dropped("next-hop") == 3
+
+
+async def test_a_frame_that_could_not_be_recorded_is_replaced_when_it_comes_again(daemon: Daemon) -> None:
+    """Its packets are in the pool file once, whatever failed before; a restart finds them once."""
+    packets = daemon.packets("g1", "g1")
+    fresh = Fresh(FrameId(os.urandom(16)), packets, [0, 0])
+    for _ in range(3):
+        await daemon.mix.keep([fresh])
+    daemon.mix.recorded([fresh])
+    assert len(daemon.file) == 2
+    daemon.file.close()
+    daemon.start()
+    daemon.mix.release()
+    frame = await daemon.mix.next_frame("g1")
+    assert frame is not None
+    assert frame.count == 2
+
+
+async def test_a_full_storage_holds_packets_up_and_loses_none(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Frames wait, cover stays away, and what was to be dropped stays, until there is room."""
+
+    def full(*_: object) -> None:
+        raise UserError("the pool file can't be written: full; make room")
+
+    packets = await daemon.take("g1", "g1", "g1")
+    daemon.mix.release()
+    with monkeypatch.context() as patched:
+        for name in ("put", "send", "discard"):
+            patched.setattr(daemon.file, name, full)
+        with pytest.raises(UserError):
+            await daemon.mix.next_frame("g1")
+        daemon.mix.add_cover([daemon.packets("g1")])
+        daemon.mix._capacity = 2
+        daemon.mix.release()
+        daemon.mix._capacity = 2048
+    assert "no cover" in caplog.text
+    assert "can't be dropped now" in caplog.text
+    frame = await daemon.mix.next_frame("g1")
+    assert frame is not None
+    starts = range(0, 3 * ADDRESSED_BYTES, ADDRESSED_BYTES)
+    left, came = ({each[at : at + ADDRESSED_BYTES] for at in starts} for each in (frame.packets, packets))
+    assert left == came

@@ -1,6 +1,7 @@
 """The pool file: what it holds, and what a restart makes of it."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -11,7 +12,7 @@ from mix.frame import FrameId
 from mix.packet.geometry import ADDRESSED_BYTES, KeyId, Tag
 from mix.poolfile import PACKETS_SUFFIX, PoolFile, Slot
 from mix.replay import ReplayFilter, create_filter
-from mixmint.errors import FatalError
+from mixmint.errors import FatalError, UserError
 
 Open = Callable[..., PoolFile]
 
@@ -158,23 +159,92 @@ def test_nothing_is_recorded_for_an_empty_frame(opened: Open) -> None:
     assert len(opened()) == 0
 
 
-def test_a_full_storage_stops_the_process_and_the_next_start_is_sound(
+def full_storage(connection: sqlite3.Connection) -> None:
+    """Fill the rest of the file's pages, and let it have no more: what SQLite then says is real."""
+    connection.execute("CREATE TABLE IF NOT EXISTS filler (bytes BLOB)")
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages + 4}")
+    fill = (connection.execute("INSERT INTO filler VALUES (zeroblob(1024))") for _ in range(1000))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        list(fill)
+
+
+def test_a_full_storage_changes_nothing_and_heals(opened: Open) -> None:
+    """The pool stays as it is, whatever is tried; with room again, all goes on."""
+    file, kept, frame = opened(), packets(3), frame_id()
+    slots = file.put(frame_id(), b"".join(kept))
+    full_storage(file._connection)
+    many = b"".join(packets(1000))
+    for _ in range(3):
+        with pytest.raises(UserError, match="make room"):
+            file.put(frame, many)
+        with pytest.raises(UserError, match="make room"):
+            file.send("m2" * 3000, frame, slots)
+        assert file.held() == slots
+        assert len(file) == 3
+        assert file.outgoing("m2") is None
+    file._connection.execute("PRAGMA max_page_count=100000")
+    more = file.put(frame, many)
+    assert not set(more) & set(slots)
+    assert content(file, [slots[2], slots[0]]) == [kept[2], kept[0]]
+    again = opened()
+    assert sorted(again.held()) == sorted([slots[1], *more])
+
+
+def test_packets_need_room_beside_the_database(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage may be full at any byte; the slots are used again."""
+    file, kept = opened(), packets(2)
+    slots = file.put(frame_id(), b"".join(kept))
+    write, calls = os.pwrite, []
+
+    def full(descriptor: int, data: bytes, at: int) -> int:
+        calls.append(at)
+        if len(calls) % 3 == 1:
+            return write(descriptor, data, at)
+        if len(calls) % 3 == 2:
+            return write(descriptor, data[:100], at)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        for _ in range(3):
+            with pytest.raises(UserError, match="make room"):
+                file.put(frame_id(), b"".join(packets(3)))
+    more = file.put(frame_id(), b"".join(packets(3)))
+    assert sorted([*slots, *more]) == list(range(5))
+    assert content(file, slots) == kept
+
+
+def test_a_storage_that_fails_stops_the_process_and_the_next_start_is_sound(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FatalError, not a half frame."""
     file, kept = opened(), packets(2)
     slots = file.put(frame_id(), b"".join(kept))
 
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    def broken(*_: object) -> int:
+        raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwrite", full)
-        with pytest.raises(FatalError, match="storage full"):
+        patched.setattr(os, "pwrite", broken)
+        with pytest.raises(FatalError, match="can't be written"):
             file.put(frame_id(), b"".join(packets(2)))
     again = opened()
     assert again.held() == slots
     assert content(again, slots) == kept
+
+
+def test_discarded_packets_are_gone_and_their_slots_used_again(opened: Open) -> None:
+    file, ours = opened(), packets(4)
+    slots = file.put(frame_id(), b"".join(ours))
+    file.discard([slots[1], slots[3]])
+    with pytest.raises(ValueError, match="each once"):
+        file.discard([slots[1]])
+    assert len(file) == 2
+    again = opened()
+    assert again.held() == [slots[0], slots[2]]
+    assert slots[1] in again.put(frame_id(), b"".join(packets(2)))
+    assert content(again, [slots[0], slots[2]]) == [ours[0], ours[2]]
 
 
 def test_a_long_random_history_with_restarts_loses_and_doubles_nothing(opened: Open) -> None:
