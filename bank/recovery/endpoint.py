@@ -6,7 +6,7 @@ one, and the authorities, who sign the change of the bank's key anyway, sign a d
 Nothing else of the bank's entry changes: its name, and its founding key as its identity. Members take the new
 directory as they take every other.
 
-Source: docs/spec/succession.md, section 8.
+Source: docs/spec/succession.md, section 7.
 """
 
 import os
