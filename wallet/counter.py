@@ -100,11 +100,13 @@ class Counter:
         end: int = 0,
         *,
         unheld: bool = False,
+        certificates: tuple[bytes, ...] = (),
     ) -> int:
         """
         An order that its payer signed, for us to carry out; its row. ``parent``: the request that it pays;
         ``closed``: the board's newest round; ``end``: until when a sealed payment may wait for another hold.
-        ``unheld``: the hold is by a key that the bank has no more.
+        ``unheld``: the hold is by a key that the bank has no more. ``certificates``: of a sealed payment's
+        coins, checked.
         """
         state = ForeignState(
             signed=order.encode(),
@@ -116,6 +118,7 @@ class Counter:
             hold=hold,
             end=end,
             unheld=unheld,
+            certificates=certificates,
         )
         state = foreign.at(state, closed)
         return self._purse.add_operation(state, self._now_s())

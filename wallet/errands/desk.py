@@ -53,8 +53,9 @@ class Desk:
             child for child, state in states.items() if is_child(state, row) and state.phase not in RESTING
         ]
         plan = states.get(row)
-        looks = isinstance(plan, PlanState) and plan.want is Want.TAKE_BACK and plan.last in states
-        return [*found, plan.last] if looks and states[plan.last].phase is Phase.LOOKING else found
+        if isinstance(plan, PlanState) and plan.want is Want.TAKE_BACK and plan.last in states:
+            return [*found, plan.last] if states[plan.last].phase is Phase.LOOKING else found
+        return found
 
     def children(self, row: int) -> list[OrderState]:
         """The plan's orders, the oldest first."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bank.formats.answer import Answer
+from bank.formats.claim import ShownCertificate
 from bank.formats.order import input_ids
 from mixmint.errors import FatalError, UserError
 from wallet.errands.apart import choose
@@ -33,7 +34,7 @@ from wallet.plans import (
     pay_from_stock,
     total,
 )
-from wallet.purse import CoinRecord, CoinState
+from wallet.purse import CoinRecord, CoinState, Purse
 
 
 def pay(desk: Desk, row: int, plan: PlanState) -> list[int]:
@@ -79,7 +80,7 @@ def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: 
     if not (kept.is_sealed or kept.hold):
         # The bank never said that it keeps them: there is nothing to tell, and the coins come back.
         return desk.end(row, plan, "untold")
-    notice = notice_of(kept)
+    notice = notice_of(desk.purse, kept)
     try:
         if plan.path:
             write_notice(Path(plan.path), notice, request)
@@ -98,11 +99,20 @@ def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: 
     return desk.settle(row, plan, plan.amount)
 
 
-def notice_of(kept: PromisedState) -> Notice:
-    """What the payee is told; of a sealed payment, the request and the statement are opened to him."""
+def notice_of(purse: Purse, kept: PromisedState) -> Notice:
+    """
+    What the payee is told; of a sealed payment, the request and the statement are opened to him, and the
+    coins' certificates shown, so that he can have the bank answer in public.
+    """
     if kept.is_sealed:
         mark = Mark.decode(kept.mark)
-        return SealedNotice(kept.opened, mark.open((Part.REQUEST, Part.STATEMENT)))
+        found = [purse.coin(coin) for coin in input_ids(kept.order)]
+        records = [each[1] for each in found if each is not None and each[1].certificate]
+        shown = [ShownCertificate(each.exponent, each.epoch, each.certificate) for each in records]
+        whole = len(shown) == len(kept.order.inputs)
+        return SealedNotice(
+            kept.opened, mark.open((Part.REQUEST, Part.STATEMENT)), tuple(shown) if whole else ()
+        )
     return HoldNotice(kept.opened, Answer.decode(kept.hold))
 
 

@@ -93,7 +93,7 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     @property
     def is_claimable(self) -> bool:
         """Whether what makes it valid can be shown to everyone: the bank's hold, or the certificates."""
-        return bool(self.h and self.hold) or bool(self.certificates)
+        return bool(self.h and self.hold and not self.unheld) or bool(self.certificates)
 
     def until(self) -> int:
         """The hold's last round; 0 without one that counts."""

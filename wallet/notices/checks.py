@@ -12,6 +12,7 @@ request, and its coins' keys signed the wish; 8. it asks for no more than these 
 were executed, the board shows (wallet/refunds.py).
 """
 
+from bank.formats.coin import certificate_holds, coin_id
 from bank.formats.order import NOTHING, SignedOrder, tau_of
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import Label, labelled_hash
@@ -75,6 +76,19 @@ def check_refund(notice: RefundTo, request: PaymentRequest) -> None:
         raise UserError("whoever asks for this refund shows one order twice")
     if notice.request.units > notice.units(request):
         raise UserError("whoever asks for this refund paid less than he wants back")
+
+
+def certificates_of(notice: SealedNotice, bank: Bank) -> tuple[bytes, ...]:
+    """
+    What its payer shows of his coins, 69 bytes each, if all of it holds: with that its payee can have the
+    bank answer in public. Without, or with false ones, the payment is what it is.
+    """
+    shown = zip(notice.order.order.inputs, notice.certificates, strict=False)
+    for public, each in shown:
+        signed = each.signature, bank.id, each.exponent, each.epoch, coin_id(public)
+        if not any(certificate_holds(key, *signed) for key in bank.keys.all):
+            return ()
+    return tuple(each.encode() for each in notice.certificates)
 
 
 def _check_order(order: SignedOrder, request: PaymentRequest) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from bank.formats.answer import Answer, Hold
+from bank.formats.claim import ShownCertificate
 from bank.formats.fields import Reader
 from bank.formats.order import NOTHING, SignedOrder
 from mixmint.errors import MalformedMessage, UserError
@@ -36,6 +37,7 @@ class Kind(IntEnum):
     HOLD = 1
     SEALED = 2
     REFUND_TO = REFUND_KIND
+    SEALED_CERTIFIED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,19 @@ class HoldNotice:
 
 @dataclass(frozen=True, slots=True)
 class SealedNotice:
-    """The payment itself: length 2 and the signed order (without tau); the opening of its mark to the end."""
+    """
+    The payment itself: length 2 and the signed order (without tau); the certificates of its inputs, 69 bytes
+    each (of kind SEALED none); the opening of its mark to the end.
+    """
 
     order: SignedOrder
     opening: MarkOpening
+    certificates: tuple[ShownCertificate, ...] = ()
 
     def encode(self) -> bytes:
-        return Kind.SEALED.to_bytes(1) + _sized(self.order.encode()) + self.opening.encode()
+        kind = Kind.SEALED_CERTIFIED if self.certificates else Kind.SEALED
+        shown = b"".join(each.encode() for each in self.certificates)
+        return kind.to_bytes(1) + _sized(self.order.encode()) + shown + self.opening.encode()
 
 
 Notice = HoldNotice | SealedNotice | RefundTo
@@ -76,13 +84,15 @@ def decode_notice(data: bytes) -> Notice:
     kind = reader.number(1)
     if kind == Kind.REFUND_TO:
         return RefundTo.read(reader)
-    if kind not in (Kind.HOLD, Kind.SEALED):
+    if kind not in (Kind.HOLD, Kind.SEALED, Kind.SEALED_CERTIFIED):
         raise MalformedMessage("kind")
     order = SignedOrder.decode(reader.take(reader.number(2)))
     if order.order.is_deposit or (kind == Kind.HOLD) is (order.order.tau == NOTHING):
         raise MalformedMessage("operation")
-    if kind == Kind.SEALED:
-        return SealedNotice(order, MarkOpening.decode(reader.rest()))
+    if kind != Kind.HOLD:
+        count = len(order.order.inputs) if kind == Kind.SEALED_CERTIFIED else 0
+        shown = tuple([ShownCertificate.read(reader) for _ in range(count)])
+        return SealedNotice(order, MarkOpening.decode(reader.rest()), shown)
     notice = HoldNotice(order, Answer.decode(reader.rest()))
     if not isinstance(notice.answer.body, Hold):
         raise MalformedMessage("answer")

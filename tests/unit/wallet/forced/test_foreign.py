@@ -7,14 +7,23 @@ from pathlib import Path
 import pytest
 
 from bank.formats.answer import Refusal, Refused, sign_answer
-from bank.formats.claim import Claim
+from bank.formats.claim import Claim, ShownCertificate
+from bank.formats.coin import CoinKey, bank_id, coin_id, sign_certificate
+from bank.formats.order import Order, sign_order
 from bank.formats.request import Execute, decode_request, subject_of
+from bank.formats.succession import BankKeys
 from bank.ledger import Terms
 from mixmint.errors import UserError
+from mixmint.keys import SigningKey
+from tests.unit.bank.desk import fresh
 from tests.unit.wallet.forced.court import IMPATIENT_S, SOON, Court
 from tests.unit.wallet.town import Wallet
+from wallet.answers import Bank
 from wallet.machines.foreign import ForeignState
 from wallet.machines.steps import Phase
+from wallet.marks.mark import Mark, Part
+from wallet.notices.checks import certificates_of
+from wallet.notices.notice import SealedNotice, decode_notice
 
 TERMS = Terms(epoch_s=10**8, hold_rounds=40, promise_rounds=3, claim_rounds=6)
 
@@ -91,3 +100,33 @@ async def test_a_capture_that_nobody_answers_convicts(court: Court) -> None:
     await court.ticks(10)
     assert len(court.claims()) == 1
     assert not (await court.audit()).passed
+
+
+async def test_a_sealed_payment_that_the_bank_ignores_is_forced(court: Court, tmp_path: Path) -> None:
+    """Its payer has shown the certificates of his coins, and they are checked before they are believed."""
+    ann, bob = await court.funded(units=13), court.wallet("bob", **SOON)
+    _, request = await bob.cashier.request(13, "")
+    file = tmp_path / "payment"
+    await ann.cashier.pay(request, now=True, is_sealed=True, path=file)
+    bob.wire.fate = lambda: "both" if court.claims() else "lost"
+    with suppress(UserError), bob.teller.hurry(IMPATIENT_S):
+        await bob.cashier.take(file.read_text())
+    await court.resume_until(bob)
+    (claim,) = [Claim.decode(entry.body) for entry in court.claims()]
+    assert len(claim.certificates) == len(claim.order.order.inputs)
+    assert (bob.units(), carried(bob).phase) == (13, Phase.SETTLED)
+
+
+def test_certificates_that_do_not_hold_are_none() -> None:
+    """A payer may write what he likes; the payment itself is good all the same."""
+    key, other, bank = SigningKey.generate(), SigningKey.generate(), SigningKey.generate()
+    order = Order(bank_id(bank.public), bytes(16), 9, (CoinKey(key.public),), (fresh(3)[1],))
+    opening = Mark.make(bytes(32), "", "").open((Part.REQUEST,))
+    known = Bank(BankKeys(bank.public))
+    for signer, count in ((bank, 1), (other, 0)):
+        certificate = sign_certificate(signer, known.id, 3, 7, coin_id(key.public))
+        shown = (ShownCertificate(3, 7, certificate),)
+        notice = decode_notice(SealedNotice(sign_order(order, [key]), opening, shown).encode())
+        assert isinstance(notice, SealedNotice)
+        assert notice.certificates == shown
+        assert len(certificates_of(notice, known)) == count
