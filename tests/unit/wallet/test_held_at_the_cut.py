@@ -75,7 +75,8 @@ async def test_payer_has_his_coins_back_when_nobody_captures(town: Town, handove
     await ann.cashier.resume()
     assert promised(ann).phase is Phase.EXPIRED
     assert (ann.units(), ann.units(CoinState.RESERVED)) == (25, 0)
-    outcome = await bob.cashier.capture(row)
-    assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "spent")
+    state = (await bob.cashier.capture(row)).state
+    assert isinstance(state, ForeignState)
+    assert (state.phase, state.reason) == (Phase.REFUSED, "spent")
     assert not bob.books.evidence()
     assert whole(town, ann, bob)

@@ -76,9 +76,13 @@ def place(postgres: Server, tmp_path: Path) -> Iterator[Postgres]:
 @pytest.fixture
 def far(tmp_path: Path, place: Postgres) -> BankSettings:
     """A bank whose books shall be in PostgreSQL."""
-    names = {"network": tmp_path / "n", "port": 1, "operations_port": 1}
     return BankSettings(
-        **names, store="postgres", postgres_dsn=place.address, database_path=tmp_path / "bank.db"
+        network=tmp_path / "n",
+        port=1,
+        operations_port=1,
+        store="postgres",
+        postgres_dsn=place.address,
+        database_path=tmp_path / "bank.db",
     )
 
 
