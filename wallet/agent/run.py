@@ -69,7 +69,10 @@ def describe_run(prepared: Prepared) -> str:
 
 
 def _often(rest_s: float) -> str:
-    return f"{86400 / rest_s:.3g} times a day on average" if rest_s else "only for it"
+    if not rest_s:
+        return "only for it"
+    times = 86400 / rest_s
+    return f"{times:,.0f} times a day on average" if times >= 10 else f"{times:.2g} times a day on average"
 
 
 def run(prepared: Prepared) -> None:
