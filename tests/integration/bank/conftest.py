@@ -1,4 +1,4 @@
-"""One place for each test: killed at the end, whatever happened."""
+"""One place for each test, a copy of one that is made once: killed at the end, whatever happened."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,15 @@ import pytest
 from tests.integration.bank.place import Place, make_place
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Nothing ever runs there."""
+    return make_place(tmp_path_factory.mktemp("template") / "place")
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = make_place(tmp_path / "place")
+def place(template: Place, tmp_path: Path) -> Iterator[Place]:
+    made = template.copied(tmp_path / "place")
     try:
         yield made
     finally:

@@ -44,6 +44,10 @@ class Place:
     def key(self) -> bytes:
         return self.network.directory().service("bank").identity
 
+    def copied(self, folder: Path) -> "Place":
+        """The same keys and ports in another folder; nothing in a network's folder says where it is."""
+        return Place(self.network.copied(folder), self.bank_url, self.board_url)
+
     async def start(self) -> None:
         """Board and bank only."""
         await self.network.start("board", "bank")

@@ -222,6 +222,8 @@ def test_wrong_settings_are_one_clear_line_each(place: Place, tmp_path: Path) ->
     shutil.copy(tmp_path / "elsewhere", folder / "bank.db")
 
     with socket.socket() as taken:
+        # Connections of another test's bank there may still be waiting for their end.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", int(place.bank_url.rsplit(":", 1)[1])))
         taken.listen()
         done = mixmint("bank", "run", "--config", place.bank.config, check=False)

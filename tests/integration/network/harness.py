@@ -6,6 +6,7 @@ Used by every integration test that needs a cascade. Pool files, databases and l
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mix.directory import Directory, load_network
@@ -120,6 +121,15 @@ class Network:
     @property
     def network_file(self) -> Path:
         return self.folder / "network.toml"
+
+    def copied(self, folder: Path) -> "Network":
+        """The same network, of which nothing runs, in another folder: nothing in it says where it is."""
+        shutil.copytree(self.folder, folder)
+        daemons = {
+            name: replace(daemon, config=folder / daemon.config.relative_to(self.folder), process=None)
+            for name, daemon in self.daemons.items()
+        }
+        return Network(folder, daemons)
 
     def directory(self) -> Directory:
         return load_network(self.network_file, time.time())

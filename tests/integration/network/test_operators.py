@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Network:
 
 @pytest.fixture
 def network(template: Network, tmp_path: Path) -> Network:
-    """A copy, to be spoilt: nothing in a network's folder says where it is."""
-    shutil.copytree(template.folder, tmp_path / "network")
-    daemons = {
-        name: replace(daemon, config=tmp_path / "network" / daemon.config.relative_to(template.folder))
-        for name, daemon in template.daemons.items()
-    }
-    return Network(tmp_path / "network", daemons)
+    """A copy, to be spoilt."""
+    return template.copied(tmp_path / "network")
 
 
 def edit(path: Path, old: str, new: str) -> None:
