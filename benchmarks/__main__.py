@@ -13,11 +13,13 @@ from benchmarks.figure import Figure
 SUBJECTS = (
     "unwrap",
     "hop",
+    "replay",
     "orders",
     "board",
     "audit",
     "payments",
     "restore",
+    "recovery",
     "linking",
     "efficiency",
     "memory",
