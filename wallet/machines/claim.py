@@ -10,6 +10,7 @@ A claim beside an operation: what the bank leaves without an answer is shown on 
     Shown                               the board shows it: from that round on the bank's time runs
     Told: what the bank answers there   as an answer to the operation itself
     certificates there (Seen)           as always: they settle the operation
+    Clock past a hold that it named     MakeOutputs: the order is signed anew, under other ids
     another request is signed           it had its turn; the next request may be claimed in its turn
 
 The operation's own machine goes on beside it, and whatever answers first ends it. But a bank that says "too
@@ -25,11 +26,12 @@ from bank.formats.answer import Certificates, Refusal, Refused, Spent, Statement
 from mixmint.keys import Label, labelled_hash
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState, contradicts
-from wallet.machines.order import OrderState
+from wallet.machines.order import MOST_FORMS, OrderState
 from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
     FINAL,
     Answered,
+    Ask,
     Begin,
     Claimed,
     Clock,
@@ -37,6 +39,7 @@ from wallet.machines.steps import (
     Event,
     Forget,
     Keep,
+    MakeOutputs,
     Phase,
     Planned,
     Posted,
@@ -135,9 +138,23 @@ def advance(
             data = event.answer.encode() + state.word()
             return _again(state), [Forget(state.attempt), Keep(reason.name.lower().replace("_", "-"), data)]
     after, effects = inner(state, event)
+    if isinstance(event, Clock) and state.phase is Phase.HELD and after.phase is Phase.ASKED and record.entry:
+        after, effects = _claimed_anew(after, effects)
     if _request_of(after) != _request_of(state):
         after = _with(after, ClaimRecord())
     return after, effects
+
+
+def _claimed_anew(after: S, effects: list[Effect]) -> tuple[S, list[Effect]]:
+    """
+    The hold that the bank named on the board is over, and the claim had its turn: a bank that falls silent
+    now would keep the coin. Under new ids the order is another one, which may be claimed in its turn; of both
+    at most one can be executed. Ids of a payee's can't be made anew.
+    """
+    if type(after) is not OrderState or not after.mine or len(after.earlier) >= MOST_FORMS:
+        return after, effects
+    exponents = tuple(output.exponent for output in after.own_outputs())
+    return after, [*(each for each in effects if not isinstance(each, Ask)), MakeOutputs(exponents)]
 
 
 def _is_another(state: OrderState, event: Answered) -> bool:

@@ -20,7 +20,9 @@ from bank.formats.coin import CoinKey, coin_id, sign_certificate
 from bank.formats.order import NOTHING, Order, Output, input_ids, sign_order
 from bank.formats.request import encode_request
 from mixmint.keys import SigningKey
+from wallet.machines import claim
 from wallet.machines.order import MOST_FORMS, MOST_PROMISED_ROUNDS, OrderState, advance
+from wallet.machines.record import ClaimRecord
 from wallet.machines.steps import (
     Answered,
     Ask,
@@ -276,3 +278,27 @@ def test_executed_as_the_bank_says_but_never_on_the_board_is_kept() -> None:
     late, effects = advance(looking, Clock(50 + MOST_PROMISED_ROUNDS))
     assert [effect.reason for effect in effects] == ["overdue"]
     assert advance(late, Clock(9999)) == (late, [])
+
+
+def test_after_a_hold_that_was_named_on_the_board_it_is_signed_anew() -> None:
+    """Its claim had its turn. A bank that is silent from then on would else keep the coins."""
+    held = order_state(
+        phase=Phase.HELD, round=9, claim=ClaimRecord(asked=2, entry=b"claim", posted=True, round=5)
+    )
+    again, effects = claim.advance(held, Clock(9), advance)
+    assert (again.phase, effects) == (Phase.ASKED, [Forget(0), MakeOutputs((2,))])
+    never = msgspec.structs.replace(held, claim=ClaimRecord(asked=2))
+    assert isinstance(claim.advance(never, Clock(9), advance)[1][-1], Ask)
+    others = msgspec.structs.replace(held, mine=())
+    assert isinstance(claim.advance(others, Clock(9), advance)[1][-1], Ask)
+
+
+def resigned(state: OrderState) -> bytes:
+    return sign_order(state.order, KEYS, bytes([1]) * 16).encode()
+
+
+def test_another_form_may_be_claimed_in_its_turn() -> None:
+    """What the claim remembers is of the request that it shows."""
+    state = order_state(claim=ClaimRecord(asked=2, entry=b"claim", posted=True, round=5))
+    renewed, _ = claim.advance(state, Renewed((MINE,), resigned(state)), advance)
+    assert renewed.claim == ClaimRecord()
