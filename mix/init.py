@@ -80,7 +80,7 @@ def create_node(folder: Path, plan: NodePlan, now_s: float) -> Path:
     if plan.role == "gateway":
         open_database(folder / "state" / "gateway.db", SCHEMA).close()
     # Last: a descriptor means that all the rest is there.
-    write_new(folder / "descriptor", sign_descriptor(identity, node))
+    write_new(folder / "descriptor", sign_descriptor(identity, node, int(now_s)))
     return folder / "descriptor"
 
 

@@ -57,8 +57,33 @@ def build(
         else:
             services.append(entry)
     _check_successors(before, services, successors or {})
+    directory = compose([*nodes, *services], cascades, parameters, previous, now_s)
+    signed = sign_directory(directory, authorities)
+    try:
+        verify(signed, [key.public for key in authorities], len(authorities), now_s)
+    except MalformedMessage as error:
+        hint = "a directory needs 3 mixes in each cascade, 1 gateway, and names of a-z, 0-9 and -"
+        raise UserError(f"readers would refuse this directory ({error}); {hint}") from None
+    return signed, len(nodes)
+
+
+def compose(
+    entries: Sequence[Node | Service],
+    cascades: Sequence[tuple[str, ...]],
+    parameters: Parameters,
+    previous: bytes | None,
+    now_s: float,
+) -> Directory:
+    """
+    The directory of these nodes and services, nothing checked; ``previous``: the signed one that it follows.
+
+    Raises UserError when a node has no key for now, or the previous one can't be read.
+    """
+    nodes = [entry for entry in entries if isinstance(entry, Node)]
+    services = [entry for entry in entries if isinstance(entry, Service)]
+    before = _previous(previous)
     valid_from = int(now_s) - BACKDATED_S
-    directory = Directory(
+    return Directory(
         network=parameters.network,
         sequence=before.sequence + 1 if before else 0,
         previous=directory_hash(previous) if previous else bytes(32),
@@ -75,13 +100,6 @@ def build(
         cascades=tuple(cascades),  # type: ignore[arg-type] # their length is checked by verify, below
         services=tuple(sorted(services, key=lambda service: service.name)),
     )
-    signed = sign_directory(directory, authorities)
-    try:
-        verify(signed, [key.public for key in authorities], len(authorities), now_s)
-    except MalformedMessage as error:
-        hint = "a directory needs 3 mixes in each cascade, 1 gateway, and names of a-z, 0-9 and -"
-        raise UserError(f"readers would refuse this directory ({error}); {hint}") from None
-    return signed, len(nodes)
 
 
 def _check_successors(

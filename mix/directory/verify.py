@@ -46,7 +46,12 @@ def sign_directory(directory: Directory, authorities: Iterable[SigningKey]) -> b
 
 def directory_hash(signed: bytes) -> bytes:
     """What the next directory carries as ``previous``: 32 bytes, of the document without signatures."""
-    return labelled_hash(DIRECTORY_HASH, decode(signed, SignedDirectory, MOST_BYTES).document)
+    return document_hash(decode(signed, SignedDirectory, MOST_BYTES).document)
+
+
+def document_hash(document: bytes) -> bytes:
+    """The hash (32 bytes) that names a directory's document."""
+    return labelled_hash(DIRECTORY_HASH, document)
 
 
 def verify(signed: bytes, authorities: Sequence[bytes], threshold: int, now_s: float) -> Directory:
@@ -68,8 +73,14 @@ def read(signed: bytes, authorities: Sequence[bytes], threshold: int) -> Directo
     # 2. At least `threshold` of the authorities signed these bytes. Strangers' signatures don't count; a bad
     #    signature under an authority's name refuses the file, since an honest writer never makes one.
     _check_signatures(message, authorities, threshold)
-    # 3. Only now is the document read: canonical, fields within their bounds.
-    directory = decode(message.document, Directory, MOST_BYTES)
+    # 3. Only now is the document read.
+    return read_document(message.document)
+
+
+def read_document(document: bytes) -> Directory:
+    """The checks of the document, whoever signed it. Raises MalformedMessage."""
+    # 3. Canonical, fields within their bounds.
+    directory = decode(document, Directory, MOST_BYTES)
     # 4. It is valid now: `check_time`.
     # 5. Its parameters are ones that this version speaks.
     if directory.body_bytes != BODY_BYTES:
