@@ -171,11 +171,21 @@ def history(everything: bool, home: Path, as_json: bool) -> None:
                 f"{row['amount']:,}",
                 row["state"],
                 str(row["round"] or ""),
-                preview(row.get("note") or row.get("meaning", ""), NOTE_CHARACTERS),
+                preview(remark(row), NOTE_CHARACTERS),
             )
         _print(table)
 
     look(home, work)
+
+
+def remark(row: dict[str, Any]) -> str:
+    """A refund and its request are shown by each other."""
+    text: str = row.get("note") or row.get("meaning", "")
+    if row["kind"] == "request" and row["refunded"]:
+        return f"{row['refunded']:,} paid back; {text}" if text else f"{row['refunded']:,} paid back"
+    if row["kind"] != "request" and row.get("refunds"):
+        return f"pays back {row['refunds']}; {text}" if text else f"pays back {row['refunds']}"
+    return text
 
 
 def _history(cashier: Cashier, *, everything: bool) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import click
 from mixmint.errors import PendingError, Unavailable
 from replyblocks.commands.options import home_option, json_option
 from wallet.cashier import Cashier
-from wallet.commands.running import open_and, sentence
+from wallet.commands.running import many, open_and, sentence
 from wallet.outcome import Unfinished
 
 
@@ -78,6 +78,8 @@ def resume(home: Path, as_json: bool) -> None:
                 click.echo(f"payment requests wait for {waiting} units")
             if not over and not still_open:
                 click.echo("nothing was unfinished")
+            elif not over and not waiting and unfinished is None:
+                click.echo(f"{many(still_open, 'operation')} under way; see `mixmint wallet history --all`")
         if unfinished is not None:
             raise unfinished
 

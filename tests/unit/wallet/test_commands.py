@@ -16,6 +16,7 @@ from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
 from wallet.commands import wallet
 from wallet.commands.churning import Span
+from wallet.commands.looking import remark
 from wallet.commands.running import sentence
 from wallet.commands.setup import resume
 from wallet.payment_request import PREFIX
@@ -168,3 +169,17 @@ def test_an_outcome_is_said_once(state: str, told: str, monkeypatch: pytest.Monk
     view = {"kind": "withdraw", "amount": 4, "state": state, "round": 7}
     monkeypatch.setattr("wallet.views.outcome", lambda *_: view)
     assert sentence(Mock(), Mock()) == told
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"kind": "request", "refunded": 4, "note": "rent"}, "4 paid back; rent"),
+        ({"kind": "request", "refunded": 0, "note": "rent"}, "rent"),
+        ({"kind": "pay", "refunds": 21, "note": ""}, "pays back 21"),
+        ({"kind": "receive", "meaning": "a coin had been spent already"}, "a coin had been spent already"),
+    ],
+)
+def test_history_shows_a_refund_and_its_request_by_each_other(row: dict[str, object], told: str) -> None:
+    """Who paid back what can be read without a program."""
+    assert remark(row) == told
