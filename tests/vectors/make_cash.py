@@ -21,7 +21,16 @@ from bank.formats.account import (
 )
 from bank.formats.coin import Coin, CoinId, CoinKey, Secret, bank_id, coin_id, sign_certificate
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
-from bank.formats.request import Deposit, Execute, Replace, Withdraw, encode_request, sign_read, subject_of
+from bank.formats.request import (
+    BankRequest,
+    Deposit,
+    Execute,
+    Replace,
+    Withdraw,
+    encode_request,
+    sign_read,
+    subject_of,
+)
 from mixmint.keys import SigningKey
 
 FILE = Path(__file__).parent / "cash.json"
@@ -118,7 +127,7 @@ def make() -> dict[str, object]:
         withdraw.signed,
         statements[2],
     )
-    requests = {
+    requests: dict[str, BankRequest] = {
         "exchange": exchange,
         "hold": held,
         "execute": Execute(held.seal, h),

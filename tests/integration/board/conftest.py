@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -95,7 +96,7 @@ def make_board(tmp_path: Path) -> Iterator[Make]:
     """Makes boards; whatever still runs at the end is killed."""
     boards: list[BoardProcess] = []
 
-    def make(**changes: int) -> BoardProcess:
+    def make(**changes: Any) -> BoardProcess:
         board = BoardProcess(tmp_path / f"board-{len(boards)}", **changes)
         boards.append(board)
         return board
@@ -124,7 +125,7 @@ class Clients:
         if (await reader.head()).round >= number:
             return
         async with asyncio.timeout(20):
-            async with aclosing(reader.follow(await reader.head(), poll_s=0.02)) as rounds:
+            async with aclosing(reader.follow(await reader.head(), poll_s=0.02)) as rounds:  # type: ignore[type-var]  # a generator
                 async for round_ in rounds:
                     if round_.number >= number:
                         return

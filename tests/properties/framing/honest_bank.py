@@ -33,7 +33,7 @@ from bank.board.feed import Batch, FeedReceipt
 from bank.board.reading.cursor import Cursor, Cutter
 from bank.comparison import Position, compare
 from bank.formats.answer import Certificates, CertifiedBefore, Credited, Hold, Taken, Withdrawn
-from bank.formats.coin import coin_id
+from bank.formats.coin import CoinId, coin_id
 from bank.formats.entry import CertifiedEntry, PostedEntry, SpentEntry, decode_entry, make_key_entry
 from bank.formats.order import SPEND_LABEL, Output, SignedOrder, tau_of
 from bank.formats.request import BankRequest, Deposit, Execute, encode_request
@@ -154,7 +154,7 @@ class HonestBank(RuleBasedStateMachine):
         key, exponent = self.one_of(pick)
         new, output = fresh(exponent)
         if again and pick % 4 == 0:
-            output = Output(self.certificates[pick % len(self.certificates)].coin, exponent)
+            output = Output(CoinId(self.certificates[pick % len(self.certificates)].coin), exponent)
         h = os.urandom(32)
         last = self.desk.closed + 3 + pick % 30
         signed = self.desk.order([key], [output], **({"tau": tau_of(h)} if held else {}), last_round=last)
@@ -246,8 +246,8 @@ class HonestBank(RuleBasedStateMachine):
         for each in self.certificates:
             by_coin.setdefault(each.coin, []).append(each)
         for same in by_coin.values():
-            for one, other in product(same, repeat=2):
-                yield CertifiedTwice(key, one, other)
+            for first, second in product(same, repeat=2):
+                yield CertifiedTwice(key, first, second)
 
     def by_statements(self) -> Iterator[Evidence]:
         key = self.desk.key.public

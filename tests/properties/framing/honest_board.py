@@ -80,7 +80,9 @@ async def collect(folder: Path, script: Sequence[tuple[object, ...]]) -> Collect
             waits_for = receipt.next_group
             found.fed.append((batch, receipt, taken))
         elif step == "submit":
-            found.receipts += await board.submit([what[0]])
+            (entry,) = what
+            assert isinstance(entry, bytes)
+            found.receipts += await board.submit([entry])
         elif step == "restart":
             await board.store.close()
             board = await start()
@@ -107,11 +109,11 @@ def against_the_board(folder: Path, found: Collected) -> Iterator[Evidence]:
             yield BoardEquivocation(one, other, log.difference(one.size))
     for index in range(len(log.leaves)):
         yield LogInvalid(newest, log.proof(index))
-    for one, other in pairwise(range(len(log.leaves))):
-        yield LogInvalid(newest, log.proof(one, other))
+    for index, following in pairwise(range(len(log.leaves))):
+        yield LogInvalid(newest, log.proof(index, following))
     marks = [index for index, leaf in enumerate(log.leaves) if is_mark(leaf)]
-    for one, other in combinations(marks, 2):
-        yield LogInvalid(newest, log.proof(one, other))
+    for mark, later in combinations(marks, 2):
+        yield LogInvalid(newest, log.proof(mark, later))
     stretches = [log.stretch(first + 1, last) for first, last in combinations([-1, *marks], 2)]
     for receipt, stretch in product(found.receipts, stretches):
         yield ReceiptBroken(newest, receipt, stretch)

@@ -8,6 +8,7 @@ gets the coin next gives it away next.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tests.properties.simon.network import Asked
 from tests.properties.simon.party import DEPOSIT, WITHDRAW, How, Input
@@ -76,7 +77,7 @@ def seen(
     The view of everybody outside S, byte by byte, with all randomness from the tapes. ``mood``: what happens
     to the bank after so many inputs.
     """
-    rich = dict.fromkeys((*order, OUTSIDER), CREDIT)
+    rich: dict[str, Any] = dict.fromkeys((*order, OUTSIDER), CREDIT)
     with secrets_from_tapes(), new_world(tapes, **rich) as world:
         for number, given in enumerate(inputs):
             if mood is not None and number == after:

@@ -27,7 +27,7 @@ WITHDRAW = "W"
 DEPOSIT = "B"
 STOCK_WAIT_S = 3.0
 MOST_RESUMES = 5
-SETTINGS: dict[str, object] = {"poll_s": 1.0, "settle_wait_s": 8.0}
+SETTINGS: dict[str, Any] = {"poll_s": 1.0, "settle_wait_s": 8.0}
 """A look at the board each tick; so many ticks of patience."""
 
 ASKS = b"please ask me for "
@@ -70,7 +70,7 @@ class Party:
         self._tapes = world.tapes
         wire: Any = Wire(world.network)
         world.town._wires[name] = wire
-        self.wallet = world.town.wallet(name, **SETTINGS | world.settings)
+        self.wallet = world.town.wallet(name, **SETTINGS, **world.settings)
         self.wallet.teller.sleep = asyncio.sleep
         self.cashier = self.wallet.cashier = Cashier(
             self.wallet.teller,

@@ -31,7 +31,7 @@ def _best_cut(values: Sequence[Hashable], labels: Sequence[Hashable]) -> int:
     total = sum(label == one for label in labels)
     best = max(total, len(labels) - total)
     below: Counter[Hashable] = Counter()
-    pairs = sorted(zip(values, labels, strict=True), key=lambda pair: pair[0])  # type: ignore[arg-type,return-value] - numbers, as asked above
+    pairs = sorted(zip(values, labels, strict=True), key=lambda pair: pair[0])  # type: ignore[arg-type,return-value]  # numbers, as asked above
     for index, (value, label) in enumerate(pairs):
         below[label == one] += 1
         if index + 1 == len(pairs) or pairs[index + 1][0] != value:

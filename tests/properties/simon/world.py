@@ -39,7 +39,7 @@ class World:
     """Made by ``new_world``. Its methods are plain calls: each runs the virtual loop as far as it must."""
 
     def __init__(
-        self, folder: Path, tapes: Tapes, terms: Terms, make: type[Town], settings: Mapping[str, object]
+        self, folder: Path, tapes: Tapes, terms: Terms, make: type[Town], settings: Mapping[str, Any]
     ) -> None:
         """``make``: the town, which is the bank's side. ``settings``: of wallets."""
         self.folder = folder
@@ -266,7 +266,7 @@ def new_world(
     *,
     terms: Terms = TERMS,
     town: type[Town] = Town,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
     **credited: int,
 ) -> Iterator[World]:
     """A world with these parties and their credits. The same tapes (or seed) make the same world."""

@@ -24,7 +24,9 @@ T = TypeVar("T")
 class Engine(Protocol):
     """Where books are; ``folder`` is for what lies beside them."""
 
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        """Of tests' own files."""
 
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mix.directory import Directory, Node, Service, SphinxKey, sign_directory, write_network
 from mix.directory.document import MIX_COVER, TIMED_POOL
@@ -21,6 +22,7 @@ from mixmint.keys import BoxKey, SigningKey
 
 NOW_S = 1_800_000_000
 WEEK_S = 7 * 86400
+Kind = Literal["bank", "board", "echo"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class FakeService:
     """Keys of a service in the directory."""
 
     name: str
-    kind: str
+    kind: Kind
     gateway: str
     token: Token
     endpoint: BoxKey = field(default_factory=BoxKey.generate)
@@ -58,7 +60,7 @@ class FakeNetwork:
 
     def __init__(
         self,
-        services: Sequence[tuple[str, str]] = (("echo", "echo"),),
+        services: Sequence[tuple[str, Kind]] = (("echo", "echo"),),
         *,
         tick_ms: int = 50,
         now_s: float = NOW_S,
@@ -112,7 +114,7 @@ class FakeNetwork:
             ),
         )
 
-    def _node(self, name: str, role: str, start: int) -> Node:
+    def _node(self, name: str, role: Literal["mix", "gateway"], start: int) -> Node:
         key = BoxKey.generate()
         key_id = key_id_of(key.public)
         self._secrets[key_id] = key.secret

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any, Self
 
 from bank.board.feed import Batch, FeedReceipt, sign_receipt
 from bank.board.log.policy import NO_POLICY, Policy
@@ -246,7 +247,7 @@ class Town:
         entry = make_key_entry(self.key, self.signer.bank).encode()
         self.feeder = Feeder(self.store, self.board, entry, self.clock, pause_s=0, signer=self.signer)
 
-    async def __aenter__(self) -> "Town":
+    async def __aenter__(self) -> Self:
         await self.tick()
         return self
 
@@ -271,7 +272,7 @@ class Town:
         *,
         at: Callable[[str], None] = nothing,
         policy: Policy = NO_POLICY,
-        **settings: object,
+        **settings: Any,
     ) -> "Wallet":
         """A wallet, made or (as after a crash) opened again."""
         wire = self._wires.setdefault(name, Wire(self))
@@ -334,7 +335,7 @@ class Wallet:
         slips: Slips,
         at: Callable[[str], None],
         policy: Policy,
-        settings: dict[str, object],
+        settings: dict[str, Any],
     ) -> None:
         home.mkdir(exist_ok=True)
         self.town = town

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -97,8 +98,8 @@ async def start_board(tmp_path: Path) -> AsyncIterator[Start]:
     runners: list[web.AppRunner] = []
     async with aiohttp.ClientSession() as session:
 
-        async def start(*, policy: Policy = NO_POLICY, **changes: object) -> Running:
-            values = {"port": 1, "operations_port": 1, "round_ms": 3_600_000, **changes}
+        async def start(*, policy: Policy = NO_POLICY, **changes: Any) -> Running:
+            values: dict[str, Any] = {"port": 1, "operations_port": 1, "round_ms": 3_600_000, **changes}
             settings = BoardSettings(
                 origin=ORIGIN,
                 database_path=tmp_path / "board.db",

@@ -270,7 +270,9 @@ def settled_hold(desk: Desk) -> Claim:
 
 def hold_that_was_executed(desk: Desk) -> Claim:
     """Its payer doesn't know the h that his payee has shown."""
-    return show(desk, settled_hold(desk).order)
+    order = settled_hold(desk).order
+    assert order is not None
+    return show(desk, order)
 
 
 def taken_back(desk: Desk) -> Claim:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bank.board.accusation.file import check_file
 from bank.board.audit.audit import Audit, Report
@@ -24,7 +25,7 @@ from tests.unit.bank.board.logs import BEGIN_S
 from tests.unit.wallet.town import Files, Town, Wallet
 
 TERMS = Terms(epoch_s=10**8, hold_rounds=10, promise_rounds=3, claim_rounds=6)
-SOON = {"claim_after_rounds": 4, "settle_wait_s": 60}
+SOON: dict[str, Any] = {"claim_after_rounds": 4, "settle_wait_s": 60}
 """Settings of wallets here: a claim after 4 rounds, or up to 2 more."""
 
 
@@ -77,7 +78,7 @@ class Court(Town):
                 return
         raise AssertionError("the wallet's operations never end")
 
-    async def funded(self, name: str = "ann", units: int = 8, **settings: object) -> Wallet:
+    async def funded(self, name: str = "ann", units: int = 8, **settings: Any) -> Wallet:
         """A wallet with coins."""
         made = self.wallet(name, **(SOON | settings))
         await self.fund(made, units)
