@@ -225,6 +225,36 @@ def list_(config: Path, as_json: bool) -> None:
     click.echo(f"{len(rows)} accounts, {sum(balance for *_, balance in rows)} units")
 
 
+@bank.command("evidence")
+@_CONFIG
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder; made if need be.")
+def evidence(config: Path, out: Path) -> None:
+    """
+    Write the board's receipts for what it took from the bank and hasn't shown yet, each with its entries.
+
+    While the bank runs or not. A board that breaks its word is convicted by them, and nobody by those that it
+    still has time for. Exit code 1: there are none.
+
+    \b
+    Example:
+      mixmint bank evidence --config bank.toml --out receipts
+      mixmint board audit https://board.example.org \\
+          --receipt receipts/feed-receipt-812
+    """
+    from bank.evidence import fed_receipts
+
+    found = _on_books(config, lambda book, _: fed_receipts(book))
+    if not found:
+        raise UserError("the board has shown all that it took from this bank")
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for last, fed in found.items():
+            (out / f"feed-receipt-{last}").write_bytes(fed.encode())
+    except OSError as error:
+        raise UserError(f"can't write {out}: {error.strerror}") from None
+    click.echo(f"{len(found)} receipts in {out}: mixmint board audit URL --receipt FILE")
+
+
 def public_key(text: str) -> bytes:
     """An account's public key (32 bytes) as typed. Raises UserError."""
     try:

@@ -133,7 +133,7 @@ class Waited:
     receipt: FeedReceipt
 
     def encode(self) -> bytes:
-        return self.taken.to_bytes(1) + self.digest + _write_receipt(self.receipt)
+        return self.taken.to_bytes(1) + self.digest + write_receipt(self.receipt)
 
     @classmethod
     def read(cls, reader: Reader) -> "Waited":
@@ -141,7 +141,7 @@ class Waited:
         taken = reader.number(1)
         if taken > 1:
             raise MalformedMessage("taken")
-        return cls(bool(taken), reader.take(HASH_BYTES), _read_receipt(reader))
+        return cls(bool(taken), reader.take(HASH_BYTES), read_receipt(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class FeedReceiptBroken:
         return b"".join(
             (
                 self.log.encode(),
-                _write_receipt(self.receipt),
+                write_receipt(self.receipt),
                 sized(self.batch, 4),
                 self.group.to_bytes(2),
                 self.place.to_bytes(1),
@@ -181,7 +181,7 @@ class FeedReceiptBroken:
     @classmethod
     def read(cls, reader: Reader) -> "FeedReceiptBroken":
         """Raises MalformedMessage, ``counts`` when there is more than one earlier receipt."""
-        log, receipt, batch = SignedLog.read(reader), _read_receipt(reader), read_sized(reader, 4)
+        log, receipt, batch = SignedLog.read(reader), read_receipt(reader), read_sized(reader, 4)
         group, place, count = reader.number(2), reader.number(1), reader.number(1)
         if count > 1:
             raise MalformedMessage("counts")
@@ -233,7 +233,8 @@ class FeedReceiptBroken:
         return earlier.newest_closed
 
 
-def _write_receipt(receipt: FeedReceipt) -> bytes:
+def write_receipt(receipt: FeedReceipt) -> bytes:
+    """80 bytes."""
     return b"".join(
         (
             receipt.next_group.to_bytes(8),
@@ -244,5 +245,6 @@ def _write_receipt(receipt: FeedReceipt) -> bytes:
     )
 
 
-def _read_receipt(reader: Reader) -> FeedReceipt:
+def read_receipt(reader: Reader) -> FeedReceipt:
+    """Raises MalformedMessage("length")."""
     return FeedReceipt(reader.number(8), reader.number(4), reader.number(4), reader.take(64))

@@ -10,6 +10,7 @@ The auditor: a board's log recomputed by somebody who believes neither board nor
     statements.py   the bank's statements against each other and against the log
     maps.py         the board's map entries
     promises.py     receipts that the auditor was shown
+    fed.py          receipts for what a bank fed
     convict.py      from what is wrong to a file that proves it
     finding.py      what is found, for workers and for people
     run.py, told.py, commands.py    the command line

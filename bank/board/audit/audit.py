@@ -13,7 +13,7 @@ The checks, in the order in which they are made:
 7. statements: each balances, confirms this log, and agrees with those before it; there are never more
    certificates than it states, nor fewer than it states once all of them should be public;
 8. the map: the root and the number of coins of every map entry;
-9. receipts that the auditor was shown: their entries are in the promised rounds;
+9. receipts that the auditor was shown: their entries are in the promised rounds, a bank's batches too;
 10. claims: each true one is answered by the round that the bank's terms name, and not with a lie;
 11. time: a board whose rounds stand still is late, which is no theft.
 
@@ -36,6 +36,7 @@ from pathlib import Path
 from bank.board.accusation.evidence import SignedLog
 from bank.board.audit.claims import Claims
 from bank.board.audit.convict import Prosecutor
+from bank.board.audit.fed import FedReceipt, judge_fed
 from bank.board.audit.finding import Fault, Finding, Problems, Weight
 from bank.board.audit.maps import Maps
 from bank.board.audit.promises import judge_receipts
@@ -133,6 +134,8 @@ class Audit:
     receipts: Sequence[EntryReceipt] = ()
     authorities: Authorities | None = None
     """Who may change the bank's key; None: every change that the log shows is taken to be theirs."""
+    fed: Sequence[FedReceipt] = ()
+    """What the board promised to the bank that feeds it."""
 
     async def run(self, now_s: float) -> Report:
         """
@@ -190,6 +193,7 @@ class Audit:
         await maps.compare()
         report.findings += maps.findings  # check 8
         report.findings += await judge_receipts(self.receipts, spilled, replay, prosecutor)  # check 9
+        report.findings += await judge_fed(self.fed, spilled, replay, prosecutor)
         claims = Claims(spilled, replay, prosecutor)
         await claims.judge()
         report.findings += claims.findings  # check 10

@@ -20,7 +20,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--since", type=_PATH, help="The last checkpoint seen: the log must begin with it.")
 @click.option("--remember", type=_PATH, help="Write the checkpoint here if the audit passes.")
 @click.option(
-    "--receipt", "receipts", type=_PATH, multiple=True, help="A board's receipt: was it honoured? Repeat it."
+    "--receipt",
+    "receipts",
+    type=_PATH,
+    multiple=True,
+    help="A board's receipt (also for what a bank fed): was it honoured? Repeat it.",
 )
 @click.option(
     "--out",

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bank.board.audit.audit import Audit, Report
+from bank.board.audit.fed import MOST_FED_BYTES, FedReceipt
 from bank.board.audit.finding import Finding
 from bank.board.audit.replay import Progress as Told
 from bank.board.log.note import MOST_NOTE_BYTES, Note
@@ -103,7 +104,7 @@ async def _audit(
     options: Options,
     trust: Trust,
     since: Note | None,
-    receipts: Sequence[EntryReceipt],
+    receipts: Sequence[EntryReceipt | FedReceipt],
     pool: ProcessPoolExecutor,
     jobs: int,
     told: Told,
@@ -111,7 +112,9 @@ async def _audit(
     async with _source(options.place) as source:
         reader = LogReader(source, trust.log, trust.policy)
         who = load_authorities(options.network) if options.network else None
-        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, receipts, who)
+        entries = [each for each in receipts if isinstance(each, EntryReceipt)]
+        fed = [each for each in receipts if isinstance(each, FedReceipt)]
+        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, entries, who, fed)
         try:
             return await audit.run(time.time())
         except PeerError as error:
@@ -159,14 +162,18 @@ def _read_note(path: Path) -> Note:
         raise UserError(f"{path} is no checkpoint") from None
 
 
-def _read_receipt(path: Path) -> EntryReceipt:
+def _read_receipt(path: Path) -> EntryReceipt | FedReceipt:
     try:
         with path.open("rb") as file:
-            return EntryReceipt.decode(file.read(ENTRY_RECEIPT_BYTES + 1))
+            data = file.read(MOST_FED_BYTES + 1)
+        return EntryReceipt.decode(data) if len(data) <= ENTRY_RECEIPT_BYTES else FedReceipt.decode(data)
     except OSError as error:
         raise UserError(f"can't read the receipt {path}: {error.strerror}") from None
     except MalformedMessage:
-        raise UserError(f"{path} is no receipt; a board's is {ENTRY_RECEIPT_BYTES} bytes long") from None
+        raise UserError(
+            f"{path} is no receipt; a board's is {ENTRY_RECEIPT_BYTES} bytes long, and for what a bank fed "
+            "`mixmint bank evidence` writes them"
+        ) from None
 
 
 def _write(path: Path, data: bytes) -> None:
