@@ -16,6 +16,9 @@ from tests.properties.simon.party import WITHDRAW, How, Input
 from tests.properties.simon.tapes import Tapes
 from tests.properties.simon.views import first_difference
 from tests.properties.simon.world import TICK_S
+from wallet.errands.apart import Apart
+from wallet.operations import PlanState
+from wallet.parts import Piece
 from wallet.plans import Held, Payment, pay_at_once
 from wallet.teller import Teller
 
@@ -24,20 +27,25 @@ PAST = [Input("bob", WITHDRAW, 15 * 2 * UNITS)]
 MANY_COINS = 4
 
 
-def chains_differ(how: How, units: int = UNITS, silent: int = 0) -> str:
+def chains_differ(how: How, units: int = UNITS, silent: int = 0, seed: int = 1) -> str:
     """The same chain over Bob and over Cid; ``silent``: messages that the bank doesn't answer at first."""
     ways = (How.HAND_OVER, how, How.HAND_OVER)
     mood = deaf(silent) if silent else None
     views = [
         seen(
-            PAST + Chain((name,), ways).inputs()[:2] + [Input(name, "dan", units, how)], 1, mood=mood, after=3
+            PAST + Chain((name,), ways).inputs()[:2] + [Input(name, "dan", units, how)],
+            seed,
+            mood=mood,
+            after=3,
         )
         for name in ("bob", "cid")
     ]
     return first_difference(*views)
 
 
-@pytest.mark.parametrize(("how", "units", "silent"), [(How.INVOICE, UNITS, 2), (How.NOW, 24, 0)])
+@pytest.mark.parametrize(
+    ("how", "units", "silent"), [(How.INVOICE, UNITS, 2), (How.INVOICE, 24, 0), (How.NOW, 24, 0)]
+)
 def test_without_a_leak_nothing_differs(how: How, units: int, silent: int) -> None:
     """The runs in which the leaks below are planted."""
     assert chains_differ(how, units, silent) == ""
@@ -83,6 +91,18 @@ def test_a_habit_of_asking_again_is_seen() -> None:
 
     with mock.patch.object(Teller, "_ask", impatient):
         assert chains_differ(How.INVOICE, silent=2)
+
+
+def test_a_pace_of_the_coins_of_a_payment_is_seen() -> None:
+    """A wallet that waits the longer between a payment's coins the more of them it has."""
+    left_s = Apart._left_s
+
+    def unhurried(apart: Apart, plan: PlanState, piece: Piece) -> float:
+        many = len(apart._desk.purse.coins()) > 2 * MANY_COINS
+        return left_s(apart, plan, piece) * (2.0 if many else 1.0)
+
+    with mock.patch.object(Apart, "_left_s", unhurried):
+        assert any(chains_differ(How.INVOICE, units=24, seed=seed) for seed in range(3))
 
 
 def test_a_choice_of_change_is_seen() -> None:
