@@ -11,34 +11,27 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from bank.board.reading.conviction import accusation_of
-from bank.board.reading.fork import ForkedLog
 from mixmint.errors import FatalError, PeerError, PendingError, Unavailable, UserError
 from mixmint.keys import Label, labelled_hash
 from wallet.answers import check
 from wallet.books import Books, Outward
-from wallet.claims import OpenClaims
 from wallet.lines import BankLine, Board, Claims
 from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import RESTING, Answered, Ask, Begin, Forget, Phase, Wrong
 from wallet.operations import Machine, PlanState
 from wallet.settings import WalletSettings
+from wallet.teller.board import BoardSide, nothing
 from wallet.words import line_of
 
 CONVERSATION_LABEL = Label("mixmint/wallet-conversation/v1")
-MOST_ROUNDS_A_PAGE = 1000
 PENDING: Final = "the outcome isn't known yet; run: mixmint wallet resume"
 
 Start = Callable[[], Awaitable[int]]
 """Puts an operation on file when its time has come; its row, or 0 when there is none to begin any more."""
 
 
-def nothing(_: str) -> None:
-    """What is done by default when something is told, or a named step is reached."""
-
-
-class Teller:
+class Teller(BoardSide):
     """Drives operations. One at a time per home; its methods may run concurrently in one event loop."""
 
     def __init__(
@@ -60,144 +53,20 @@ class Teller:
         forgot to publish. ``tell`` gets a line for the member at each
         event. ``at`` is called at each named step; tests end the process there.
         """
-        self.books = books
-        self.purse = books.purse
+        super().__init__(books, board, settings, claims, tell, at)
         self._line = line
-        self._board = board
         self._poll_s = settings.poll_s
         self._settle_wait_s = settings.settle_wait_s
         self._answer_wait_s = answer_wait_s
-        self._tell = tell
         self._now_s = now_s
         self.sleep = sleep
-        self.at = at
-        self._claims = claims
-        self._tried: set[int] = set()
-        """Coins whose certificates this process has tried to post; the next one tries again."""
-        self.claims = OpenClaims(books, settings.claim_after_rounds)
-        self._claims_by_itself = settings.claims
-        self._claimed: set[bytes] = set()
-        """Claims that this process has tried to post."""
-        self._told: set[int] = set()
-        """Operations of which it was said that the bank owes an answer on the board."""
         self._queues: dict[int, asyncio.Queue[Outward]] = {}
-        self._reading = asyncio.Lock()
-
-    # The board
-
-    async def sync(self) -> int:
-        """
-        Read the board up to its newest round; that round's number.
-
-        Raises Unavailable (also while too few witnesses have cosigned); UserError when the board breaks its
-        own rules (nothing of it is believed then; of a fork, the proof is kept).
-        """
-        async with self._reading:
-            try:
-                cursor = self.books.cursor()
-                if cursor is None:
-                    # A new purse has no past on the board: it begins where the board is now.
-                    cursor = await self._board.head()
-                    self.books.begin(cursor, await self._board.bank_entries())
-                while True:
-                    rounds = await self._board.rounds(cursor, MOST_ROUNDS_A_PAGE)
-                    if not rounds:
-                        return cursor.round
-                    cuts = {
-                        change.cut.size: await self._board.round_ending(change.cut)
-                        for round_ in rounds
-                        for change in self.books.changes_in(round_)
-                    }
-                    changed = self.books.read(rounds, cuts)
-                    self._tell_of_copies()
-                    self.at("board-booked")
-                    cursor = rounds[-1].after
-                    for row, outward in changed.items():
-                        self._hand_out(row, outward)
-            except ForkedLog as error:
-                path = self.books.keep("board-equivocation", accusation_of(error))
-                raise UserError(
-                    f"the board contradicts itself: {error.detail}. Nothing more of it is believed. {path} "
-                    "proves it to anyone: mixmint board check-accusation FILE"
-                ) from None
-            except PeerError as error:
-                raise UserError(
-                    f"the board broke its own rules ({error}); nothing of it is believed. Tell its operator"
-                ) from None
-
-    async def post_forgotten(self) -> None:
-        """
-        Put certificates on the board that the bank promised and didn't publish. Each is tried once by each
-        process; whether it worked, the board shows.
-        """
-        if self._claims is None:
-            return
-        for row, entry in self.books.forgotten().items():
-            if row in self._tried:
-                continue
-            self._tried.add(row)
-            self._tell("the bank hasn't published a certificate that it promised; putting it on the board")
-            try:
-                await self._claims.post(entry.encode())
-            except (UserError, PeerError) as error:
-                self._tell(f"the board hasn't taken it ({error}); the next command tries again")
-            else:
-                self.books.note_posted(row)
-
-    def _tell_of_copies(self) -> None:
-        for line in (*self.books.copies.news(), *self.books.news()):
-            self._tell(line)
-
-    async def post_claims(self) -> None:
-        """
-        Put on the board what the bank has left unanswered for too long, and what an earlier process meant to
-        put there. Each is tried once by each process.
-        """
-        if self._claims is None:
-            return
-        for row in self.claims.due() if self._claims_by_itself else ():
-            self.make_claim(row)
-        for row, entry in self.claims.unposted().items():
-            if entry in self._claimed:
-                continue
-            self._claimed.add(entry)
-            try:
-                await self._claims.post(entry)
-            except (UserError, PeerError) as error:
-                self._tell(f"the board hasn't taken the claim ({error}); the next command tries again")
-                continue
-            self.claims.note_posted(row)
-            self.at("claim-posted")
-            self._tell(f"the board has the claim of operation {row}; the bank must answer there")
-        self._tell_of_debts()
-
-    def make_claim(self, row: int) -> bool:
-        """Write an operation's claim to disk; whether there is one. ``post_claims`` puts it on the board."""
-        if self.claims.make(row) is None:
-            return False
-        self.at("claim-made")
-        self._tell(
-            f"the bank has not answered operation {row}, so its request goes on the board as a claim: "
-            "everyone will see which coins go in and which come out. What comes of it is exchanged once more"
-        )
-        return True
-
-    def _tell_of_debts(self) -> None:
-        for row, due in self.claims.overdue().items():
-            if row not in self._told:
-                self._told.add(row)
-                self._tell(
-                    f"the bank owed an answer to the claim of operation {row} by round {due} and gave none: "
-                    "anyone can prove it with mixmint board audit"
-                )
 
     def _hand_out(self, row: int, outward: Outward) -> None:
         if row in self._queues:
             self._queues[row].put_nowait(outward)
         else:
             self._forget(row, outward)
-
-    # Operations
 
     async def reach(self) -> None:
         """Before something new begins. Raises Unavailable: nothing has happened."""
