@@ -9,7 +9,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 S = TypeVar("S", bound=Settings)
 
+_MISSING = "Object missing required field "
 _OVERRIDABLE = ("_path", "_host", "_port", "_folder")
 
 
@@ -60,7 +61,7 @@ def _convert(table: dict[str, Any], path: Path, kind: type[S]) -> S:
     try:
         settings = msgspec.convert(table, kind, strict=True, dec_hook=_read_path)
     except msgspec.ValidationError as error:
-        raise UserError(f"{path}: {_readable(str(error))}") from None
+        raise UserError(f"{path}: {_readable(str(error), hints)}") from None
     folder = path.resolve().parent
     moved = {
         name: folder / value
@@ -70,18 +71,22 @@ def _convert(table: dict[str, Any], path: Path, kind: type[S]) -> S:
     return msgspec.structs.replace(settings, **moved)
 
 
-def _readable(error: str) -> str:
+def _readable(error: str, hints: dict[str, Any]) -> str:
     """msgspec's words, with the setting's name in front instead of its place in the document behind."""
     what, _, place = error.partition(" - at ")
     name = place.strip("`").removeprefix("$.")
     what = what.replace("`", "")
+    if what.startswith(_MISSING) and not name:
+        return f"setting {what.removeprefix(_MISSING)!r} is missing"
+    if get_origin(hints.get(name)) is Literal:
+        return f"setting {name!r}: expected one of {', '.join(map(repr, get_args(hints[name])))}"
     return f"setting {name!r}: {what[:1].lower()}{what[1:]}" if name else what
 
 
 def _read_path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise ValueError(f"Expected a text with a {kind.__name__}")
+    raise ValueError("Expected a text with a path" if kind is Path else f"Expected a {kind.__name__}")
 
 
 def describe(settings: Settings) -> str:

@@ -1,7 +1,7 @@
 """Settings files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from msgspec import Meta
@@ -14,6 +14,7 @@ class Sample(Settings, frozen=True, kw_only=True):
     pool_path: Path
     operations_port: Annotated[int, Meta(ge=0, le=65535)]
     tick_s: float = 0.25
+    store: Literal["a", "b"] = "a"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -39,9 +40,10 @@ def test_paths_count_from_the_files_folder(tmp_path: Path) -> None:
         ),
         ('pool_path = "p"\noperations_port = 70000\n', "operations_port"),
         ('pool_path = "p"\noperations_port = "1"\n', "setting 'operations_port': expected int, got str"),
-        ("operations_port = 1\n", "pool_path"),
+        ("operations_port = 1\n", "setting 'pool_path' is missing"),
+        ('pool_path = "p"\noperations_port = 1\nstore = "c"\n', "setting 'store': expected one of 'a', 'b'"),
         ("operations_port = \n", "not valid TOML"),
-        ("pool_path = 5\noperations_port = 1\n", "pool_path"),
+        ("pool_path = 5\noperations_port = 1\n", "setting 'pool_path': expected a text with a path"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
