@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -119,7 +120,7 @@ class GatewayDaemon:
             return {"status": "starting" if self._store is None else "failed", **state}
         return {**state, "waiting_packets": self._store.waiting, "waiting_fetches": self._store.polls}
 
-    async def run(self, _: web.Application) -> AsyncIterator[None]:
+    async def run(self, replay: ReplayFilter, _: web.Application) -> AsyncIterator[None]:
         """Start all parts in the order of their needs; stop them in the reverse one."""
         settings, directory, metrics = self.settings, self.directory, self.metrics
         tick_s = directory.tick_ms / 1000
@@ -127,9 +128,6 @@ class GatewayDaemon:
         after = [directory.node(name) for name in directory.successors(self.node.name)]
         pair = settings.certificate_path, settings.key_path
         async with AsyncExitStack() as stack:
-            replay = ReplayFilter(
-                filter_path(settings.state_folder), self.keys.secrets, settings.replay_packets
-            )
             stack.callback(replay.close)
             writer = Writer(open_database(database_path(settings), mailbox.SCHEMA))
             stack.push_async_callback(writer.close)
@@ -225,11 +223,14 @@ def build_app(settings: GatewaySettings) -> web.Application:
     """
     The operations app; its cleanup context is the daemon.
 
-    Raises UserError for a directory that doesn't fit, or keys that are missing.
+    Raises UserError for a directory that doesn't fit, or keys or a replay filter that are missing.
     """
     daemon = GatewayDaemon(settings, time.time())
     app = operations_app(daemon.metrics.registry, daemon.health)
-    app.cleanup_ctx.append(daemon.run)
+    # Before there is a loop: a large log takes its time to read, and until then a SIGTERM ends the process.
+    path = filter_path(settings.state_folder)
+    replay = ReplayFilter(path, daemon.keys.secrets, settings.replay_packets)
+    app.cleanup_ctx.append(partial(daemon.run, replay))
     return app
 
 

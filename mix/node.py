@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random, SystemRandom
@@ -207,7 +208,7 @@ class MixDaemon:
             return {"status": "starting" if self._mix is None else "failed", **state}
         return {**state, **self._mix.health()}
 
-    async def run(self, _: web.Application) -> AsyncIterator[None]:
+    async def run(self, replay: ReplayFilter, _: web.Application) -> AsyncIterator[None]:
         """Start all parts in the order of their needs; stop them in the reverse one."""
         settings, directory, metrics = self.settings, self.directory, self.metrics
         tick_s = directory.tick_ms / 1000
@@ -218,9 +219,6 @@ class MixDaemon:
             settings.certificate_path, settings.key_path, before, metrics.refused("link")
         )
         async with AsyncExitStack() as stack:
-            replay = ReplayFilter(
-                filter_path(settings.state_folder), self.keys.secrets, settings.replay_packets
-            )
             stack.callback(replay.close)
             file = PoolFile(settings.pool_path, replay.knows_frame)
             stack.callback(file.close)
@@ -270,11 +268,14 @@ def build_app(settings: MixSettings) -> web.Application:
     """
     The operations app; its cleanup context is the daemon.
 
-    Raises UserError for a directory that doesn't fit, or keys that are missing.
+    Raises UserError for a directory that doesn't fit, or keys or a replay filter that are missing.
     """
     daemon = MixDaemon(settings, time.time())
     app = operations_app(daemon.metrics.registry, daemon.health)
-    app.cleanup_ctx.append(daemon.run)
+    # Before there is a loop: a large log takes its time to read, and until then a SIGTERM ends the process.
+    path = filter_path(settings.state_folder)
+    replay = ReplayFilter(path, daemon.keys.secrets, settings.replay_packets)
+    app.cleanup_ctx.append(partial(daemon.run, replay))
     return app
 
 
