@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bank.board.log.policy import load_policy
 from mixmint import web
 from mixmint.errors import UserError
 from mixmint.keys import write_new
@@ -51,7 +52,9 @@ def prepare(config: Path) -> Prepared:
         raise UserError(f"{home} has no wallet; make one: mixmint wallet init, or mend `home` in {config}")
     key = unlock_home(home)
     bank_of(member_with(home, key))
-    load_settings(home)
+    policy = load_settings(home).policy
+    if policy is not None:
+        load_policy(policy)
     return Prepared(settings, key)
 
 
@@ -72,7 +75,8 @@ def _often(rest_s: float) -> str:
     if not rest_s:
         return "only for it"
     times = 86400 / rest_s
-    return f"{times:,.0f} times a day on average" if times >= 10 else f"{times:.2g} times a day on average"
+    often = f"{times:,.0f} times" if times >= 10 else f"{times:.2g} times"
+    return f"{'once' if times == 1 else often} a day on average"
 
 
 def run(prepared: Prepared) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from replyblocks.member import HomeInUse, lock_home
 from tests.unit.wallet.town import NOW_S, Town, Wallet
 from wallet.agent.commands import agent as agent_command
 from wallet.agent.daemon import BUSY_STEPS, FAILED_STEPS, Agent, build_app
+from wallet.agent.run import prepare
 from wallet.agent.settings import AgentSettings
 from wallet.anonymity.churn import Aim
 from wallet.cashier import Cashier
@@ -403,6 +405,19 @@ def test_a_home_without_a_wallet_is_said_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(agent_command, ["run", "--config", str(config), "--check"])
     assert isinstance(result.exception, UserError)
     assert "has no wallet" in str(result.exception)
+
+
+def test_a_policy_that_is_missing_is_found_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--check` reads all that a step needs."""
+    (tmp_path / "wallet.db").touch()
+    (tmp_path / "wallet.toml").write_text('policy = "nowhere"\n')
+    (tmp_path / "agent.toml").write_text('home = "."\noperations_port = 9401\n')
+    for name in ("unlock_home", "member_with", "bank_of"):
+        monkeypatch.setattr(f"wallet.agent.run.{name}", Mock())
+    with pytest.raises(UserError, match="nowhere"):
+        prepare(tmp_path / "agent.toml")
 
 
 async def test_the_app_stops_its_loop(town: Town) -> None:
