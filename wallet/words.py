@@ -13,8 +13,8 @@ REFUSALS = {
     "spent": "a coin had been spent already",
     "taken": "the request has been paid already, or its ids are in use; ask the payee for a new one",
     "held": "another order holds one of the coins; try again later",
-    "busy": "the bank holds as many coins of that worth as it keeps at a time; nothing happened, try again later "
-    "or with larger coins",
+    "busy": "the bank holds as many coins of that worth as it keeps at a time; nothing happened, try again "
+    "later or with larger coins",
     "too-late": "the order reached the bank after its last round; nothing happened, try again",
     "balance": "the account has not enough units; see `mixmint wallet balance`",
     "no-account": "the bank has no such account; give its operator the account key that init printed",
