@@ -1,6 +1,7 @@
 """``mixmint bank change ...``: what the network's authorities sign when a bank's key is replaced."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,7 +189,8 @@ def descriptor(folder: Path, network: Path, gateway: str | None, url: str | None
 
     settings, found = load(folder / CONFIG, BankSettings), Network.load(network)
     _bank(found.directory, settings.name)
-    path, key = new_endpoint(folder, settings, found.directory.service(settings.name), gateway, url)
+    service = found.directory.service(settings.name)
+    path, key = new_endpoint(folder, settings, service, gateway, url, time.time())
     click.echo(f"give {path} to the authorities, who build the next directory with it:")
     click.echo(f"    mixmint directory build ... --successor {settings.name}={key.public.hex()}")
 

@@ -23,12 +23,17 @@ from replyblocks.init import mailbox_owner
 
 
 def new_endpoint(
-    folder: Path, settings: BankSettings, service: Service, gateway: str | None, url: str | None
+    folder: Path,
+    settings: BankSettings,
+    service: Service,
+    gateway: str | None,
+    url: str | None,
+    now_s: float,
 ) -> tuple[Path, SigningKey]:
     """
     Make what a successor is reached by in his folder: ``endpoint.key``, if there is none, and ``descriptor``,
     signed by the new key; the descriptor's path, and that key. ``service``: the bank's entry so far;
-    ``gateway``, ``url``: where that changes.
+    ``gateway``, ``url``: where that changes; ``now_s``: of two descriptors the later one counts.
 
     Raises UserError: no signing key, a key or a descriptor that can't be written, a descriptor that is there.
     """
@@ -51,5 +56,5 @@ def new_endpoint(
         endpoint_public=endpoint.public,
         owner=mailbox_owner(endpoint).public,
     )
-    write_new(path, sign_descriptor(key, made))
+    write_new(path, sign_descriptor(key, made, int(now_s)))
     return path, key
