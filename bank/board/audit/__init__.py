@@ -11,6 +11,7 @@ The auditor: a board's log recomputed by somebody who believes neither board nor
     maps.py         the board's map entries
     promises.py     receipts that the auditor was shown
     fed.py          receipts for what a bank fed
+    shown.py        proofs about coins that the auditor was shown
     convict.py      from what is wrong to a file that proves it
     finding.py      what is found, for workers and for people
     run.py, told.py, commands.py    the command line

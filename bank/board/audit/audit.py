@@ -12,7 +12,7 @@ The checks, in the order in which they are made:
    every coin that ends was certified;
 7. statements: each balances, confirms this log, and agrees with those before it; there are never more
    certificates than it states, nor fewer than it states once all of them should be public;
-8. the map: the root and the number of coins of every map entry;
+8. the map: the root and the number of coins of every map entry; what it said of coins to the auditor;
 9. receipts that the auditor was shown: their entries are in the promised rounds, a bank's batches too;
 10. claims: each true one is answered by the round that the bank's terms name, and not with a lie;
 11. time: a board whose rounds stand still is late, which is no theft.
@@ -42,11 +42,13 @@ from bank.board.audit.maps import Maps
 from bank.board.audit.promises import judge_receipts
 from bank.board.audit.replay import Progress, Replay
 from bank.board.audit.shard import ShardJob, check_shards
+from bank.board.audit.shown import judge_proofs
 from bank.board.audit.spill import SHARDS, TOGETHER, Spill, Spilled, cuts_of
 from bank.board.audit.statements import Statements
 from bank.board.log.checkpoint import Checkpoint, open_checkpoint
 from bank.board.log.note import Note
 from bank.board.log.reader import LogReader, Published
+from bank.board.map.coin_proof import CoinProof
 from bank.board.receipts import EntryReceipt
 from bank.formats.entry import Kind
 from mix.directory import Authorities
@@ -136,6 +138,8 @@ class Audit:
     """Who may change the bank's key; None: every change that the log shows is taken to be theirs."""
     fed: Sequence[FedReceipt] = ()
     """What the board promised to the bank that feeds it."""
+    proofs: Sequence[CoinProof] = ()
+    """What its map said of single coins."""
 
     async def run(self, now_s: float) -> Report:
         """
@@ -192,6 +196,7 @@ class Audit:
         report.findings += statements.findings  # check 7
         await maps.compare()
         report.findings += maps.findings  # check 8
+        report.findings += await judge_proofs(self.proofs, spilled, replay, prosecutor)
         report.findings += await judge_receipts(self.receipts, spilled, replay, prosecutor)  # check 9
         report.findings += await judge_fed(self.fed, spilled, replay, prosecutor)
         claims = Claims(spilled, replay, prosecutor)

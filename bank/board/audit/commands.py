@@ -27,6 +27,9 @@ _PATH = click.Path(path_type=Path)
     help="A board's receipt (also for what a bank fed): was it honoured? Repeat it.",
 )
 @click.option(
+    "--proof", "proofs", type=_PATH, multiple=True, help="A coin's proof: does the log say so? Repeat it."
+)
+@click.option(
     "--out",
     type=_PATH,
     default=Path("accusation.txt"),
@@ -44,6 +47,7 @@ def audit(
     since: Path | None,
     remember: Path | None,
     receipts: tuple[Path, ...],
+    proofs: tuple[Path, ...],
     out: Path,
     jobs: int | None,
     as_json: bool,
@@ -63,7 +67,9 @@ def audit(
     from bank.board.audit.run import Options
     from bank.board.audit.run import audit as run
 
-    options = Options(place, key, policy, network, bank_key, since, remember, receipts, out, jobs, as_json)
+    options = Options(
+        place, key, policy, network, bank_key, since, remember, receipts, out, jobs, as_json, proofs
+    )
     try:
         report, text = run(options)
     except (UserError, PeerError) as error:

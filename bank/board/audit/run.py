@@ -25,7 +25,8 @@ from bank.board.log.note import MOST_NOTE_BYTES, Note
 from bank.board.log.policy import NO_POLICY, load_policy
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource, HttpSource, TileSource
-from bank.board.map.client import Trust, read_trust
+from bank.board.map.client import Trust, read_file, read_trust
+from bank.board.map.coin_proof import CoinProof
 from bank.board.reading.client import log_key
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
@@ -51,6 +52,7 @@ class Options:
     out: Path = Path("accusation.txt")
     jobs: int | None = None
     as_json: bool = False
+    proofs: tuple[Path, ...] = ()
 
 
 def audit(options: Options) -> tuple[Report, str]:
@@ -64,10 +66,11 @@ def audit(options: Options) -> tuple[Report, str]:
     trust = trust_of(options)
     since = _read_note(options.since) if options.since else None
     receipts = [_read_receipt(path) for path in options.receipts]
+    proofs = [_read_proof(path) for path in options.proofs]
     jobs = options.jobs or os.cpu_count() or 1
     # Spawned, not forked: a copy of a process with threads may hang.
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, _bar(quiet=options.as_json) as told:
-        report = asyncio.run(_audit(options, trust, since, receipts, pool, jobs, told))
+        report = asyncio.run(_audit(options, trust, since, receipts, proofs, pool, jobs, told))
     files = _write_accusations(report.findings, options.out)
     if options.remember and report.passed:
         # Not after a failed audit: what was seen before must stay what growth is measured against.
@@ -105,6 +108,7 @@ async def _audit(
     trust: Trust,
     since: Note | None,
     receipts: Sequence[EntryReceipt | FedReceipt],
+    proofs: Sequence[CoinProof],
     pool: ProcessPoolExecutor,
     jobs: int,
     told: Told,
@@ -114,7 +118,7 @@ async def _audit(
         who = load_authorities(options.network) if options.network else None
         entries = [each for each in receipts if isinstance(each, EntryReceipt)]
         fed = [each for each in receipts if isinstance(each, FedReceipt)]
-        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, entries, who, fed)
+        audit = Audit(reader, pool, jobs, since, trust.bank_key, told, entries, who, fed, proofs)
         try:
             return await audit.run(time.time())
         except PeerError as error:
@@ -174,6 +178,13 @@ def _read_receipt(path: Path) -> EntryReceipt | FedReceipt:
             f"{path} is no receipt; a board's is {ENTRY_RECEIPT_BYTES} bytes long, and for what a bank fed "
             "`mixmint bank evidence` writes them"
         ) from None
+
+
+def _read_proof(path: Path) -> CoinProof:
+    try:
+        return CoinProof.decode(read_file(path))
+    except MalformedMessage:
+        raise UserError(f"{path} is no coin's proof; `mixmint board proof` gets one") from None
 
 
 def _write(path: Path, data: bytes) -> None:
