@@ -19,9 +19,9 @@ from wallet.errands.desk import MOST_TRIES, Desk, after_last, kept_by
 from wallet.machines.promised import PromisedState
 from wallet.machines.steps import FINAL, Phase, Returned
 from wallet.marks.mark import Mark, Part
-from wallet.notices.notice import HoldNotice, Notice, SealedNotice, notice_text
+from wallet.notices.notice import HoldNotice, Notice, SealedNotice
 from wallet.notices.sealed import write_notice
-from wallet.notices.ways import blocks_used
+from wallet.notices.ways import blocks_used, text_for
 from wallet.operations import PlanState
 from wallet.payment_request import PaymentRequest
 from wallet.plans import (
@@ -88,7 +88,8 @@ def _tell(desk: Desk, row: int, plan: PlanState, request: PaymentRequest, kept: 
             raise UserError("this request has no way back to its payee; name a file for him with --out FILE")
         else:
             used = blocks_used(desk.purse, plan.request)
-            told = desk.letters.queue(request.reply, notice_text(notice), used=used)
+            text = text_for(notice, len(request.reply.blocks) - used)
+            told = desk.letters.queue(request.reply, text, used=used)
             plan = msgspec.structs.replace(plan, blocks=told)
     except UserError:
         if kept.phase is not Phase.LAPSED:
