@@ -1,10 +1,14 @@
 """Accusations of a bank whose key was changed: the successor's crimes are his own, and only his."""
 
 import dataclasses
+import json
 import os
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bank.board.accusation.answers import OverlappingHolds, Word
 from bank.board.accusation.books import (
@@ -33,6 +37,7 @@ from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, Shown, fresh_id, spent
 from tests.unit.bank.board.accusation.succeeded import (
     COIN,
+    NETWORK,
     NEW,
     ROUNDS,
     Succeeded,
@@ -43,6 +48,7 @@ from tests.unit.bank.board.accusation.succeeded import (
     judge,
     shown,
 )
+from tests.vectors.make_accused_successor import FILE as VECTORS
 
 NAME = bytes(range(32))
 
@@ -296,3 +302,22 @@ def test_a_board_is_never_accused_as_a_successor(tmp_path: Path) -> None:
     made = OfSuccessor(BANK.public, (change(1, bytes(32)),), None, whole)  # type: ignore[arg-type]  # no bank's
     with pytest.raises(MalformedMessage):
         decode_accusation(encode_accusation(made))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_changed_byte_convicts_anybody(data: st.DataObject) -> None:
+    """Whatever is written over a good file's evidence, it is malformed, or proves nothing."""
+    good = Path(VECTORS).read_text()
+    text = json.loads(good)["accusations"][0]["text"]
+    head, _, body = text.partition("\n\n")
+    evidence = bytearray(b64decode(body))
+    at = data.draw(st.integers(1, len(evidence) - 1))
+    evidence[at] ^= data.draw(st.integers(1, 255))
+    lines = b64encode(evidence).decode()
+    wrapped = "".join(lines[each : each + 76] + "\n" for each in range(0, len(lines), 76))
+    changed = f"{head}\n\n{wrapped}".encode()
+    try:
+        assert not check_file(changed, NETWORK).holds
+    except MalformedMessage:
+        return
