@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mix.certificates import check_certificate
-from mix.directory.descriptor import read_descriptor
+from mix.directory.descriptor import Descriptor, open_descriptor
 from mix.directory.document import EPOCH_S, MIX_COVER, TIMED_POOL, Cover, Directory, Mixing, Node, Service
 from mix.directory.verify import MOST_BYTES, SignedDirectory, directory_hash, sign_directory, verify
 from mix.packet.geometry import BODY_BYTES
@@ -51,7 +51,7 @@ def build(
     services: list[Service] = []
     before = _previous(previous)
     for name, data in descriptors:
-        entry = _read(name, data, successors or {})
+        entry = read_well(name, data, successors).entry
         if isinstance(entry, Node):
             nodes.append(entry)
         else:
@@ -116,15 +116,18 @@ def _check_successors(
             )
 
 
-def _read(name: str, data: bytes, successors: Mapping[str, bytes]) -> Node | Service:
+def read_well(name: str, data: bytes, successors: Mapping[str, bytes] | None = None) -> Descriptor:
+    """
+    A descriptor, its certificates checked; ``name``: what to call it. Raises UserError, one line.
+    """
     try:
-        entry = read_descriptor(data, successors)
-        if isinstance(entry, Node):
-            for der in entry.certificates:
+        descriptor = open_descriptor(data, successors or {})
+        if isinstance(descriptor.entry, Node):
+            for der in descriptor.entry.certificates:
                 check_certificate(der)
     except MalformedMessage as error:
         raise UserError(f"{name} is no good descriptor ({error}); ask its operator for a new one") from None
-    return entry
+    return descriptor
 
 
 def _previous(signed: bytes | None) -> Directory | None:

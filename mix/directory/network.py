@@ -92,7 +92,13 @@ def load_network_file(path: Path) -> NetworkFile:
     return network
 
 
-def write_network(path: Path, directory: Path, authorities: tuple[bytes, ...], threshold: int) -> None:
+def write_network(
+    path: Path,
+    directory: Path,
+    authorities: tuple[bytes, ...],
+    threshold: int,
+    sources: tuple[str, ...] = (),
+) -> None:
     """
     Write a new network file; the directory's path is written relative to it where it can be.
 
@@ -104,12 +110,13 @@ def write_network(path: Path, directory: Path, authorities: tuple[bytes, ...], t
     if any(len(one) != PUBLIC_BYTES for one in authorities):
         raise UserError("an authority's public key is 32 bytes: 64 hex digits")
     keys = "".join(f'    "{one.hex()}",\n' for one in authorities)
+    urls = "".join(f'    "{one}",\n' for one in sources)
     write_new(
         path,
         (
             "# Which directory to believe, and whose signatures make it believable.\n"
             f'directory = "{shown}"\n'
             f"authorities = [\n{keys}]\n"
-            f"threshold = {threshold}\n"
+            f"threshold = {threshold}\n" + (f"sources = [\n{urls}]\n" if urls else "")
         ).encode(),
     )

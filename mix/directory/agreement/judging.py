@@ -41,7 +41,7 @@ class Wishes:
         }
 
 
-def wanted(wishes: Wishes, current: Belief, now_s: float) -> tuple[bytes, tuple[bytes, ...]]:
+def wanted(wishes: Wishes, current: Belief | None, now_s: float) -> tuple[bytes, tuple[bytes, ...]]:
     """
     The document that this authority would propose now, and the descriptors in it.
 
@@ -56,8 +56,10 @@ def wanted(wishes: Wishes, current: Belief, now_s: float) -> tuple[bytes, tuple[
     return document, tuple(usable[name].signed for name in sorted(usable))
 
 
-def is_due(wishes: Wishes, current: Belief, now_s: float) -> bool:
+def is_due(wishes: Wishes, current: Belief | None, now_s: float) -> bool:
     """Whether a new directory is wanted: something has changed, or half of the current one's time is over."""
+    if current is None:
+        return True
     directory = current.directory
     half_s = directory.valid_from_s + (directory.valid_until_s - directory.valid_from_s) / 2
     if now_s >= half_s:
@@ -72,7 +74,7 @@ def judge(
     document: bytes,
     descriptors: Sequence[bytes],
     wishes: Wishes,
-    current: Belief,
+    current: Belief | None,
     now_s: float,
     *,
     is_old: bool,
@@ -87,7 +89,8 @@ def judge(
     proposed_s = directory.valid_from_s + BACKDATED_S
     late_s = now_s - proposed_s
     is_late = late_s > SKEW_S and not is_old
-    if late_s < -SKEW_S or is_late or directory.valid_from_s < current.directory.valid_from_s:
+    is_older = current is not None and directory.valid_from_s < current.directory.valid_from_s
+    if late_s < -SKEW_S or is_late or is_older:
         raise MalformedMessage("time", f"proposed {late_s:.0f} s ago by our clock; is it right?")
     required = {} if is_old else wishes.usable(now_s)
     for name, ours in required.items():
@@ -119,9 +122,12 @@ def _given(descriptors: Sequence[bytes], wishes: Wishes) -> dict[str, Descriptor
     return given
 
 
-def _document(wishes: Wishes, usable: Mapping[str, Descriptor], current: Belief, now_s: float) -> bytes:
+def _document(
+    wishes: Wishes, usable: Mapping[str, Descriptor], current: Belief | None, now_s: float
+) -> bytes:
     cascades = _cascades(wishes, usable)
-    return encode(compose(_entries(usable), cascades, wishes.parameters, current.signed, now_s))
+    previous = None if current is None else current.signed
+    return encode(compose(_entries(usable), cascades, wishes.parameters, previous, now_s))
 
 
 def _cascades(wishes: Wishes, usable: Mapping[str, Descriptor]) -> list[tuple[str, ...]]:
