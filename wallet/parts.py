@@ -2,15 +2,16 @@
 A payment that is made coin by coin, as the purse has it: each output of the request, the coin that is kept
 for it, and what became of the orders that pay it.
 
-What is paid follows from the orders alone, so nothing can disagree after a crash.
+What is paid follows from the orders' own states alone, so nothing can disagree after a crash.
 """
 
 from dataclasses import dataclass
 
 from bank.formats.order import Output
+from mixmint.errors import FatalError
 from wallet.machines.order import OrderState
 from wallet.machines.steps import FINAL, Phase
-from wallet.operations import Part, PlanState, Stored
+from wallet.operations import Part, PlanState
 from wallet.payment_request import PaymentRequest
 from wallet.purse import Purse
 
@@ -54,26 +55,27 @@ class Piece:
         return next((order.reason for order in reversed(self.orders.values())), "")
 
 
-def pieces_of(operations: dict[int, Stored], row: int) -> list[Piece]:
-    """The pieces of the payment in ``row``; none before its coins are kept."""
-    plan = operations[row].state
-    if not isinstance(plan, PlanState) or not plan.parts:
+def pieces_of(purse: Purse, plan: PlanState) -> list[Piece]:
+    """The pieces of a payment; none before its coins are kept."""
+    if not plan.parts:
         return []
-    orders: dict[bytes, dict[int, OrderState]] = {}
-    for number, stored in operations.items():
-        state = stored.state
-        if isinstance(state, OrderState) and state.parent == row and not state.mine:
-            orders.setdefault(state.order.outputs[0].coin, {})[number] = state
     outputs = PaymentRequest.decode(plan.request).outputs
     return [
-        Piece(number, output, part, orders.get(output.coin, {}))
+        Piece(number, output, part, {row: _order(purse, row) for row in part.orders})
         for number, (output, part) in enumerate(zip(outputs, plan.parts, strict=True))
     ]
 
 
-def paid_units(purse: Purse, row: int) -> int:
+def _order(purse: Purse, row: int) -> OrderState:
+    state = purse.operation(row)
+    if not isinstance(state, OrderState):
+        raise FatalError("a payment names an operation as its order that is none")
+    return state
+
+
+def paid_units(purse: Purse, plan: PlanState) -> int:
     """What the board shows as paid of a payment in pieces."""
-    return sum(piece.units for piece in pieces_of(purse.operations(), row) if piece.paid_by)
+    return sum(piece.units for piece in pieces_of(purse, plan) if piece.paid_by)
 
 
 def newest(pieces: list[Piece]) -> int:

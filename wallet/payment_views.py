@@ -41,7 +41,7 @@ def payment_word(purse: Purse, plan: PlanState) -> str:
     return _WORDS.get(order.phase, order.phase.value)
 
 
-def payment_view(purse: Purse, row: int, plan: PlanState) -> dict[str, Any]:
+def payment_view(purse: Purse, plan: PlanState) -> dict[str, Any]:
     """What the payer sees besides. ``orders``: of a payment coin by coin, one for each."""
     order = purse.operation(plan.last) if plan.last else None
     view: dict[str, Any] = {
@@ -51,7 +51,7 @@ def payment_view(purse: Purse, row: int, plan: PlanState) -> dict[str, Any]:
         "receipt": opening(order) if isinstance(order, OrderState) else None,
     }
     if plan.is_apart:
-        pieces = pieces_of(purse.operations(), row)
+        pieces = pieces_of(purse, plan)
         view["orders"] = [_order_view(piece) for piece in pieces if piece.orders]
         if len(pieces) > 1:
             view["receipt"] = None

@@ -150,7 +150,7 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
     if isinstance(state, PlanState):
         view["units"] = state.units
         if state.want is Want.PAY:
-            view |= payment_view(books.purse, result.row, state)
+            view |= payment_view(books.purse, state)
     if isinstance(state, InvoiceState):
         view |= request_view(books.purse, result.row, state)
     reason = getattr(state, "reason", "")

@@ -184,7 +184,7 @@ class Books(Knowledge):
         if not is_payment or not isinstance(plan, PlanState) or plan.want is not Want.PAY:
             return
         if plan.parts and plan.phase in FINAL:
-            units = paid_units(self.purse, order.parent)
+            units = paid_units(self.purse, plan)
             reason = plan.reason if units < plan.amount else ""
             changes = {"phase": Phase.SETTLED, "last": row, "units": units, "reason": reason}
             self.purse.set_operation(order.parent, msgspec.structs.replace(plan, **changes))

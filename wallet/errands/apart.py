@@ -172,6 +172,9 @@ class Apart:
             desk.purse.change_coin(place, record, state=CoinState.FREE)
             held = Held(place, record.exponent, record.is_clean)
             order = desk.counter.payment([held], (piece.output,), (), last_round, row, mark)
+            parts = list(plan.parts)
+            parts[number] = msgspec.structs.replace(piece.part, orders=(*piece.part.orders, order))
+            desk.purse.set_operation(row, msgspec.structs.replace(plan, parts=tuple(parts)))
         desk.teller.at("order-written")
         return order
 
@@ -243,7 +246,8 @@ class Apart:
             purse.set_operation(row, changed)
 
     def _read(self, row: int) -> tuple[PlanState, list[Piece]]:
-        return self._desk.plan(row), pieces_of(self._desk.purse.operations(), row)
+        plan = self._desk.plan(row)
+        return plan, pieces_of(self._desk.purse, plan)
 
 
 def _units(piece: Piece) -> int:

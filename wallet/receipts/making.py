@@ -46,7 +46,7 @@ def paid_by_us(books: Books, row: int) -> Paid:
     orders: list[OrderState] = []
     if isinstance(state, PlanState) and state.request and (state.last or state.parts):
         request = PaymentRequest.decode(state.request)
-        pieces = pieces_of(stored, row)
+        pieces = pieces_of(books.purse, state)
         orders = [piece.orders[piece.paid_by] for piece in pieces if piece.paid_by]
         if state.phase not in FINAL:
             raise UserError(f"operation {row} isn't settled, so there is nothing to prove yet")
