@@ -53,10 +53,11 @@ class Verifiers:
 
     async def prepare(self, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
         """``bank.ledger.prepare`` for each of them, in order."""
-        helpers = min(len(self._idle), len(bodies) // SHARE - 1)
+        worth = len(bodies) // SHARE - 1
+        if worth > 0:
+            self._wake()
+        helpers = min(len(self._idle), worth)
         if helpers <= 0:
-            if len(bodies) >= 2 * SHARE:
-                self._wake()
             return await self._prepare_here(bodies, moment)
         share = -(-len(bodies) // (helpers + 1))
         # Ours is the first: it is the largest when they don't come out even.

@@ -64,7 +64,7 @@ async def test_few_requests_need_no_other_process(sqlite_desk: Desk, verifiers: 
     bodies = requests(sqlite_desk, SHARE)
     await verifiers.prepare(bodies, sqlite_desk.moment)
     assert not verifiers._waking
-    assert len(verifiers.pids) == 0
+    assert not verifiers._idle
 
 
 async def test_a_process_that_dies_over_its_share_is_replaced(
@@ -77,8 +77,9 @@ async def test_a_process_that_dies_over_its_share_is_replaced(
     os.kill(first, signal.SIGKILL)
     expected = [prepare(body, desk.signer, desk.moment) for body in bodies]
     assert await verifiers.prepare(bodies, desk.moment) == expected
-    assert len(verifiers.pids) == 0
+    assert not verifiers._idle
     await verifiers.prepare(bodies, desk.moment)
+    assert verifiers._waking
     await verifiers.ready()
     (second,) = verifiers.pids
     assert second != first
