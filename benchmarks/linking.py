@@ -19,6 +19,8 @@ SEED = 1996
 DAYS = 30.0
 SLOW_ROUND_S = 600
 SAMPLES = 300
+ANSWERED_S = 120.0
+"""A payment's first order is answered, and the next one arrives, within so long."""
 GOAL_READY = 0.95
 """Of payments with an agent: without change, and with nothing to be exchanged on the spot."""
 
@@ -42,7 +44,8 @@ def measure() -> list[Figure]:
     figures = []
     for habit in Habit:
         log, exponents, counts = run_month(habit, Random(f"{SEED} {habit.value}"), DAYS, MEMBERS)
-        bank = Bank(log, exponents, MEMBERS, ROUND_S, habit is Habit.APART)
+        window_s = 0.0 if habit is Habit.NOW else ANSWERED_S + habit.spread_s
+        bank = Bank(log, exponents, MEMBERS, ROUND_S, window_s)
         values = by_measure(bank.guesses())
         values["standard"] = bank.standard()
         values["follow"] = follow(log, exponents, ROUND_S)

@@ -19,6 +19,7 @@ from random import Random
 
 from bank.formats.coin import exponents_of
 from benchmarks.month.bank import ROUND_S, Coin, MonthBank
+from wallet import matched
 from wallet.agent.settings import AgentSettings
 from wallet.anonymity import churn, stock
 from wallet.plans import (
@@ -28,7 +29,6 @@ from wallet.plans import (
     exact,
     next_exchanges,
     pay_at_once,
-    pay_from_stock,
     renew,
     total,
 )
@@ -40,8 +40,10 @@ MOST_AMOUNT = 64
 LITTLE, WITHDRAWN, MUCH, KEPT = 64, 128, 192, 128
 STOCK_WAIT_S = 40.0
 """Four ticks of configs/example: over so long commands spread their standard exchanges."""
-APART_WAIT_S = 900.0
-"""Over so long a payment's single orders are spread."""
+PAY_SPREAD_S = 40.0
+"""The same of a payment's coins, after the first."""
+LONG_SPREAD_S = 900.0
+"""As with `wallet pay --within 15m`."""
 MOST_PASSES = 12
 
 
@@ -51,14 +53,20 @@ class Habit(Enum):
     NOW = "now"
     """`--now`: one order with change, from whatever coins there are."""
     STOCK = "stock"
-    """As commands do by default: exact, clean coins are made first, and then pay."""
+    """As commands do by default: exact, clean coins are made first, and then pay, each by an order v -> v."""
     AGENT = "agent"
     """With an agent beside the wallet: the stock is there, and no coin rests for ever."""
-    APART = "apart"
-    """
-    As with the agent, and each coin is paid by an order of its own, v -> v, spread over a quarter of an hour.
-    Wallets don't do it yet: what it would be worth.
-    """
+    SPREAD = "spread"
+    """As with the agent, and the coins of a payment are spread over a quarter of an hour."""
+
+    @property
+    def has_agent(self) -> bool:
+        return self in (Habit.AGENT, Habit.SPREAD)
+
+    @property
+    def spread_s(self) -> float:
+        """Over how long the coins of a payment are spread; only asked where each is an order."""
+        return LONG_SPREAD_S if self is Habit.SPREAD else PAY_SPREAD_S
 
 
 @dataclass(slots=True)
@@ -106,7 +114,7 @@ class Month:
         for member in range(self._members):
             self._withdraw(self._rng.uniform(0, DAY_S / 4), member)
             self._at(DAY_S * (1 + member % 7), lambda at_s, member=member: self._evening(at_s, member))  # type: ignore[misc]  # bound at once
-            if self._habit in (Habit.AGENT, Habit.APART):
+            if self._habit.has_agent:
                 self._tend(0.0, member)
             if member >= SHOPS:
                 self._next_payment(self._rng.uniform(0, DAY_S), member)
@@ -186,19 +194,20 @@ class Month:
                 self._at(at_s + 60, lambda at_s: self._pay(at_s, payer, payee, amount, passes + 1))
             return
         outputs = exponents_of(amount)
-        payment = pay_from_stock(held, amount) if self._habit is not Habit.NOW else None
-        if payment is None and (self._habit is Habit.NOW or passes >= MOST_PASSES):
-            payment = pay_at_once(held, amount, len(outputs))
-        if payment is None:
-            moves = next_exchanges(held, amount)
+        chosen = None if self._habit is Habit.NOW else matched.one_each(held, outputs)
+        payment = pay_at_once(held, amount, len(outputs)) if self._habit is Habit.NOW else None
+        if chosen is not None:
+            self.counts.ready += passes == 0
+            # The request's coin ids are random, and the smallest goes first.
+            self._rng.shuffle(chosen)
+            self._execute_apart(at_s, chosen, payer, payee)
+        elif payment is not None:
+            self.counts.ready += passes == 0 and not payment.change
+            self._execute(at_s, payment, outputs, payer, payee)
+        else:
+            moves = matched.next_exchanges(held, outputs)
             later_s = self._exchange_all(at_s, payer, moves, STOCK_WAIT_S / 2 ** (passes + 1))
             self._at(later_s, lambda at_s: self._pay(at_s, payer, payee, amount, passes + 1))
-            return
-        self.counts.ready += passes == 0 and not payment.change
-        if self._habit is Habit.APART and sorted(coin.exponent for coin in payment.inputs) == sorted(outputs):
-            self._execute_apart(at_s, payment, payer, payee)
-        else:
-            self._execute(at_s, payment, outputs, payer, payee)
 
     def _execute(self, at_s: float, payment: Payment, outputs: Sequence[int], payer: int, payee: int) -> None:
         rows = [coin.row for coin in payment.inputs]
@@ -213,12 +222,14 @@ class Month:
         self.counts.without_change += not payment.change
         self._changed(free_s, payer, payee)
 
-    def _execute_apart(self, at_s: float, payment: Payment, payer: int, payee: int) -> None:
-        amount = total(payment.inputs)
-        settled = [at_s]
-        for coin in payment.inputs:
+    def _execute_apart(self, at_s: float, coins: Sequence[Held], payer: int, payee: int) -> None:
+        """The first one alone; the others once it is answered: a way back, and one there again."""
+        amount = total(coins)
+        settled: list[float] = []
+        answered_s = at_s + self._rng.uniform(20, 60) + self._rng.uniform(20, 60)
+        for coin in coins:
             self._take(payer, [coin.row])
-            part_s = at_s + self._rng.uniform(0, APART_WAIT_S)
+            part_s = answered_s + self._rng.uniform(0, self._habit.spread_s) if settled else at_s
             settled.append(self._settled_s(part_s))
             theirs, _ = self._bank.pay(part_s, [coin.row], [coin.exponent], (), payer, payee, amount)
             self._purses[payee][theirs[0].number] = Own(theirs[0], settled[-1], recognisable=True)

@@ -12,7 +12,7 @@ WORDS = {
     Habit.NOW: "at once, with change",
     Habit.STOCK: "from stock, no agent",
     Habit.AGENT: "from stock, with agent",
-    Habit.APART: "each coin apart (not built)",
+    Habit.SPREAD: "the same, within 15 minutes",
 }
 
 
@@ -58,11 +58,11 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 760, 250, 24, 74, 44
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1b1f24 }
   .soft { fill: #57606a } .grid { stroke: #d0d7de } .axis { stroke: #57606a }
-  .now { --c: #b35900 } .stock { --c: #0969da } .agent { --c: #1a7f37 } .apart { --c: #8250df }
-  .now *, .stock *, .agent *, .apart * { stroke: var(--c) } .dot { fill: var(--c) }
+  .now { --c: #b35900 } .stock { --c: #0969da } .agent { --c: #1a7f37 } .spread { --c: #8250df }
+  .now *, .stock *, .agent *, .spread * { stroke: var(--c) } .dot { fill: var(--c) }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .soft { fill: #9ea7b3 } .grid { stroke: #30363d } .axis { stroke: #9ea7b3 }
-    .now { --c: #f0a35e } .stock { --c: #6cb6ff } .agent { --c: #57d27b } .apart { --c: #c297ff }
+    .now { --c: #f0a35e } .stock { --c: #6cb6ff } .agent { --c: #57d27b } .spread { --c: #c297ff }
   }
 """
 

@@ -6,7 +6,9 @@ account. It knows the habits of its customers as well as anybody could: of each 
 old its youngest input was, how soon its first output was spent) it knows which share is payments. It carries
 a belief about each coin's holder forward, from withdrawals through every order, and a likelihood backward,
 from deposits. Told that an order is a payment, it names the payer and the payee by both. Told nothing, it
-says with which probability the order is a payment of this amount.
+says with which probability the order is a payment of this amount. Where a payment is several orders, it looks
+at those nearby: which of them would make up an amount, and whether they seem to come from one purse and to go
+into one (benchmarks/month/company.py).
 
 **Whoever reads the board** sees neither accounts nor which outputs belong to which inputs, only rounds. Where
 an order is alone in its round he sees what the bank sees of it.
@@ -23,6 +25,7 @@ from math import log2
 
 from bank.formats.coin import exponents_of
 from benchmarks.month.bank import Seen
+from benchmarks.month.company import Belief, Company, Single, amounts_with, look_around, scaled
 from benchmarks.month.people import MOST_AMOUNT
 
 _AGES_S = (300.0, 7200.0, 172_800.0)
@@ -31,9 +34,9 @@ _DOUBT = 1e-4
 
 STANDARD = ("renew", "split", "merge")
 
-Belief = list[float]
-"""A weight for each account."""
-Kind = tuple[str, int, int]
+_LOOKS = 2
+_PULLS = (0.5, 2.0, 8.0)
+Kind = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,14 @@ class Bank:
     exponents: Sequence[int]
     members: int
     round_s: float
-    is_apart: bool = False
-    """Whether customers pay each coin by an order of its own: a habit, so the bank knows it."""
+    window_s: float = 0.0
+    """
+    Customers pay each coin by an order of its own, so far apart at most: a habit, so the bank knows it. 0:
+    a payment is one order.
+    """
     _share: dict[Kind, float] = field(default_factory=dict)
+    _company: dict[int, Company] = field(default_factory=dict)
+    """What the orders nearby say of one, by its first output."""
 
     @cached_property
     def _made_s(self) -> dict[int, float]:
@@ -103,7 +111,9 @@ class Bank:
         """What the bank can see of an order without knowing anybody."""
         age_s = min(seen.at_s - self._made_s[coin] for coin in seen.inputs)
         lag_s = min(self._spent_s.get(coin, float("inf")) - seen.at_s for coin in seen.outputs)
-        return self.shape(seen), bisect_left(_AGES_S, age_s), bisect_left(_AGES_S, lag_s)
+        company = self._company.get(seen.outputs[0])
+        pull = 0 if company is None else 1 + bisect_left(_PULLS, company.pull)
+        return self.shape(seen), bisect_left(_AGES_S, age_s), bisect_left(_AGES_S, lag_s), pull
 
     def _learn(self) -> None:
         """The share of payments among orders of each kind, as if it had asked everyone."""
@@ -124,10 +134,10 @@ class Bank:
         are each the fewest coins of their sum; small amounts are likelier, each size as its double.
         """
         worth = [self.exponents[coin] for coin in seen.outputs]
-        if self.is_apart and len(worth) == 1 == len(seen.inputs):
-            parts = [amount for amount in range(1, MOST_AMOUNT + 1) if amount >> worth[0] & 1]
-            whole = sum(1 / amount for amount in parts)
-            return [(1 / amount / whole, amount, seen.outputs) for amount in parts]
+        if self.window_s and len(worth) == 1 == len(seen.inputs):
+            company = self._company.get(seen.outputs[0])
+            likely = amounts_with(worth[0]) if company is None else company.amounts
+            return [(probability, amount, seen.outputs) for amount, probability in likely.items()]
         units = sum(1 << exponent for exponent in worth)
         found = []
         for amount in range(1, min(units, MOST_AMOUNT) + 1):
@@ -160,7 +170,30 @@ class Bank:
         self._learn()
         before = self._forward()
         after = self._backward()
+        # What is found nearby sharpens the beliefs, and these what is found nearby.
+        for _ in range(_LOOKS if self.window_s else 0):
+            self._company = self._look_around(before, after)
+            self._learn()
+            before = self._forward()
+            after = self._backward()
         return [self._guess(seen, holder, after) for seen, holder in before if seen.truth.payee >= 0]
+
+    def _look_around(
+        self, before: Sequence[tuple[Seen, Belief]], after: dict[int, Belief]
+    ) -> dict[int, Company]:
+        """What each order v -> v has beside it."""
+        singles = [
+            Single(
+                seen.at_s,
+                seen.outputs[0],
+                self.exponents[seen.outputs[0]],
+                holder,
+                scaled([a * b for a, b in zip(self._takers, after[seen.outputs[0]], strict=True)]),
+            )
+            for seen, holder in before
+            if self.shape(seen) == "renew"
+        ]
+        return look_around(singles, self.window_s)
 
     def _forward(self) -> list[tuple[Seen, Belief]]:
         """Who gave each order, by what came before it."""
@@ -174,7 +207,7 @@ class Bank:
             holder = _joint([belief.pop(coin) for coin in seen.inputs])
             found.append((seen, holder))
             share = self._share[self._kind(seen)]
-            takers = _scaled([take * (1 - hold) for take, hold in zip(self._takers, holder, strict=True)])
+            takers = scaled([take * (1 - hold) for take, hold in zip(self._takers, holder, strict=True)])
             paid = self._paid(seen)
             for coin in seen.outputs:
                 moved = share * paid[coin]
@@ -202,7 +235,7 @@ class Bank:
                     each * ((1 - moved) * like + moved * anybody)
                     for each, like in zip(whole, explains[coin], strict=True)
                 ]
-            likely = _scaled(whole)
+            likely = scaled(whole)
             for coin in seen.inputs:
                 explains[coin] = likely
         return explains
@@ -234,8 +267,11 @@ class Bank:
             payee = [
                 each * (paid[coin] * one + 1 - paid[coin]) for each, one in zip(payee, like, strict=True)
             ]
-        payer = _scaled(payer)
-        payee = _scaled([each * (1 - other) for each, other in zip(payee, payer, strict=True)])
+        company = self._company.get(seen.outputs[0])
+        if company is not None:
+            payer, payee = company.join(payer, payee)
+        payer = scaled(payer)
+        payee = scaled([each * (1 - other) for each, other in zip(payee, payer, strict=True)])
         share = self._share[self._kind(seen)]
         amount = share * sum(probability for probability, units, _ in amounts if units == truth.amount)
         beside = self._alone[int(seen.at_s // self.round_s)]
@@ -281,14 +317,8 @@ def _joint(beliefs: Sequence[Belief]) -> Belief:
     """One person gave all inputs."""
     whole = list(beliefs[0])
     for other in beliefs[1:]:
-        whole = _scaled([a * b for a, b in zip(whole, other, strict=True)])
+        whole = scaled([a * b for a, b in zip(whole, other, strict=True)])
     return whole
-
-
-def _scaled(weights: Belief) -> Belief:
-    whole = sum(weights)
-    # Nothing explains it: the watcher knows nothing.
-    return [each / whole for each in weights] if whole > 0 else [1 / len(weights)] * len(weights)
 
 
 def _right(belief: Belief, truth: int) -> float:
