@@ -153,7 +153,11 @@ class OpenClaims:
         if cursor is None or terms is None:
             return {}
         claims = {row: state.claim for row, state in self._open().items() if is_waiting(state)}
-        due = {row: claim.round + terms.claim_rounds for row, claim in claims.items() if claim.round}
+        due = {
+            row: claim.round + terms.claim_rounds
+            for row, claim in claims.items()
+            if claim.round and not claim.void
+        }
         return {row: round_ for row, round_ in due.items() if round_ <= cursor.round}
 
     def _open(self) -> dict[int, OrderState | AccountState]:

@@ -128,9 +128,10 @@ def advance(
             return _again(state), [Forget(state.attempt), Keep("spent", event.answer.encode() + state.signed)]
     elif isinstance(event, Answered) and isinstance(event.answer.body, Refused):
         reason = event.answer.body.reason
-        if reason is Refusal.TOO_LATE and record.posted:
+        if reason is Refusal.TOO_LATE and record.posted and not record.void:
             return state, []
-        if isinstance(state, OrderState) and state.purpose == RECLAIM and _denies(reason):
+        is_reclaimed = isinstance(state, OrderState) and state.purpose == RECLAIM and not record.void
+        if isinstance(state, OrderState) and is_reclaimed and _denies(reason):
             # That is why it is claimed. Only what the bank says in public ends it.
             data = event.answer.encode() + state.signed
             return _again(state), [Forget(state.attempt), Keep(reason.name.lower().replace("_", "-"), data)]

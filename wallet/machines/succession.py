@@ -47,6 +47,7 @@ def order_after(state: OrderState, event: KeyChanged) -> tuple[OrderState, list[
         overdue=False,
         late=(),
         patient_until=event.round + PATIENCE_ROUNDS,
+        claim=state.claim.after_change(event.round),
     )
     if isinstance(again, ForeignState):
         # What the old key held is held no more.
@@ -81,6 +82,7 @@ def account_after(
         overdue=False,
         late=(),
         last_round=max(state.last_round, event.round + PATIENCE_ROUNDS),
+        claim=state.claim.after_change(event.round),
     )
     # From the first: the successor has the newest statement that was listed, and those since.
     body = encode_request(sign_read(key, state.bank, 1))

@@ -33,6 +33,7 @@ from wallet.machines.steps import (
     Forget,
     Free,
     Keep,
+    KeyChanged,
     Lose,
     MakeOutputs,
     Phase,
@@ -42,6 +43,7 @@ from wallet.machines.steps import (
     Void,
     Wrong,
 )
+from wallet.machines.succession import order_after
 
 BANK = SigningKey(bytes(32))
 KEYS = [SigningKey(bytes([number]) * 32) for number in (1, 2)]
@@ -295,6 +297,19 @@ def test_after_a_hold_that_was_named_on_the_board_it_is_signed_anew() -> None:
 
 def resigned(state: OrderState) -> bytes:
     return sign_order(state.order, KEYS, bytes([1]) * 16).encode()
+
+
+@pytest.mark.parametrize(("shown", "ends"), [(5, True), (7, True), (8, False), (0, False)])
+def test_a_claim_from_before_a_change_of_key_keeps_no_coin(shown: int, ends: bool) -> None:
+    """The successor answers claims since the change; of one from before his direct answer counts."""
+    state = order_state(claim=ClaimRecord(asked=2, entry=b"claim", posted=True, round=shown))
+    late = answered(Refused(Refusal.TOO_LATE), state)
+    assert claim.advance(state, late, advance) == (state, [])
+    after, _ = order_after(state, KeyChanged(6, 7))
+    assert after.phase is Phase.ASKED
+    refused, effects = claim.advance(after, late, advance)
+    assert (refused.phase is Phase.REFUSED) == ends
+    assert (Free(input_ids(state.order)) in effects) == ends
 
 
 def test_another_form_may_be_claimed_in_its_turn() -> None:
