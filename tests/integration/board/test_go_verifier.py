@@ -1,9 +1,8 @@
 """The log, verified over HTTP by code that isn't ours: Go's own tlog and note packages."""
 
-import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,16 @@ VKEY = LOG.text()
 
 
 @pytest.fixture(scope="module")
-def verifier(tmp_path_factory: pytest.TempPathFactory) -> Verifier:
-    """Built once; the compiler's cache is kept, so that the next run is quick."""
-    cache = Path(tempfile.gettempdir()) / f"mixmint-go-cache-{os.getuid()}"
-    try:
-        return build(tmp_path_factory.mktemp("verifier"), cache)
-    except NoGo as error:
-        pytest.fail(str(error))
+def verifier() -> Iterator[Verifier]:
+    """Built once, where programs may run; the compiler's cache is kept, so that the next run is quick."""
+    cache = Path.home() / ".cache" / "mixmint-tests"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        try:
+            made = build(Path(folder), cache / "go")
+        except NoGo as error:
+            pytest.fail(str(error))
+        yield made
 
 
 @pytest.fixture
