@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from bank.formats.coin import MOST_EXPONENT, exponents_of
 from bank.formats.order import MOST_INPUTS, MOST_OUTPUTS
 from mixmint.errors import UserError
+from wallet.coins import CoinRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Held:
     row: int
     exponent: int
     clean: bool
+
+    @classmethod
+    def of(cls, row: int, record: CoinRecord) -> "Held":
+        """A coin of the purse's, by its row."""
+        return cls(row, record.exponent, record.is_clean)
 
     @property
     def units(self) -> int:

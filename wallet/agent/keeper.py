@@ -118,7 +118,7 @@ class Keeper:
 
 def _held(cashier: Cashier) -> dict[int, Held]:
     free = cashier.purse.coins(CoinState.FREE).items()
-    return {row: Held(row, record.exponent, record.is_clean) for row, record in free}
+    return {row: Held.of(row, record) for row, record in free}
 
 
 def _coming(cashier: Cashier) -> Counter[int]:

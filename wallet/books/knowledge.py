@@ -66,8 +66,7 @@ class Knowledge:
 
     def known(self, state: Machine) -> Known:
         """What an answer to this operation is checked against."""
-        cursor = self.cursor()
-        closed, seals = cursor.round if cursor else 0, frozenset(seals_of(state))
+        closed, seals = self.closed, frozenset(seals_of(state))
         if isinstance(state, ForeignState):
             return Known(self.head(), closed, seals=seals, foreign=state.opened)
         if not isinstance(state, AccountState):

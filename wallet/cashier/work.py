@@ -176,7 +176,7 @@ class Work:
         Raises PendingError when an outcome stays unknown: the orders are on file.
         """
         free = self.purse.coins(CoinState.FREE)
-        moves = [renew(Held(row, free[row].exponent, free[row].is_clean)) for row in rows if row in free]
+        moves = [renew(Held.of(row, free[row])) for row in rows if row in free]
         orders = [self.background_exchange(move) for move in moves]
         await on_file(self.teller.finish(orders, [self._rng.uniform(0, spread_s) for _ in orders]))
 

@@ -170,7 +170,7 @@ class Apart:
         with desk.purse.transaction():
             # Never free between the plan and its order, for anything else to take.
             desk.purse.change_coin(place, record, state=CoinState.FREE)
-            held = Held(place, record.exponent, record.is_clean)
+            held = Held.of(place, record)
             order = desk.counter.payment([held], (piece.output,), (), last_round, row, mark)
             parts = list(plan.parts)
             parts[number] = msgspec.structs.replace(piece.part, orders=(*piece.part.orders, order))

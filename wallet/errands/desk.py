@@ -5,7 +5,6 @@ from typing import TypeGuard
 
 import msgspec
 
-from bank.board.reading.client import Cursor
 from mixmint.errors import FatalError
 from wallet.counter import Counter
 from wallet.machines.account import AccountState
@@ -65,12 +64,12 @@ class Desk:
     def held(self) -> list[Held]:
         """The coins that can be spent now."""
         free = self.purse.coins(CoinState.FREE)
-        return [Held(row, record.exponent, record.is_clean) for row, record in free.items()]
+        return [Held.of(row, record) for row, record in free.items()]
 
     @property
     def closed(self) -> int:
         """The newest round of the board, as far as it was read."""
-        return (self.books.cursor() or Cursor()).round
+        return self.books.closed
 
     def last_round(self) -> int:
         """The last round of an order made now."""

@@ -16,11 +16,7 @@ def exchange(desk: Desk, row: int, plan: PlanState) -> list[int]:
     if not children:
         ids = set(plan.coins)
         free = desk.purse.coins(CoinState.FREE)
-        coins = [
-            Held(number, record.exponent, record.is_clean)
-            for number, record in free.items()
-            if record.id() in ids
-        ]
+        coins = [Held.of(number, record) for number, record in free.items() if record.id() in ids]
         if not coins:
             return desk.end(row, plan, "not-enough")
         return desk.start(row, [Exchange((coin,), (coin.exponent,)) for coin in coins])

@@ -141,7 +141,7 @@ def take_back(desk: Desk, row: int, plan: PlanState) -> list[int]:
             return desk.end(row, plan, "captured")
         is_kept = record.state is CoinState.RESERVED and record.operation == plan.last
         if is_kept or (record.state is CoinState.FREE and plan.tries + 1 < MOST_TRIES):
-            missing.append((Held(number, record.exponent, record.is_clean), record))
+            missing.append((Held.of(number, record), record))
         elif record.state is CoinState.SPENT:
             units += record.units
     if missing:
