@@ -97,11 +97,16 @@ def check_usable(purse: Purse, tell: Callable[[str], None]) -> None:
 
 @asynccontextmanager
 async def open_wallet(
-    home: Path, tell: Callable[[str], None] = nothing, *, key: bytes | None = None
+    home: Path,
+    tell: Callable[[str], None] = nothing,
+    *,
+    warn: Callable[[str], None] | None = None,
+    key: bytes | None = None,
 ) -> AsyncIterator[Cashier]:
     """
     The wallet in this home, while inside. Takes the home folder's lock; touches no network by itself.
-    ``tell`` gets a line for the member at each event. ``key``: of a home that is unlocked already.
+    ``tell`` gets a line for the member at each event; ``warn`` what he must know and is said once: of the
+    bank's key, claims, other copies (by default ``tell`` does). ``key``: of a home that is unlocked already.
 
     Raises UserError: no member or wallet there, another command at work, bad settings.
     """
@@ -132,6 +137,7 @@ async def open_wallet(
             now_s=time.time,
             claims=ClaimsOverTheMixes(post, member.settings.board, board.identity, time.time, answer_wait_s),
             tell=tell,
+            warn=warn,
         )
         yield Cashier(
             teller,

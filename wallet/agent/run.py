@@ -1,5 +1,7 @@
 """From a settings file to a running agent."""
 
+import logging
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,21 @@ from wallet.purse import FILE_NAME as WALLET_NAME
 from wallet.session import bank_of, open_wallet
 from wallet.settings import load_settings
 
+_log = logging.getLogger("wallet.agent")
+
+
+class Once:
+    """Passes each line on once: each step opens the wallet anew, and what is still so is said again."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -24,13 +41,15 @@ class Prepared:
 
     settings: AgentSettings
     key: bytes
+    warn: Callable[[str], None]
+    """Gets what the member must know."""
 
     def __repr__(self) -> str:
         return f"Prepared({self.settings.home})"
 
     def open(self) -> AbstractAsyncContextManager[Cashier]:
         """The wallet, for a step."""
-        return open_wallet(self.settings.home, key=self.key)
+        return open_wallet(self.settings.home, warn=self.warn, key=self.key)
 
 
 def init(home: Path, operations_port: int) -> Path:
@@ -55,7 +74,7 @@ def prepare(config: Path) -> Prepared:
     policy = load_settings(home).policy
     if policy is not None:
         load_policy(policy)
-    return Prepared(settings, key)
+    return Prepared(settings, key, Once(_log.warning))
 
 
 def describe_run(prepared: Prepared) -> str:

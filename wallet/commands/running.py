@@ -49,7 +49,7 @@ def look(home: Path, work: "Callable[[Cashier], Awaitable[T]]") -> T:
     async def looking() -> T:
         from wallet.session import open_wallet
 
-        async with open_wallet(home) as cashier:
+        async with open_wallet(home, warn=say) as cashier:
             try:
                 with cashier.teller.hurry(LOOKING_WAITS_S):
                     await resume_first(cashier)

@@ -23,7 +23,8 @@ def nothing(_: str) -> None:
 class BoardSide:
     """
     Reads the board into the books. ``claims``: where certificates go that the bank forgot to publish, and
-    claims; ``tell`` gets a line for the member at each event; ``at`` is called at each named step.
+    claims; ``tell`` gets a line for the member at each event, ``warn`` what he must know, whoever reads it
+    first; ``at`` is called at each named step.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class BoardSide:
         settings: WalletSettings,
         claims: Claims | None,
         tell: Callable[[str], None],
+        warn: Callable[[str], None],
         at: Callable[[str], None],
     ) -> None:
         self.books = books
         self.purse = books.purse
         self._board = board
         self._tell = tell
+        self._warn = warn
         self.at = at
         self._claims = claims
         self._tried: set[int] = set()
@@ -106,17 +109,17 @@ class BoardSide:
             if row in self._tried:
                 continue
             self._tried.add(row)
-            self._tell("the bank hasn't published a certificate that it promised; putting it on the board")
+            self._warn("the bank hasn't published a certificate that it promised; putting it on the board")
             try:
                 await self._claims.post(entry.encode())
             except (UserError, PeerError) as error:
-                self._tell(f"the board hasn't taken it ({error}); the next command tries again")
+                self._warn(f"the board hasn't taken it ({error}); the next command tries again")
             else:
                 self.books.note_posted(row)
 
     def _tell_of_copies(self) -> None:
         for line in (*self.books.copies.news(), *self.books.news()):
-            self._tell(line)
+            self._warn(line)
 
     async def post_claims(self) -> None:
         """
@@ -134,11 +137,11 @@ class BoardSide:
             try:
                 await self._claims.post(entry)
             except (UserError, PeerError) as error:
-                self._tell(f"the board hasn't taken the claim ({error}); the next command tries again")
+                self._warn(f"the board hasn't taken the claim ({error}); the next command tries again")
                 continue
             self.claims.note_posted(row)
             self.at("claim-posted")
-            self._tell(f"the board has the claim of operation {row}; the bank must answer there")
+            self._warn(f"the board has the claim of operation {row}; the bank must answer there")
         self._tell_of_debts()
 
     def make_claim(self, row: int) -> bool:
@@ -146,7 +149,7 @@ class BoardSide:
         if self.claims.make(row) is None:
             return False
         self.at("claim-made")
-        self._tell(
+        self._warn(
             f"the bank has not answered operation {row}, so its request goes on the board as a claim: "
             "everyone will see which coins go in and which come out. What comes of it is exchanged once more"
         )
@@ -156,7 +159,7 @@ class BoardSide:
         for row, due in self.claims.overdue().items():
             if row not in self._told:
                 self._told.add(row)
-                self._tell(
+                self._warn(
                     f"the bank owed an answer to the claim of operation {row} by round {due} and gave none: "
                     "anyone can prove it with mixmint board audit"
                 )

@@ -46,14 +46,15 @@ class Teller(BoardSide):
         claims: Claims | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tell: Callable[[str], None] = nothing,
+        warn: Callable[[str], None] | None = None,
         at: Callable[[str], None] = nothing,
     ) -> None:
         """
         ``answer_wait_s``: how long an answer is waited for. ``claims``: where certificates go that the bank
-        forgot to publish. ``tell`` gets a line for the member at each
-        event. ``at`` is called at each named step; tests end the process there.
+        forgot to publish. ``tell`` gets a line for the member at each event; ``warn`` what he must know (by
+        default ``tell`` does). ``at`` is called at each named step; tests end the process there.
         """
-        super().__init__(books, board, settings, claims, tell, at)
+        super().__init__(books, board, settings, claims, tell, warn or tell, at)
         self._line = line
         self._poll_s = settings.poll_s
         self._settle_wait_s = settings.settle_wait_s

@@ -4,7 +4,11 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import click
@@ -14,12 +18,15 @@ from click.testing import CliRunner
 from bank.formats.order import SPEND_LABEL
 from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
+from wallet.agent.run import Once
 from wallet.commands import wallet
 from wallet.commands.churning import Span
 from wallet.commands.looking import remark
-from wallet.commands.running import sentence
+from wallet.commands.running import look, sentence
 from wallet.commands.setup import resume
 from wallet.payment_request import PREFIX
+from wallet.settings import WalletSettings
+from wallet.teller import Teller, nothing
 
 NAMED = (
     "init",
@@ -183,3 +190,33 @@ def test_an_outcome_is_said_once(state: str, told: str, monkeypatch: pytest.Monk
 def test_history_shows_a_refund_and_its_request_by_each_other(row: dict[str, object], told: str) -> None:
     """Who paid back what can be read without a program."""
     assert remark(row) == told
+
+
+def test_what_must_be_known_is_said_by_commands_that_only_look(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, by whoever reads it first; how work goes on isn't said by them."""
+
+    @asynccontextmanager
+    async def opened(_: Path, tell: Callable[[str], None] = nothing, **more: Any) -> AsyncIterator[Mock]:
+        teller = Teller(
+            Mock(), Mock(), Mock(), WalletSettings(), answer_wait_s=1, now_s=time.time, tell=tell, **more
+        )
+        teller.claims = Mock()
+        yield Mock(resume=AsyncMock(return_value=[]), teller=teller)
+
+    async def claims(cashier: Mock) -> None:
+        cashier.teller.make_claim(7)
+
+    monkeypatch.setattr("wallet.session.open_wallet", opened)
+    look(Path(), claims)
+    assert "so its request goes on the board as a claim" in capsys.readouterr().err
+
+
+def test_the_agent_says_a_thing_once() -> None:
+    """Each of its steps opens the wallet anew."""
+    said: list[str] = []
+    once = Once(said.append)
+    for line in ("a claim", "a claim", "another", "a claim"):
+        once(line)
+    assert said == ["a claim", "another"]
