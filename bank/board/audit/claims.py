@@ -21,11 +21,13 @@ from bank.board.audit.chunk import CERTIFIED, RECORD
 from bank.board.audit.convict import MOST_PROVED, Prosecutor
 from bank.board.audit.finding import Fault, Finding, Weight
 from bank.board.audit.replay import Replay
+from bank.board.audit.shown import says_more
 from bank.board.audit.spill import Spilled, read_shards
-from bank.formats.answer import Answer, Spent
+from bank.formats.answer import Answer, Refusal, Refused, Spent
 from bank.formats.claim import Claim
 from bank.formats.coin import bank_id
 from bank.formats.entry import AccountEntry, AnswerEntry, ClaimEntry, KeyChangeEntry, TermsEntry
+from bank.formats.request import Replace
 from bank.formats.terms import PublishedTerms
 from bank.ledger.terms import Terms
 from mixmint.errors import MalformedMessage
@@ -180,7 +182,7 @@ class Claims:
             self._late(debt, index, claim.subject)
         evidence = await self._lie(claim, answer, at, index, debt, signer or key)
         evidence = evidence or await self._denial(claim, answer, at, index, signer or key)
-        if evidence is not None:
+        if evidence is not None or self._ended_nowhere(claim, answer):
             words = f"the answer at entry {index} to the claim of {claim.subject.hex()} is false"
             self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
 
@@ -219,6 +221,20 @@ class Claims:
                 if evidence is not None:
                     return evidence
         return None
+
+    def _ended_nowhere(self, claim: Claim, answer: Answer) -> bool:
+        """
+        Whether the bank says of a coin to be replaced that it has ended, and the log shows no end of it. By
+        then its epoch has been over for long, so no entry of it can be on its way.
+        """
+        body = answer.body
+        if not isinstance(claim.request, Replace) or not isinstance(body, Refused):
+            return False
+        outputs = claim.request.signed.request.outputs
+        if body.reason is not Refusal.ENDED_COIN or body.index >= len(outputs):
+            return False
+        coin, size = outputs[body.index].coin, self._replay.size
+        return says_more(coin, CERTIFIED, size, self._spilled) is None
 
     async def _denial(self, claim: Claim, answer: Answer, at: int, index: int, key: bytes) -> Evidence | None:
         """The accusation, if the bank had said before that this very order was executed."""

@@ -37,7 +37,7 @@ async def _judge(
     if index >= prosecutor.signed.size or await replay.leaf(index) != entry.encode():
         words = f"the map that the proof about coin {coin} is from is not at entry {index} of this log."
         return Finding(Weight.NOTE, Fault.MAP, words)
-    leaf = _says_more(shown.coin, state, entry.size, spilled)
+    leaf = says_more(shown.coin, state, entry.size, spilled)
     if leaf is None:
         return None
     leaves = await prosecutor.leaves(prosecutor.signed.size, (leaf, index))
@@ -46,8 +46,8 @@ async def _judge(
     return prosecutor.finding(Fault.MAP, evidence, words)
 
 
-def _says_more(coin: bytes, state: int, size: int, spilled: Spilled) -> int | None:
-    """The first leaf before the map's size that says more of the coin."""
+def says_more(coin: bytes, state: int, size: int, spilled: Spilled) -> int | None:
+    """The first of the log's ``size`` leaves that says more of the coin."""
     for records in read_shards(spilled.folder, coin[0], 1):
         for each, index, what, *_ in RECORD.iter_unpack(records):
             if each == coin and index < size and what & ~VOID > state:
