@@ -19,6 +19,7 @@ from bank.formats.order import SPEND_LABEL
 from mixmint.errors import PendingError, Unavailable, UserError
 from mixmint.keys import SigningKey
 from wallet.agent.run import Once
+from wallet.cashier import Cashier
 from wallet.commands import wallet
 from wallet.commands.churning import Span
 from wallet.commands.looking import remark
@@ -205,7 +206,7 @@ def test_what_must_be_known_is_said_by_commands_that_only_look(
         teller.claims = Mock()
         yield Mock(resume=AsyncMock(return_value=[]), teller=teller)
 
-    async def claims(cashier: Mock) -> None:
+    async def claims(cashier: Cashier) -> None:
         cashier.teller.make_claim(7)
 
     monkeypatch.setattr("wallet.session.open_wallet", opened)
