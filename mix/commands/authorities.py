@@ -45,7 +45,8 @@ def init_authority(
     \b
     Example:
       mixmint directory init /etc/mixmint/a1 --port 7400 --operations-port 9400 \\
-        --cascade m1,m2,m3 --peer http://192.0.2.12:7400 --peer http://192.0.2.13:7400
+        --cascade m1,m2,m3 --peer http://192.0.2.12:7400 \\
+        --peer http://192.0.2.13:7400
     """
     from mix.directory.authority.making import AuthorityPlan, create_authority
 
@@ -79,7 +80,8 @@ def make_network(
 
     \b
     Example:
-      mixmint directory network --out network.toml --threshold 2 --source http://192.0.2.11:7400 \\
+      mixmint directory network --out network.toml --threshold 2 \\
+        --source http://192.0.2.11:7400 \\
         --authority $A1 --authority $A2 --authority $A3
     """
     from mix.directory import write_network
@@ -117,7 +119,14 @@ def run_authority(config: Path, check: bool) -> None:
 @click.command("admit")
 @click.argument("descriptors", metavar="DESCRIPTOR...", nargs=-1, required=True, type=_PATH)
 @_CONFIG
-def admit(descriptors: tuple[Path, ...], config: Path) -> None:
+@click.option(
+    "--successor",
+    "successors",
+    multiple=True,
+    metavar="NAME=PUBLICHEX",
+    help="This key signs NAME's descriptors now: its own is lost or stolen.",
+)
+def admit(descriptors: tuple[Path, ...], config: Path, successors: tuple[str, ...]) -> None:
     """
     Admit nodes and services to the network, by the descriptors that their operators gave you.
 
@@ -125,21 +134,26 @@ def admit(descriptors: tuple[Path, ...], config: Path) -> None:
 
     \b
     Example:
-      mixmint directory admit m4.descriptor --config /etc/mixmint/a1/authority.toml
+      mixmint directory admit m4.descriptor \\
+        --config /etc/mixmint/a1/authority.toml
     """
+    from mix.commands.directories import successor
     from mix.directory.build import read_well
 
-    files = _files(config)
+    files, speaking = _files(config), dict(successor(text) for text in successors)
     for path in descriptors:
         if not path.is_file():
             raise click.UsageError(f"there is no file {path}")
-        descriptor = read_well(str(path), path.read_bytes())
+        descriptor = read_well(str(path), path.read_bytes(), speaking)
         known = files.admitted().get(descriptor.entry.name)
         if known not in (None, descriptor.entry.identity):
             raise click.UsageError(
                 f"another {descriptor.entry.name} is admitted; remove it first, if this one takes its place"
             )
-        files.admit(descriptor)
+        name = descriptor.entry.name
+        if name in speaking and known is None:
+            raise click.UsageError(f"{name} isn't admitted, so nobody can succeed to it")
+        files.admit(descriptor, speaking.get(name))
         click.echo(f"{descriptor.entry.name} is admitted: identity {descriptor.entry.identity.hex()}")
 
 

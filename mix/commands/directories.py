@@ -108,7 +108,7 @@ def build_directory(
         parameters,
         before,
         time.time(),
-        dict(_successor(text) for text in successors),
+        dict(successor(text) for text in successors),
     )
     write_whole(out, signed)
     click.echo(f"{out}: {nodes} nodes, signed by {len(authorities)}")
@@ -134,7 +134,7 @@ def show_directory(file: Path, as_json: bool) -> None:
     click.echo(show(_existing((file,))[0].read_bytes(), as_json=as_json))
 
 
-def _successor(text: str) -> tuple[str, bytes]:
+def successor(text: str) -> tuple[str, bytes]:
     name, _, key = text.partition("=")
     try:
         public = bytes.fromhex(key)

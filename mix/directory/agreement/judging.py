@@ -24,13 +24,15 @@ from mixmint.wire import encode
 class Wishes:
     """
     What an authority wants in the network: whom it admitted (name -> identity, 32 bytes), the newest
-    descriptor that it has of each, the cascades, the parameters.
+    descriptor that it has of each, the cascades, the parameters; and by which key (32 bytes) it takes the
+    descriptors of services whose identity's own is lost or stolen.
     """
 
     parameters: Parameters
     cascades: Sequence[tuple[str, ...]]
     admitted: Mapping[str, bytes]
     descriptors: Mapping[str, Descriptor] = field(repr=False)
+    successors: Mapping[str, bytes] = field(default_factory=dict)
 
     def usable(self, now_s: float) -> dict[str, Descriptor]:
         """Descriptors of admitted ones that can be in a directory now."""
@@ -110,7 +112,7 @@ def judge(
 def _given(descriptors: Sequence[bytes], wishes: Wishes) -> dict[str, Descriptor]:
     given: dict[str, Descriptor] = {}
     for signed in descriptors:
-        descriptor = open_descriptor(signed)
+        descriptor = open_descriptor(signed, wishes.successors)
         entry = descriptor.entry
         if wishes.admitted.get(entry.name) != entry.identity:
             raise MalformedMessage("descriptors", f"{entry.name} isn't admitted by us")

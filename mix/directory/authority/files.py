@@ -3,6 +3,8 @@ What an authority keeps, in its state folder; each file is replaced whole.
 
     admitted/NAME      the descriptor with which the operator admitted a node or service; its identity counts
     descriptors/NAME   the newest descriptor of it
+    successors/NAME    the key (hex) that signs a service's descriptors instead of its identity's, which is
+                       lost or stolen
     chain/N            the signed directory N, of all so far
     said               what this authority promised, voted for and signed for the next number
 
@@ -50,9 +52,35 @@ class Files:
                 newest[name] = each
         return newest
 
-    def admit(self, descriptor: Descriptor) -> None:
-        """The operator wants this one in the network. Raises UserError when it can't be written."""
-        write_whole(self._folder / "admitted" / descriptor.entry.name, descriptor.signed)
+    def successors(self) -> dict[str, bytes]:
+        """Names of services to the keys (32 bytes) that speak for them now."""
+        folder = self._folder / "successors"
+        if not folder.is_dir():
+            return {}
+        try:
+            return {
+                path.name: bytes.fromhex(path.read_text())
+                for path in sorted(folder.iterdir())
+                if path.suffix != ".new"
+            }
+        except ValueError:
+            raise FatalError(f"a file in {folder} is damaged; admit its service again") from None
+
+    def admit(self, descriptor: Descriptor, successor: bytes | None = None) -> None:
+        """
+        The operator wants this one in the network; by its own word, or by this key's (32 bytes).
+
+        Raises UserError when it can't be written.
+        """
+        name = descriptor.entry.name
+        key = self._folder / "successors" / name
+        if successor is not None:
+            # Before the descriptor: killed in between, the old one still opens, and nothing newer does.
+            (self._folder / "successors").mkdir(exist_ok=True)
+            write_whole(key, successor.hex().encode())
+        write_whole(self._folder / "admitted" / name, descriptor.signed)
+        if successor is None:
+            key.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """The operator wants it out. Raises UserError when it wasn't admitted."""
@@ -62,6 +90,7 @@ class Files:
             raise UserError(f"{name} isn't admitted; admitted: {known}")
         path.unlink()
         (self._folder / "descriptors" / name).unlink(missing_ok=True)
+        (self._folder / "successors" / name).unlink(missing_ok=True)
 
     def hand_in(self, signed: bytes) -> bool:
         """
@@ -70,7 +99,7 @@ class Files:
         Raises MalformedMessage (``not-admitted``, or why it is no good one), UserError when it can't be
         written.
         """
-        descriptor = open_descriptor(signed)
+        descriptor = open_descriptor(signed, self.successors())
         name = descriptor.entry.name
         if self.admitted().get(name) != descriptor.entry.identity:
             raise MalformedMessage("not-admitted")
@@ -128,10 +157,25 @@ class Files:
             raise FatalError(f"{path} is damaged, or of other authorities ({error})") from None
 
     def _descriptors(self, kind: str) -> Iterator[tuple[str, Descriptor]]:
+        successors = self.successors()
         for path in sorted((self._folder / kind).iterdir()):
             if path.suffix == ".new":
                 continue
             try:
-                yield path.name, open_descriptor(path.read_bytes())
+                yield path.name, open_descriptor(path.read_bytes(), successors)
             except MalformedMessage as error:
+                earlier = _own_word(path.read_bytes()) if path.name in successors else None
+                if earlier is not None:
+                    # From before. Admitted, it tells who this is; handed in, it is nobody's word any more.
+                    if kind == "admitted":
+                        yield path.name, earlier
+                    continue
                 raise FatalError(f"{path} is damaged ({error}); admit it again") from None
+
+
+def _own_word(signed: bytes) -> Descriptor | None:
+    """A descriptor that is signed by the identity in it."""
+    try:
+        return open_descriptor(signed)
+    except MalformedMessage:
+        return None

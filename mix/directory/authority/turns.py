@@ -93,7 +93,9 @@ class Authority:
 
     def wishes(self) -> Wishes:
         """What our operator wants, as it is now."""
-        return Wishes(self._parameters, self._cascades, self.files.admitted(), self.files.descriptors())
+        files = self.files
+        admitted, newest = files.admitted(), files.descriptors()
+        return Wishes(self._parameters, self._cascades, admitted, newest, files.successors())
 
     def slot_s(self) -> float:
         return min(max(self._parameters.epoch_s / SLOTS_PER_EPOCH, SHORTEST_SLOT_S), LONGEST_SLOT_S)
