@@ -191,8 +191,8 @@ def descriptor(folder: Path, network: Path, gateway: str | None, url: str | None
     _bank(found.directory, settings.name)
     service = found.directory.service(settings.name)
     path, key = new_endpoint(folder, settings, service, gateway, url, time.time())
-    click.echo(f"give {path} to the authorities, who build the next directory with it:")
-    click.echo(f"    mixmint directory build ... --successor {settings.name}={key.public.hex()}")
+    click.echo(f"give {path} to the authorities, who admit it, or build the next directory with it:")
+    click.echo(f"    mixmint directory admit|build ... --successor {settings.name}={key.public.hex()}")
 
 
 def _public(text: str) -> bytes:
