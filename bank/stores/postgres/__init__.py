@@ -7,7 +7,8 @@ by people who run PostgreSQL anyway.
     opening.py      whose books these are, their version, that nobody else runs them
     known.py        what a transaction has read, and how more is read
     view.py         reading
-    book.py         what a transaction changes, in memory
+    coins.py        what a transaction changes, in memory: coins
+    book.py         and all the rest
     writing.py      writing that, in a few statements
     store.py        the daemon's: isolation, lock order, lost connections
     once.py         the operator's commands'

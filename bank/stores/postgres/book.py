@@ -6,12 +6,11 @@ statements. Nothing here talks to the server.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from bank.board.feed import Batch
 from bank.formats.account import Operation, Statement
-from bank.ledger.book import Account, Count, Value
+from bank.ledger.book import Account
 from bank.ledger.prepare import Prepared
-from bank.stores.interface import GROUP_BYTES, MOST_OUTBOX_ROW_BYTES
 from bank.stores.postgres.coins import PostgresCoins
 from bank.stores.postgres.known import Known, NotRead, Wants
 from bank.stores.reading import MOST_BIGINT
@@ -23,18 +22,14 @@ class PostgresBook(PostgresCoins):
 
     def __init__(self, known: Known) -> None:
         super().__init__(known)
-        self.counts: dict[Value, list[int]] = {}
+        self.gather_anew()
         self.outbox_now: list[tuple[int, int, int, bytes]] = []
         """Rows: first, next, entries, batch."""
-        self.next_group: int | None = None
-        """Given out so far; None while no group was numbered."""
         self.accounts_now: dict[bytes, tuple[Account, int]] = {}
         """Each with the sequence on file that it follows; 0 for one that is opened."""
         self.published_now: set[bytes] = set()
         """Of those opened now the ones whose opening the board shows already."""
         self.statements_now: dict[tuple[bytes, int], tuple[Statement, int]] = {}
-        self._groups: list[Sequence[bytes]] = []
-        self._group_bytes = 0
 
     @property
     def is_empty(self) -> bool:
@@ -50,35 +45,11 @@ class PostgresBook(PostgresCoins):
             or self.others
         )
 
+    def put_row(self, *row: Any) -> None:
+        self.outbox_now.append(row)
+
     def expect(self, batch: Sequence[Prepared]) -> None:
         self._known.expect(batch)
-
-    def unstated(self) -> int:
-        rows = self.rows("SELECT exponent, epoch FROM tally WHERE changed <> 0")
-        return len(self.counts.keys() | {Value._make(row) for row in rows})
-
-    def count(self, what: Count, values: Sequence[Value]) -> None:
-        counts = self.counts
-        for value in values:
-            row = counts.get(value)
-            if row is None:
-                row = counts[value] = [0] * len(Count)
-            row[what] += 1
-
-    def publish(self, entries: Sequence[bytes]) -> None:
-        self._groups.append(entries)
-        self._group_bytes += GROUP_BYTES + sum(map(len, entries))
-        if self._group_bytes > MOST_OUTBOX_ROW_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Make a row of the outbox of the groups gathered since the last one."""
-        if self._groups:
-            batch = Batch(self._following(), self._groups)
-            entries = sum(map(len, self._groups))
-            self.outbox_now.append((batch.first, batch.next, entries, batch.encode()))
-            self.next_group = batch.next
-            self._groups, self._group_bytes = [], 0
 
     def statement(self, account: bytes, sequence: int) -> tuple[Statement, int] | None:
         # Sequences are 64 bits wide on the wire; PostgreSQL's numbers are signed.
@@ -129,10 +100,3 @@ class PostgresBook(PostgresCoins):
             self.statements_now[key, statement.sequence] = statement, epoch
         self.published_now.add(key)
         return True
-
-    def newest_group(self) -> int:
-        return self._following() + len(self._groups) - 1
-
-    def _following(self) -> int:
-        """The number of the first group that is in no row yet."""
-        return self.state().next_group if self.next_group is None else self.next_group

@@ -9,16 +9,16 @@ from typing import TypeVar
 from bank.formats.coin import coin_id
 from bank.formats.order import SignedOrder
 from bank.ledger.book import HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from bank.stores.gathering import Gathering
 from bank.stores.postgres.known import Known, NotRead, Wants
 from bank.stores.postgres.view import PostgresView
 from bank.stores.reading import MOST_BIGINT, STATE
-from bank.stores.upkeep import Upkeep
 from mixmint.errors import FatalError
 
 L = TypeVar("L", LiveHold, LivePromise)
 
 
-class PostgresCoins(PostgresView, Upkeep):
+class PostgresCoins(PostgresView, Gathering):
     """
     What ``bank.ledger.Book`` has of coins, over what was read; its attributes are what will be written.
     ``PostgresBook`` is the whole of it.

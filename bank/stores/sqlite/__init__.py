@@ -4,7 +4,8 @@ The bank's store in SQLite: one file on this machine, for everything up to some 
     schema.py   the tables, and how the file is opened
     keeping.py  the file as a whole: copied before its tables change, marked when it has moved
     view.py     reading
-    book.py     a transaction that writes
+    coins.py    a transaction that writes: coins
+    book.py     and all the rest
     store.py    the daemon's: one writer thread, checkpoints beside it
     once.py     the operator's commands'
 """

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from bank.formats.coin import coin_id
 from bank.formats.order import SignedOrder
 from bank.ledger.book import HeldOrder, LiveHold, LivePromise, SpentCoin, Value
+from bank.stores.gathering import Gathering
 from bank.stores.sqlite.view import SqliteView
-from bank.stores.upkeep import Upkeep
 from mixmint.errors import FatalError
 
 
-class SqliteCoins(SqliteView, Upkeep):
+class SqliteCoins(SqliteView, Gathering):
     """What ``bank.ledger.Book`` has of coins; ``SqliteBook`` is the whole of it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

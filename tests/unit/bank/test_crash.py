@@ -55,7 +55,7 @@ def dying_later(method):
 
 is_sqlite = not address.startswith("postgresql:")
 book = SqliteBook if is_sqlite else PostgresBook
-name = {"flush": "_flush", "add_counts": "_add_counts"}.get(step, step)
+name = {"add_counts": "_add_counts"}.get(step, step)
 if hasattr(book, name):
     setattr(book, name, dying(getattr(book, name)))
 elif step == "commit" and is_sqlite:
