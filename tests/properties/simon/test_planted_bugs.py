@@ -13,6 +13,7 @@ from bank.ledger.book import SpentCoin
 from bank.recovery.rebuild import Rebuild
 from bank.stores.sqlite.book import SqliteBook
 from mixmint.database import Writer
+from mixmint.errors import UserError
 from tests.properties.simon.cheats import Cheat
 from tests.properties.simon.party import How
 from tests.properties.simon.test_correct_and_secure import Economy
@@ -104,8 +105,11 @@ def test_a_bank_that_forgets_a_spent_coin_after_a_restart_is_found() -> None:
 
 
 def test_a_successor_that_forgets_a_spent_coin_is_found() -> None:
-    """It takes the certificates from the board, and leaves the spent entries."""
-    with mock.patch.object(Rebuild, "_spend"), pytest.raises(AssertionError):
+    """
+    It takes the certificates from the board, and leaves the spent entries. Its own comparison with the list
+    of balances may be what finds it.
+    """
+    with mock.patch.object(Rebuild, "_spend"), pytest.raises((AssertionError, UserError)):
         play(*AFTER_A_SUCCESSION)
 
 
