@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bank.formats.entry import SpentEntry
 from bank.formats.order import Order, Output, SignedOrder, input_ids, sign_order
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import SigningKey
@@ -73,6 +74,22 @@ async def test_stranger_who_saw_the_request_gets_nothing(town: Town) -> None:
     assert (await bob.cashier.refund(row, None, now=True)).state.phase is Phase.SETTLED
     await ann.teller.sync()
     assert (ann.units(), bob.units(), eve.units()) == (25, 0, 0)
+
+
+async def test_board_that_lists_a_false_spending_helps_nobody(town: Town) -> None:
+    """An entry under the seal of a stranger's order, in the very round, that no coin signed."""
+    ann, bob = await payer(town), patient(town, "bob")
+    row, request = await bob.cashier.request(9, "", reply=True)
+    _, stolen = await patient(town, "eve").cashier.request(9, "")
+    key = SigningKey.generate()
+    signed = sign_order(Order(request.bank, os.urandom(16), 900, (key.public,), request.outputs), [key])
+    entry = SpentEntry(key.public, signed.seal, bytes(64)).encode()
+    town.board.bends = lambda entries: sorted([*entries, entry]) if entries else entries
+    await ann.cashier.pay(request, now=True)
+    town.board.bends = lambda entries: entries
+    bob.slips.boxes[1].append(notice_text(wish([key], signed, request, stolen)))
+    with pytest.raises(UserError, match="didn't pay"):
+        await bob.cashier.refund(row, None, now=True)
 
 
 async def test_order_that_is_seen_is_signed_by_its_coins_alone(town: Town) -> None:
