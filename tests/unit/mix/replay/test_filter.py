@@ -312,3 +312,16 @@ def test_files_are_for_their_owner_only_and_hold_no_tag(
         assert file.stat().st_mode & 0o077 == 0
         assert seen[0][1] not in file.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_segments_of_the_last_retired_key_go_with_it(
+    path: Path, opened: Callable[[], ReplayFilter]
+) -> None:
+    """Also when its frames were forgotten before it was retired."""
+    replay = opened()
+    replay.fresh(tags(3), frame_id(), EPOCH)
+    replay.commit()
+    replay.prune(EPOCH + 1)
+    assert (path / "00000001.log").exists()
+    replay.retire(KEY)
+    assert [file.name for file in path.glob("*.log")] == ["00000002.log"]
