@@ -29,6 +29,8 @@ from mixmint.errors import FatalError, PeerError, Unavailable, UserError
 from mixmint.keys import SigningKey
 
 _RETRY_S = 1.0
+CALM_S = 5.0
+"""With little room left some writes fit and others don't: well is a store of which none failed for so long."""
 _INLINE_BYTES = 1 << 15
 """Checking a signature over more than this is done beside the event loop: 1 MiB takes 2 ms."""
 
@@ -61,7 +63,9 @@ class Board:
         self.hub = Hub(subscribers, self.metrics.evicted.inc)
         self.metrics.subscribers.set_function(lambda: len(self.hub))
         self.writes = True
-        """Whether the last attempt to write succeeded."""
+        """Whether the store could write lately: for ``calm_s`` nothing has failed."""
+        self.calm_s = CALM_S
+        self._failed_s = 0.0
         self._stuck = False
         """Whether the last round that was due couldn't be published."""
         self.stopped = ""
@@ -198,20 +202,22 @@ class Board:
             self._wake.set()
 
     async def _written(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What writes: the health check says whether the last attempt could."""
+        """What writes: the health check says whether it could lately."""
         if self.stopped:
             raise Unavailable(self.stopped)
         try:
             done = await work()
         except Unavailable:
             raise
-        except UserError:
+        except UserError as error:
             self.metrics.write_failures.inc()
-            self.writes = False
+            if self.writes:
+                _log.warning("%s", error)
+            self.writes, self._failed_s = False, time.monotonic()
             raise
-        if not self.writes:
+        if not self.writes and time.monotonic() - self._failed_s >= self.calm_s:
             _log.info("the store can write again")
-        self.writes = True
+            self.writes = True
         return done
 
     async def check_samples(self) -> None:
