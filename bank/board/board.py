@@ -30,7 +30,7 @@ from mixmint.keys import SigningKey
 
 _RETRY_S = 1.0
 CALM_S = 5.0
-"""With little room left some writes fit and others don't: well is a store of which none failed for so long."""
+"""With little room left some writes fit and others do not: a store is well when none failed for so long."""
 _INLINE_BYTES = 1 << 15
 """Checking a signature over more than this is done beside the event loop: 1 MiB takes 2 ms."""
 
