@@ -6,6 +6,7 @@ from mixmint.errors import PendingError
 from tests.unit.wallet.forced.court import SOON, Court
 from tests.unit.wallet.town import Wallet
 from wallet.machines.order import OrderState
+from wallet.machines.steps import Planned
 from wallet.operations import PlanState, Want
 
 AFTER = 8
@@ -41,6 +42,16 @@ async def test_one_claim_leaves_in_a_round_and_the_others_times_are_on_file(cour
     for row in first:
         ann.teller.make_claim(row)
     assert ann.teller.claims.due() == []
+    other = min(waiting)
+    ann.books.feed(other, Planned(closed))
+    if not first:
+        assert ann.teller.claims.due() == [other]
+        ann.teller.make_claim(other)
+        other = max(waiting)
+        ann.books.feed(other, Planned(closed))
+    # One has left in this round.
+    assert ann.teller.claims.due() == []
+    waiting = {row: round_ for row, round_ in planned(ann).items() if row in waiting and row not in first}
     court.close(ann)
     ann = court.wallet("ann", **SLOWLY)
     ann.wire.fate = lambda: "lost"
@@ -79,15 +90,15 @@ async def test_what_can_not_wait_leaves_at_once(court: Court) -> None:
     assert len(ann.teller.claims.due()) == 4
 
 
-async def test_second_exchanges_begin_one_in_a_round(court: Court) -> None:
+@pytest.mark.parametrize("drawn", [0, 1], ids=["not drawn yet", "ready together"])
+async def test_second_exchanges_begin_one_in_a_round(court: Court, drawn: int) -> None:
     """Each draws its round when it is first looked at; of those that are ready together one begins."""
     ann = await court.funded(units=15, **SLOWLY)
+    plan = PlanState(want=Want.EXCHANGE, amount=1, opened=True, from_round=drawn)
     with ann.purse.transaction():
-        rows = [
-            ann.purse.add_operation(PlanState(want=Want.EXCHANGE, amount=1, opened=True), 0) for _ in range(3)
-        ]
+        rows = [ann.purse.add_operation(plan, 0) for _ in range(3)]
     begun: list[int] = []
-    for _ in range(3 * AFTER):
+    for _ in range(4 * AFTER):
         ready = [row for row in rows if row not in begun and not ann.teller.claims.rests(row)]
         assert len(ready) <= 1
         begun += ready

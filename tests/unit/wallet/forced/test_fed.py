@@ -9,6 +9,7 @@ from bank.board.accusation.file import check_file
 from bank.board.audit.audit import Audit, Report
 from bank.board.audit.fed import FedReceipt
 from bank.board.audit.finding import Weight
+from bank.board.feed import Batch
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.evidence import fed_receipts
@@ -49,6 +50,9 @@ async def test_what_the_board_took_and_never_showed_convicts_it(court: Court, ke
     ]
     assert court.board.maker.verifier in accused
     assert early == receipts[: len(early)]
+    # Not all rounds of the log must be shown: the receipt before says that nothing of it was there by then.
+    assert receipts[0].waited is not None
+    assert receipts[0].waited.receipt.next_group <= Batch.decode(receipts[0].batch).first
 
 
 async def test_a_board_that_keeps_its_word_is_not_accused(court: Court) -> None:
