@@ -119,6 +119,7 @@ class BankDaemon:
             self._signer, self._store, self._clock, verifiers=settings.threads, registry=self.registry
         )
         self._confirmer: Confirmer | None = None
+        self._feeder: Feeder | None = None
         self.failure: BaseException | None = None
 
     def build_app(self) -> web.Application:
@@ -129,6 +130,8 @@ class BankDaemon:
 
     def health(self) -> dict[str, object]:
         """For /healthz."""
+        if self._feeder is not None and self._feeder.trouble:
+            return {"status": self._feeder.trouble, "newest_closed": self._clock.closed}
         if not self._clock.is_right:
             return {"status": "no board", "newest_closed": self._clock.closed}
         if self._confirmer is not None and self._confirmer.complaint is not None:
@@ -162,7 +165,7 @@ class BankDaemon:
                     pause_s=settings.confirm_pause_ms / 1000,
                     registry=self.registry,
                 )
-                feeder = Feeder(
+                feeder = self._feeder = Feeder(
                     self._store,
                     FeedClient(board.url, board.identity, parts.key, session),
                     make_key_entry(parts.key, self._signer.bank).encode(),

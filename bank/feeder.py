@@ -68,6 +68,8 @@ class Feeder:
         self._wanted: int | None = None
         """The group that the board waits for; None while only an empty feed may ask for it."""
         self._reading_log = False
+        self.trouble = ""
+        """Why our own store can't be fed from; empty when it is well, whatever the board is."""
         registry = registry or CollectorRegistry()
         self.fed = Counter("mixmint_bank_fed_groups", "Groups that the board took.", registry=registry)
         self.failures = Counter(
@@ -89,8 +91,10 @@ class Feeder:
                 await self.step()
                 if silent:
                     _log.info("the board takes groups again")
-                silent = False
+                silent, self.trouble = False, ""
             except (Unavailable, PeerError, UserError) as error:
+                is_ours = isinstance(error, UserError) and not isinstance(error, Unavailable)
+                self.trouble = str(error) if is_ours else ""
                 self.failures.labels(error.reason if isinstance(error, PeerError) else "unavailable").inc()
                 if not silent:
                     _log.warning("%s; groups wait in the outbox", error)

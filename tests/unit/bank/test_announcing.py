@@ -10,7 +10,7 @@ from bank.formats.entry import KeyEntry, TermsEntry, decode_entry
 from bank.ledger import Signer, Terms
 from bank.outbox import BoardClock
 from bank.stores.sqlite import SqliteBook
-from mixmint.errors import UserError
+from mixmint.errors import FatalError, Unavailable, UserError
 from tests.unit.bank.paper import BANK, KEY, PaperBoard, Side
 
 LONGER = Terms(life_epochs=14, claim_rounds=700)
@@ -76,3 +76,24 @@ async def test_a_crash_before_the_commit_publishes_nothing(side: Side) -> None:
     assert made is not None
     assert made.number == 1
     assert decode_entry(TermsEntry(made).encode()) == TermsEntry(made)
+
+
+async def test_a_store_that_cant_write_is_told_from_a_board_that_is_away(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the health check: the one is this bank's own trouble."""
+    fed = feeder(side, Terms())
+    seen: list[str] = []
+    errors = [UserError("full"), Unavailable("away"), UserError("full"), None, FatalError("over")]
+
+    async def step() -> None:
+        seen.append(fed.trouble)
+        error = errors[len(seen) - 1]
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(fed, "step", step)
+    with pytest.raises(FatalError):
+        await fed.run()
+    assert seen == ["", "full", "", "full", ""]
+    await side.store.close()
