@@ -180,7 +180,9 @@ def explain_refusal(name: str, date: str, now_s: float) -> str:
         ahead_s = 0.0
     if abs(ahead_s) > messages.SKEW_S:
         way = "ahead of" if ahead_s > 0 else "behind"
-        return f"this machine's clock is {abs(ahead_s):.0f} s {way} gateway {name}'s; set it and try again"
+        # In tens, so that the next try says the same: whoever tries again says it once.
+        about_s = round(abs(ahead_s), -1)
+        return f"this machine's clock is {about_s:.0f} s {way} gateway {name}'s; set it and try again"
     return f"the gateway {name} refuses the request; is the directory file the newest?"
 
 

@@ -37,6 +37,7 @@ def test_the_date_of_a_refusal_shows_a_wrong_clock() -> None:
     date = "Fri, 15 Jan 2027 08:00:00 GMT"
     assert "1000 s ahead of gateway g1's" in explain_refusal("g1", date, NOW_S + 1000)
     assert "400 s behind gateway g1's" in explain_refusal("g1", date, NOW_S - 400)
+    assert explain_refusal("g1", date, NOW_S + 3601.3) == explain_refusal("g1", date, NOW_S + 3600)
     huge = "Fri, 15 Jan 99999999999999999999 08:00:00 GMT"
     for shown, now_s in ((date, NOW_S + 10), ("", NOW_S), ("nonsense", NOW_S), (huge, NOW_S)):
         assert "is the directory file the newest?" in explain_refusal("g1", shown, now_s)
