@@ -154,7 +154,7 @@ def show(checked: "Checked", out: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_view(checked), indent=2))
         return
-    click.echo(f"account {checked.chain.account.hex()} at bank {checked.chain.bank.hex()}")
+    click.echo(f"account {checked.chain.account.hex()}\nat bank {checked.chain.bank.hex()}")
     for each in checked.statements:
         click.echo(
             f"{each.sequence:>6}  {each.operation.name.lower():<9} {each.amount:>12,} units  "
