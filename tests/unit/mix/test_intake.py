@@ -223,8 +223,9 @@ async def test_without_room_for_tags_nothing_is_acknowledged_and_later_it_is(
         packets = [one.packet() for _ in range(3)]
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
-            for _ in range(2):
-                assert not await one.intake.accept(frame(b"a", *packets))
+            async with asyncio.timeout(60):
+                for _ in range(2):
+                    assert not await one.intake.accept(frame(b"a", *packets))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert "can't be recorded" in caplog.text
