@@ -110,7 +110,9 @@ def test_neither_key_answers_for_what_the_other_one_signed(log: Succeeded) -> No
 
 def test_a_successor_answers_for_what_stands_behind_his_own_key(tmp_path: Path) -> None:
     """A false entry before it may be the board's, or a thief's; he confirms it, since it is there."""
-    false = [certified(fresh_id()).encode()[:-1] + b"\0" for _ in range(3)]
+    true = [certified(fresh_id()).encode() for _ in range(3)]
+    # One signature in sixteen ends with a zero.
+    false = [entry[:-1] + bytes([entry[-1] ^ 1]) for entry in true]
     log = Succeeded(tmp_path, before=false[:1], early=false[1:2])
     log.close(false[2:])
     confirmed = log.stated()
