@@ -203,7 +203,7 @@ async def test_a_change_that_too_few_signed_is_ignored_and_said(tmp_path: Path) 
         await town.fund(alice, 100)
         await alice.cashier.withdraw(8)
         told: list[str] = []
-        alice.teller._tell = told.append
+        alice.teller._warn = told.append
         handover.change(NEW, by=AUTHORITIES[:1])
         await town.tick()
         await alice.teller.sync()

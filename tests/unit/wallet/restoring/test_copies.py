@@ -35,7 +35,7 @@ def together(town: Town, one: Wallet, two: Wallet) -> None:
 async def told(wallet: Wallet) -> list[str]:
     """What the wallet says while it reads the board."""
     lines: list[str] = []
-    wallet.teller._tell = lines.append
+    wallet.teller._warn = lines.append
     await wallet.teller.sync()
     return lines
 
