@@ -124,8 +124,8 @@ class Witness:
                 _log.error("%s signed two roots of one size; `mixmint witness logs` shows both notes", origin)
         elif refusal.reason == "clock" and not self.trouble:
             self.trouble = (
-                f"this machine's clock is behind the last cosignature of {origin}; set it. If it is right, it "
-                "was ahead then: see Witnesses in the operator's guide"
+                f"this machine's clock is behind the last cosignature of {origin}; set it. If it is right, "
+                "it was ahead then: see Witnesses in the operator's guide"
             )
             _log.error("%s", self.trouble)
 
