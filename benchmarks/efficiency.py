@@ -176,7 +176,7 @@ def begin_here(world: World, wallet: Wallet) -> None:
     """The wallet has read the board so far: what others did before is not what is counted."""
     head = world.loop.run_until_complete(wallet.teller._board.head())
     with wallet.purse.transaction():
-        wallet.books.set_cursor(head)
+        wallet.purse.set_fact("cursor", head.encode())
 
 
 def fill_purse(purse: Any, past: int) -> None:

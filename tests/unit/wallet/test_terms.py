@@ -48,7 +48,7 @@ async def test_terms_are_read_from_rounds_and_kept(town: Town) -> None:
     early, late = town.wallet("early"), town.wallet("late")
     assert early.books.terms() is None
     with early.purse.transaction():
-        early.books.set_cursor(Cursor())
+        early.purse.set_fact("cursor", Cursor().encode())
     await early.teller.sync()
     known = early.books.terms()
     assert known is not None
