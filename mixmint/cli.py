@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from mixmint.errors import FatalError, MixmintError, PendingError, UserError
+from mixmint.terminal import fitted, width
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -69,5 +70,5 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    click.echo(f"mixmint: {text}", err=True)
+    click.echo(fitted(f"mixmint: {text}", width(sys.stderr)), err=True)
     sys.exit(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mixmint.errors import Unavailable, UserError
+from mixmint.terminal import fitted, width
 from replyblocks.terminal import preview
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ async def _renew(cashier: "Cashier", rows: "tuple[int, ...]", spread_s: float) -
 
 def say(text: str) -> None:
     """A line for the person, beside the command's own output."""
-    click.echo(f"mixmint: {text}", err=True)
+    click.echo(fitted(f"mixmint: {text}", width(sys.stderr)), err=True)
 
 
 def many(count: int, what: str) -> str:
