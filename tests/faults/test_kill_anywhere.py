@@ -282,7 +282,7 @@ def units(cashier: Cashier) -> int:
 
 async def check_board(town: Town, outstanding: int) -> None:
     """The board, entry by entry: nothing twice, and what is left is what the purses hold."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             totals = (await asyncio.to_thread(town.board, "/api/v1/totals"))["totals"]
             if totals["certified_units"] - totals["spent_units"] == outstanding:

@@ -112,7 +112,7 @@ def board(tmp_path: Path) -> Iterator[BoardProcess]:
 
 
 async def until_heard(watch: Watch) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             with suppress(Unavailable):
                 await watch.look()
@@ -166,7 +166,7 @@ async def test_killed_in_a_loop_the_board_signs_one_growing_log(board: BoardProc
 async def read_up_to(board: BoardProcess, session: aiohttp.ClientSession, last: int) -> dict[int, tuple]:  # type: ignore[type-arg]  # entries of any kind
     """Every round's entries but the board's own, by a reader who saw none of the crashes."""
     reader, cursor, rounds = BoardReader.at(board.url, KEY.public, session), Cursor(), {}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while cursor.round < last or not rounds:
             for one in await reader.rounds(cursor):
                 rounds[one.number] = tuple(entry for entry in one.entries if isinstance(entry, AccountEntry))

@@ -64,7 +64,7 @@ class Place:
 
     def post_patiently(self, data: bytes) -> bytes:
         """As a wallet does: the same bytes until they are answered."""
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 90
         while True:
             try:
                 status, body = self.post(data)

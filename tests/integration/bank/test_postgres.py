@@ -97,7 +97,7 @@ async def test_a_bank_moves_and_crashes_and_repeats_nothing(place: Place, server
     await place.bank.ready()
     again = await asyncio.gather(*(asyncio.to_thread(place.post_patiently, order) for order in orders))
     assert again == answers
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             totals = await asyncio.to_thread(place.totals)
             if totals["coins"] == 128:

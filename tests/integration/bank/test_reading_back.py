@@ -48,7 +48,7 @@ async def log(place: Place) -> list[VerifiedRound]:
 
 async def until(place: Place, is_true: Callable[[list[VerifiedRound]], bool]) -> list[VerifiedRound]:
     """Read the board until it shows something."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             rounds = await log(place)
             if is_true(rounds):
@@ -142,7 +142,7 @@ async def test_a_bank_whose_board_shows_something_else_says_so_and_goes_on(quick
         books.execute("DELETE FROM outbox")
         books.commit()
     quick.bank.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             said = await asyncio.to_thread(unhealthy, quick)
             if "board differs" in said:
@@ -187,13 +187,13 @@ async def test_books_restored_from_before_a_hold_refuse_to_run(place: Place) -> 
     await asyncio.to_thread(restore, backup, books)
     place.bank.start()
     assert place.bank.process is not None
-    assert await asyncio.to_thread(place.bank.process.wait, 20) == 1
+    assert await asyncio.to_thread(place.bank.process.wait, 90) == 1
     assert "restored from a backup" in place.bank.text_of_log().splitlines()[-1]
 
 
 async def until_fed(place: Place) -> None:
     """Every group has reached the board."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             (numbers,) = await asyncio.to_thread(
                 place.books, "SELECT next_group, (SELECT max(next_group) FROM receipt) FROM state"

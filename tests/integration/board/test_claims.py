@@ -38,7 +38,7 @@ async def test_a_claim_over_the_mixes_is_on_the_board_once(tmp_path: Path) -> No
 
             receipt = await submit_over_mixes(ask, key, data)
             assert receipt.holds(key, data)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 async for round_ in BoardReader.at(url, key, session).follow(Cursor(), poll_s=0.05):
                     if round_.number == receipt.round:
                         break

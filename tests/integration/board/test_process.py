@@ -56,7 +56,7 @@ async def test_killed_at_random_moments_the_log_is_whole_rounds_without_loss_or_
     while number <= GROUPS:
         number = await feed_on(feed, number, rng)
     await clients.until_round(board, cursor.round + 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         async for round_ in reader.follow(cursor, poll_s=0.01):
             rounds.append(round_)
             if sum(len(one.entries) for one in rounds) >= sum(len(group(n)) for n in range(1, GROUPS + 1)):
@@ -146,7 +146,7 @@ async def test_the_log_names_nobody_and_holds_no_request(make_board, clients) ->
 
 def mixmint(*words: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "mixmint", *words], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "mixmint", *words], capture_output=True, text=True, timeout=180, check=False
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -171,7 +171,7 @@ def _change(old: str, new: str):
 
 def _lost(board) -> None:
     board.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while b"\n0\n" in (board.folder / "log" / "checkpoint").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -251,7 +251,7 @@ async def test_a_lost_database_is_made_again_and_the_board_goes_on(make_board, c
     assert (await feed.feed(Batch(3, []))).next_group == 0
     assert (await feed.feed(Batch(3, [group(3)]))).next_group == 4
     reader, cursor, found = clients.reader(board), Cursor(), []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while len(found) < sum(len(group(n)) for n in (1, 2, 3)):
             for round_ in await reader.rounds(cursor):
                 found += [entry for entry in round_.entries if isinstance(entry, AccountEntry)]

@@ -54,7 +54,7 @@ async def board(make_board, clients):
     feed = clients.feed(board)
     await feed.feed(Batch(1, [[certified(number)] for number in range(1, COINS + 1)]))
     await feed.feed(Batch(COINS + 1, [[spent(SPENT)]]))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while await state_by_map(clients, board) != "spent":
             head = await clients.reader(board).head()
             await clients.until_round(board, head.round + 1)

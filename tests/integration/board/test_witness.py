@@ -26,13 +26,13 @@ from mixmint.errors import FatalError
 from tests.ports import free_port
 from tests.unit.bank.board.witness.histories import FORKED, LOG, ORIGIN, TRUE, History
 
-START_WITHIN_S = 20.0
+START_WITHIN_S = 90.0
 MOST_MEMORY_KB = 60_000
 
 
 def mixmint(*words: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "mixmint", *words], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "mixmint", *words], capture_output=True, text=True, timeout=180, check=False
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -181,7 +181,7 @@ def test_a_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
     """Nothing is kept there by us, and nothing is said to be."""
     (tmp_path / "mine").touch()
     command = [sys.executable, "-m", "mixmint", "demo", "--dir", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 1
     assert "is not empty; choose another folder" in done.stderr
     assert "kept" not in done.stdout

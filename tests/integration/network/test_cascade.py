@@ -28,7 +28,7 @@ async def fetch_all(client: GatewayClient, endpoint: Endpoint, expected: int) ->
     A fetch that comes again because its answer was lost has the same numbers, so numbers tell what is new.
     """
     seen: dict[int, bytes] = {}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while len(set(seen.values())) < expected:
             items = await client.fetch(5.0)
             for item in items:

@@ -77,7 +77,7 @@ async def test_killed_at_a_step_and_asked_again(network: Network, tmp_path: Path
     owner = "GatewayClient" if step == "submit" else "Intake"
     member = create_member(tmp_path / "alice", network.network_file, "g1")
     words = [sys.executable, "-c", DYING, member.home, owner, step, when]
-    died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
+    died = await asyncio.to_thread(subprocess.run, words, timeout=180, check=False)
     assert died.returncode == -signal.SIGKILL
     async with Post(member) as post:
         answer = await post.ask("echo", REQUEST_ID, BODY, int(time.time()) + 300, 60)
@@ -94,7 +94,7 @@ async def test_a_message_whose_reader_was_killed_is_there_once(network: Network,
         await post.send_queued()
     words = [sys.executable, "-c", DYING, member.home, "Intake", "take", "after"]
     # It dies with the first batch that it has stored.
-    died = await asyncio.to_thread(subprocess.run, words, timeout=60, check=False)
+    died = await asyncio.to_thread(subprocess.run, words, timeout=180, check=False)
     assert died.returncode == -signal.SIGKILL
     async with Post(member) as post:
         while not post.messages.inbox.all():

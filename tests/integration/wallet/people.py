@@ -13,7 +13,7 @@ from typing import Any
 from mix.directory import load_network
 from mixmint.demo.processes import DaemonSpec, Processes
 
-ENOUGH_S = 90
+ENOUGH_S = 180
 
 
 @dataclass

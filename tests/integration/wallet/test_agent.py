@@ -17,7 +17,7 @@ import pytest
 from tests.integration.wallet.people import Person, Place, attempt, run
 from tests.ports import free_port
 
-ENOUGH_S = 240
+ENOUGH_S = 400
 
 
 @contextmanager

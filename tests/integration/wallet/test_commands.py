@@ -70,7 +70,7 @@ def test_payment_from_stock_and_a_waiting_payee(place: Place, tmp_path: Path) ->
             assert waiting.poll() is None
             time.sleep(0.05)
         ann.run("pay", "--file", str(file))
-        shown, _ = waiting.communicate(timeout=60)
+        shown, _ = waiting.communicate(timeout=180)
     assert waiting.returncode == 0
     assert "paid: 13 of 13 units" in shown
     assert ann.free == 12
