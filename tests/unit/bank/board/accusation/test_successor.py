@@ -123,7 +123,8 @@ def test_a_successor_answers_for_what_stands_behind_his_own_key(tmp_path: Path) 
 
 def test_where_his_key_stands_must_be_shown_and_true(log: Succeeded) -> None:
     """Another key's entry, one of another log, none, or one where no log is."""
-    false = certified(fresh_id()).encode()[:-1] + b"\0"
+    true = certified(fresh_id()).encode()
+    false = true[:-1] + bytes([true[-1] ^ 1])
     log.close([false])
     evidence = EntryFalse(log.stated(), log.find(false))
     assert judge(log.accuse(evidence)).holds
