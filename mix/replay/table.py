@@ -20,6 +20,7 @@ Nothing is on disk here, and nothing has to be: the log has all names.
 import mmap
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from struct import Struct
 from typing import Literal
 
@@ -42,7 +43,9 @@ class Table:
         self._split = Struct("4x4s" if entry_bytes == 4 else "8s")
         self._memory = mmap.mmap(-1, buckets * BUCKET_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if len(self._memory) >= _HUGE_BYTES:
-            self._memory.madvise(mmap.MADV_HUGEPAGE)
+            # Some kernels are built without them; then it is only slower.
+            with suppress(OSError):
+                self._memory.madvise(mmap.MADV_HUGEPAGE)
         self._over: set[tuple[int, bytes]] = set()
 
     def add(self, names: bytes, undo: list[int | tuple[int, bytes]]) -> list[bool]:

@@ -108,6 +108,13 @@ def test_memory_is_asked_for_as_names_come() -> None:
     seen.close()
 
 
+def test_a_kernel_without_large_pages_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What madvise(2) says there, it says of advice that nobody knows."""
+    monkeypatch.setattr("mix.replay.table._HUGE_BYTES", 0)
+    monkeypatch.setattr("mmap.MADV_HUGEPAGE", 999)
+    assert Table(8, 4).add(bytes(8), []) == [True]
+
+
 def test_the_default_capacity_fits_the_machine() -> None:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert capacity.LEAST <= capacity.fitting_capacity() <= capacity.MOST
