@@ -310,7 +310,7 @@ def test_files_are_for_their_owner_only_and_hold_no_tag(
     replay.commit()
     for file in path.iterdir():
         assert file.stat().st_mode & 0o077 == 0
-        assert seen[0][1] not in file.read_bytes()
+        assert bytes(seen[0][1]) not in file.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
 
 
