@@ -79,7 +79,9 @@ def test_what_can_t_be_checked_is_one_line(config: Path, tmp_path: Path) -> None
     stranger = SigningKey(b"\4" * 32).public.hex()
     assert "no account" in error(run("statement", "--config", config, stranger))
     damaged = json.loads(out.read_text())
-    damaged["statements"][0] = damaged["statements"][0][:-2] + "00"
+    first = bytearray.fromhex(damaged["statements"][0])
+    first[-1] ^= 1
+    damaged["statements"][0] = first.hex()
     out.write_text(json.dumps(damaged))
     result = run("check-statement", out)
     assert result.exit_code == 1
