@@ -104,6 +104,11 @@ class ReplayFilter:
         """How full the fullest key's filter is, 0 to 1."""
         return max((len(seen) / seen.capacity for seen in self._tags.values()), default=0.0)
 
+    @property
+    def on_file(self) -> frozenset[KeyId]:
+        """The keys that it has filters for, also those that it wasn't opened for."""
+        return frozenset(KeyId(key.id) for key in self._store.index.keys if key.secret)
+
     def fresh(self, names: Sequence[tuple[KeyId, Tag]], frame_id: FrameId, epoch: int) -> list[bool]:
         """
         Which of these packets were never seen before, also not earlier among themselves.

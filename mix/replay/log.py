@@ -18,6 +18,7 @@ Source: docs/spec/replay.md, section 2.
 """
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,10 @@ class Reader:
         """Raises FatalError for a head that isn't the segment's."""
         self.path = segment_path(folder, number)
         self._is_newest = is_newest
-        self._data = self.path.read_bytes()
+        # Mapped, not read: freed memory is not always given back, and a segment is large.
+        with self.path.open("rb") as file:
+            empty = os.fstat(file.fileno()).st_size == 0
+            self._data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         head = self._data[: _SEGMENT.size]
         if len(self._data) < HEAD_BYTES or _SUM.unpack_from(self._data, _SEGMENT.size)[0] != crc32(head):
             raise damaged(self.path, "has a broken head")

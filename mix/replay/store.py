@@ -28,6 +28,8 @@ Space = tuple[bytes, bytes]
 """What a part's names are of: kind, and key id or epoch."""
 TAGS, FRAMES = b"t", b"f"
 OF_BYTES = 16
+_PIECE_BYTES = 1 << 17
+"""Handed over at once: small, since freed memory is not always given back."""
 _PART = Struct(f">c{OF_BYTES}sI")
 
 
@@ -226,14 +228,18 @@ class Store:
 
 
 def _read_segment(reader: Reader, take: Callable[[Space, bytes], None]) -> set[Space]:
-    """Hand over all names of a segment, a piece for each key; what they are of."""
-    found: dict[Space, list[memoryview]] = {}
+    """Hand over all names of a segment, in pieces; what they are of."""
+    found: dict[Space, bytearray] = {}
     try:
         for payload in reader.payloads():
             for space, names in decode_parts(payload):
-                found.setdefault(space, []).append(names)
+                piece = found.setdefault(space, bytearray())
+                piece += names
+                if len(piece) >= _PIECE_BYTES:
+                    take(space, bytes(piece))
+                    piece.clear()
     except ValueError:
         raise damaged(reader.path, f"is damaged at byte {reader.end}") from None
-    for space, pieces in found.items():
-        take(space, b"".join(pieces))
+    for space, piece in found.items():
+        take(space, bytes(piece))
     return set(found)
