@@ -30,6 +30,10 @@ When the bank's key was changed, what the old one held is held no more, and the 
 
     asked     hold, once it was ``unheld``         asked      Forget, Ask: seal and h
 
+So it is with a hold that the bank has forgotten, some while after its end:
+
+    asked     no hold, near its end or later       asked      Forget, Ask: the whole order; ``unheld``
+
 A *hold* is the bank's word that it gives these coins to nobody else up to a round. What contradicts it well
 before that round is kept, with the word, as evidence.
 """
@@ -62,7 +66,7 @@ class ForeignState(OrderState, frozen=True, kw_only=True, tag="foreign", dict=Tr
     ``mine``: the outputs that are ours. ``parent``: the request that they belong to. ``h``: 32 bytes that
     execute it, for a hold; ``hold``: the bank's signed answer to its payer. ``is_near``: whether that hold
     was (nearly) over when the board was last read. ``unheld``: that hold is by a key that the bank has no
-    more, so it binds nobody. ``certificates``: of the inputs of a sealed payment, as
+    more, or is forgotten, so it binds nobody. ``certificates``: of the inputs of a sealed payment, as
     its payer showed them and they were checked, 69 bytes each. ``end``: the last round in which a sealed
     payment may wait, 0 where that isn't known; ``waited``: whether it has waited for a hold.
     """
@@ -140,6 +144,10 @@ def _answered(state: ForeignState, answer: Answer) -> tuple[OrderState, list[Eff
         return refuse(state, "spent", data, *broken)
     if isinstance(body, Taken) and isinstance(body.proof, CertifiedBefore):
         return refuse(state, "taken", data)
+    if body == Refused(Refusal.NO_HOLD) and state.h and state.is_near and not state.unheld:
+        attempt = state.attempt + 1
+        forgotten = msgspec.structs.replace(state, unheld=True, attempt=attempt)
+        return forgotten, [Forget(state.attempt), Ask(attempt, forgotten.question())]
     if isinstance(body, Taken) and isinstance(body.proof, Promise):
         until = min(body.proof.last_round, state.order.last_round)
         return msgspec.structs.replace(state, phase=Phase.HELD, round=until), []
@@ -152,7 +160,9 @@ def contradicts(state: ForeignState, reason: Refusal) -> bool:
     """Whether what the payer has shown contradicts this refusal."""
     if state.h and state.hold and not state.unheld:
         # The bank held the order: it certified the coins, and the sums were right.
-        return reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN, Refusal.SUMS, Refusal.NO_HOLD)
+        if reason is Refusal.NO_HOLD:
+            return not state.is_near
+        return reason in (Refusal.UNKNOWN_CERTIFICATE, Refusal.EXPIRED_COIN, Refusal.SUMS)
     return bool(state.certificates) and reason is Refusal.UNKNOWN_CERTIFICATE
 
 

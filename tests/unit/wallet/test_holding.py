@@ -14,6 +14,7 @@ from bank.formats.entry import Kind
 from bank.formats.fields import Reader
 from bank.formats.order import Order, sign_order
 from bank.formats.request import Execute, encode_request
+from bank.ledger.orders import KEEP_ROUNDS
 from bank.stores.sqlite.book import SqliteBook
 from mixmint.errors import PendingError, Unavailable, UserError
 from replyblocks.service import Request
@@ -144,6 +145,29 @@ async def test_captured_after_the_lapse_while_the_coins_are_free(town: Town) -> 
     assert promised(ann).phase is Phase.SETTLED
     assert ann.units(CoinState.LOST) == 0
     assert whole(town, ann, bob)
+
+
+async def test_what_the_bank_forgot_is_held_anew_and_captured(town: Town) -> None:
+    """So late that the bank knows the hold no more: no lie of its, and nothing to be shown to everyone."""
+    ann, bob, row = await authorised(town)
+    await lapse(town, ann)
+    await rounds(town, KEEP_ROUNDS + 1)
+    outcome = await bob.cashier.capture(row)
+    assert outcome.state.phase is Phase.SETTLED
+    assert (ann.units(), bob.units(), bob.books.evidence()) == (12, 13, [])
+    await ann.teller.sync()
+    assert whole(town, ann, bob)
+
+
+async def test_what_the_bank_forgot_may_be_spent_meanwhile(town: Town) -> None:
+    """The payer's wallet has taken the coins back: the capture ends."""
+    ann, bob, row = await authorised(town)
+    await lapse(town, ann)
+    await rounds(town, KEEP_ROUNDS + 1)
+    await ann.cashier.resume()
+    outcome = await bob.cashier.capture(row)
+    assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "spent")
+    assert (ann.units(), bob.units(), bob.books.evidence()) == (25, 0, [])
 
 
 async def test_payee_and_payer_meet_at_the_lapse(town: Town) -> None:
