@@ -230,6 +230,13 @@ class Books(Knowledge):
                 feed(row, Clock(rounds[-1].number))
         return changed
 
+    def note_paid(self, row: int) -> None:
+        """The board has taken what an order of ours paid to others."""
+        with self.purse.transaction():
+            state = self.purse.operation(row)
+            if isinstance(state, OrderState):
+                self.purse.set_operation(row, msgspec.structs.replace(state, posted=True))
+
     def note_posted(self, row: int) -> None:
         """The board has taken a coin's certificate: it will be in a round of the board's."""
         with self.purse.transaction():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bank.board.reading.client import Cursor
 from bank.formats.account import SignedAccountRequest, SignedStatement, Statement
+from bank.formats.answer import Answer, Certificates
 from bank.formats.coin import total_units
 from bank.formats.entry import PostedEntry
 from bank.formats.fields import Reader
@@ -14,7 +15,8 @@ from wallet.answers import Bank, Booking, Known
 from wallet.lookout import seals_of
 from wallet.machines.account import AccountState
 from wallet.machines.foreign import ForeignState
-from wallet.machines.order import MOST_PROMISED_ROUNDS
+from wallet.machines.order import MOST_PROMISED_ROUNDS, OrderState
+from wallet.machines.steps import Phase
 from wallet.operations import Machine
 from wallet.purse import CoinState, Purse
 from wallet.restoring.copies import Copies
@@ -106,8 +108,37 @@ class Knowledge:
             if coin.certificate and not coin.posted and coin.round + FORGOTTEN_ROUNDS <= cursor.round
         }
 
+    def withheld(self) -> dict[int, tuple[PostedEntry, ...]]:
+        """The same of what orders of ours paid to others, by the order's row: the bank's answer has them."""
+        return {
+            row: _paid_to_others(state)
+            for row, state in self._answered().items()
+            if not state.posted and state.round + FORGOTTEN_ROUNDS <= self.closed and _paid_to_others(state)
+        }
+
+    def _answered(self) -> dict[int, OrderState]:
+        stored = self.purse.open_operations().items()
+        # What we carry out for somebody else is in his wallet's care, but for our own coins.
+        return {
+            row: each.state
+            for row, each in stored
+            if type(each.state) is OrderState and each.state.phase is Phase.ANSWERED
+        }
+
     def public_by(self) -> int:
         """The round by which the board shows what the bank has done by now."""
         terms = self.terms()
         promised = MOST_PROMISED_ROUNDS if terms is None else terms.promise_rounds
         return self.closed + promised + FORGOTTEN_ROUNDS
+
+
+def _paid_to_others(state: OrderState) -> tuple[PostedEntry, ...]:
+    """The certificates of outputs that aren't ours, which the board hasn't shown; none without the answer."""
+    body = Answer.decode(state.proof).body if state.proof else None
+    if not isinstance(body, Certificates):
+        return ()
+    return tuple(
+        PostedEntry(output.coin, output.exponent, body.epoch, certificate)
+        for output, certificate in zip(state.order.outputs, body.certificates, strict=True)
+        if output.coin not in state.mine and output.coin not in state.late
+    )

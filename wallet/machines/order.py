@@ -77,9 +77,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     ``mine``: the ids of the outputs that are the wallet's own. ``earlier``: the seals of forms that were
     refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
     promised round when answered, the hold's last one when held, the board's when settled. ``late``: outputs
-    that the board has shown without the rest. ``proof``: the answer that ended it. ``mark``: what the order's
-    note binds, with its salts (wallet/marks). ``patient_until``: after a change of the bank's key, the round
-    until which an unknown certificate isn't final.
+    that the board has shown without the rest. ``proof``: the answer that ended it; and the one with the
+    certificates, as long as the board doesn't show them. ``posted``: whether we have put on the board what
+    the bank certified for others. ``mark``: what the order's note binds, with its salts (wallet/marks).
+    ``patient_until``: after a change of the bank's key, the round until which an unknown certificate
+    isn't final.
     """
 
     signed: bytes
@@ -95,6 +97,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     late: tuple[bytes, ...] = ()
     reason: str = ""
     proof: bytes = b""
+    posted: bool = False
     mark: bytes = b""
     patient_until: int = 0
     claim: ClaimRecord = ClaimRecord()
@@ -157,7 +160,7 @@ def _ask(state: OrderState) -> Ask:
 def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effect]]:
     body, data = event.answer.body, event.answer.encode()
     if isinstance(body, Certificates):
-        return _certified(state, body)
+        return _certified(state, body, data)
     if isinstance(body, Held):
         # A hold without end would keep the coins for good: at the order's own end the bank is asked again.
         until = min(body.last_round, state.order.last_round)
@@ -185,14 +188,14 @@ def _answered(state: OrderState, event: Answered) -> tuple[OrderState, list[Effe
     return state, []
 
 
-def _certified(state: OrderState, body: Certificates) -> tuple[OrderState, list[Effect]]:
+def _certified(state: OrderState, body: Certificates, data: bytes) -> tuple[OrderState, list[Effect]]:
     pairs = zip(state.order.outputs, body.certificates, strict=True)
     own = [(output, certificate) for output, certificate in pairs if output.coin in state.mine]
     effects: list[Effect] = [Spend(input_ids(state.order))]
     if own:
         outputs, certificates = zip(*own, strict=True)
         effects.append(Certify(outputs, certificates, body.epoch, body.round))
-    return msgspec.structs.replace(state, phase=Phase.ANSWERED, round=body.round), effects
+    return msgspec.structs.replace(state, phase=Phase.ANSWERED, round=body.round, proof=data), effects
 
 
 def _refused(state: OrderState, body: Refused, data: bytes) -> tuple[OrderState, list[Effect]]:
@@ -224,8 +227,8 @@ def refuse(
 
 def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
     if event.spent >= set(state.order.inputs) and event.certified >= state.wanted():
-        # "Spent, by this very order" was no proof against anybody.
-        proof = b"" if state.phase is Phase.LOOKING else state.proof
+        # "Spent, by this very order" was no proof against anybody, and a promise that was kept is none.
+        proof = b"" if state.phase in (Phase.LOOKING, Phase.ANSWERED) else state.proof
         settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, proof=proof)
         return settled, [Spend(input_ids(state.order)), Forget(state.attempt)]
     # Entries of one order are never split over rounds; this board or this bank breaks the rule. A certificate
@@ -234,7 +237,7 @@ def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
     late = event.certified.union(state.late)
     if state.phase is Phase.ANSWERED and late >= state.wanted():
         # The inputs were spent by the bank's own signed answer.
-        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, late=())
+        settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, late=(), proof=b"")
         return settled, [*evidence, Forget(state.attempt)]
     if late == set(state.late):
         return state, evidence
@@ -249,7 +252,7 @@ def _clock(state: OrderState, newest: int) -> tuple[OrderState, list[Effect]]:
         )
         return again, [Forget(state.attempt), _ask(again)]
     if state.phase is Phase.ANSWERED and newest >= state.round and not state.overdue:
-        return msgspec.structs.replace(state, overdue=True), [Keep("overdue", state.signed)]
+        return msgspec.structs.replace(state, overdue=True), [Keep("overdue", state.proof + state.signed)]
     unseen = state.phase is Phase.LOOKING and newest >= state.order.last_round + MOST_PROMISED_ROUNDS
     if unseen and not state.overdue:
         evidence = Keep("overdue", state.proof + state.signed)

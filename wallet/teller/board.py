@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bank.board.reading.conviction import accusation_of
 from bank.board.reading.fork import ForkedLog
+from bank.formats.entry import PostedEntry
 from mixmint.errors import PeerError, UserError
 from wallet.books import Books, Outward
 from wallet.claims import OpenClaims
@@ -44,8 +45,8 @@ class BoardSide:
         self._warn = warn
         self.at = at
         self._claims = claims
-        self._tried: set[int] = set()
-        """Coins whose certificates this process has tried to post; the next one tries again."""
+        self._tried: set[bytes] = set()
+        """Coins (ids) whose certificates this process has tried to post; the next one tries again."""
         self.claims = OpenClaims(books, settings.claim_after_rounds)
         self._claims_by_itself = settings.claims
         self._claimed: set[bytes] = set()
@@ -106,16 +107,24 @@ class BoardSide:
         if self._claims is None:
             return
         for row, entry in self.books.forgotten().items():
-            if row in self._tried:
-                continue
-            self._tried.add(row)
-            self._warn("the bank hasn't published a certificate that it promised; putting it on the board")
-            try:
-                await self._claims.post(entry.encode())
-            except (UserError, PeerError) as error:
-                self._warn(f"the board hasn't taken it ({error}); the next command tries again")
-            else:
+            if await self._post_certificate(self._claims, entry):
                 self.books.note_posted(row)
+        for row, entries in self.books.withheld().items():
+            if all([await self._post_certificate(self._claims, entry) for entry in entries]):
+                self.books.note_paid(row)
+
+    async def _post_certificate(self, claims: Claims, entry: PostedEntry) -> bool:
+        """Whether the board has taken it now."""
+        if entry.coin in self._tried:
+            return False
+        self._tried.add(entry.coin)
+        self._warn("the bank hasn't published a certificate that it promised; putting it on the board")
+        try:
+            await claims.post(entry.encode())
+        except (UserError, PeerError) as error:
+            self._warn(f"the board hasn't taken it ({error}); the next command tries again")
+            return False
+        return True
 
     def _tell_of_copies(self) -> None:
         for line in (*self.books.copies.news(), *self.books.news()):

@@ -2,9 +2,11 @@
 
 import pytest
 
+from bank.formats.answer import Answer
 from bank.formats.entry import Kind, PostedEntry
 from mixmint.errors import PendingError, Unavailable
 from tests.unit.wallet.lies.victim import funded
+from tests.unit.wallet.test_refunds import payments
 from tests.unit.wallet.town import Town
 from wallet.machines.steps import Phase
 from wallet.purse import CoinState
@@ -46,6 +48,30 @@ async def test_a_certificate_that_the_bank_forgot_is_posted_by_its_holder(town: 
     posted = [entry for entry in town.board.entries() if isinstance(entry, PostedEntry)]
     assert [entry.encode()[1:] for entry in posted] == [entry[1:] for entry in withheld]
     assert "overdue" in {path.name.split("-")[0] for path in ann.books.evidence()}
+
+
+@pytest.mark.parametrize("now", [True, False])
+async def test_what_was_paid_and_the_bank_forgot_is_posted_by_its_payer(town: Town, now: bool) -> None:
+    """The payee has no answer of the bank's to show, the payer has: money that left arrives."""
+    ann, bob = await funded(town, settle_wait_s=60.0), town.wallet("bob")
+    row, request = await bob.cashier.request(5, "")
+    wanted = {output.coin for output in request.outputs}
+
+    def bends(entries: list[bytes]) -> list[bytes]:
+        return [entry for entry in entries if not (entry[0] == Kind.CERTIFIED and entry[1:33] in wanted)]
+
+    town.board.bends = bends
+    outcome = await ann.cashier.pay(request, now=now)
+    assert (outcome.state.phase, outcome.state.units or 5) == (Phase.SETTLED, 5)
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+    posted = {entry.coin for entry in town.board.entries() if isinstance(entry, PostedEntry)}
+    assert posted == wanted
+    # The evidence has the bank's signed answer.
+    overdue = [path.read_bytes() for path in ann.books.evidence() if path.name.startswith("overdue")]
+    for order in (order for order in payments(ann) if order.phase is Phase.SETTLED):
+        (answer,) = [data.removesuffix(order.signed) for data in overdue if data.endswith(order.signed)]
+        assert Answer.decode(answer).holds(town.key.public, town.signer.bank)
+        assert not order.proof
 
 
 async def test_a_certificate_is_not_posted_before_its_time(town: Town) -> None:

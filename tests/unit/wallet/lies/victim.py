@@ -9,8 +9,8 @@ def signed(town: Town, answer: Answer, body: Body) -> bytes:
     return sign_answer(town.key, town.signer.bank, answer.subject, body)
 
 
-async def funded(town: Town, units: int = 8) -> Wallet:
-    ann = town.wallet("ann")
+async def funded(town: Town, units: int = 8, **settings: object) -> Wallet:
+    ann = town.wallet("ann", **settings)
     await town.fund(ann, units)
     await ann.cashier.withdraw(units)
     return ann
