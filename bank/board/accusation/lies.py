@@ -130,7 +130,7 @@ class AnswerFalse:
             if objection is not None:
                 return objection
             if _says_expired(self.answer):
-                return self._age(self.log, self.leaves, bank)
+                return self._age(self.leaves, bank)
             round_ = self._round(self.leaves.leaves)
             if not round_:
                 return "the claim's round is not shown"
@@ -151,8 +151,12 @@ class AnswerFalse:
         return type(body) is Spent and order is not None and body.seal == order.seal
 
     def _of_log(self, log: ProvenLog, leaves: Leaves, standing: Standing) -> str | None:
-        if isinstance(log, ConfirmedLog) and log.bank_key != self.bank_key:
-            return "another bank confirmed the log"
+        """
+        What a log adds is when the claim was there. That is the board's word alone: it may show one claim in
+        two rounds, and what a bank answers to it in the one is beside the other no lie of the bank's.
+        """
+        if isinstance(log, ConfirmedLog):
+            return "only the board can say when the claim was there"
         return log_objection(log, standing) or leaves.objection(log) or standing.objection(*leaves.indexes)
 
     def _round(self, leaves: Sequence[tuple[int, bytes]]) -> int:
@@ -165,7 +169,7 @@ class AnswerFalse:
             return 0
         return mark.number if mark.first <= index < mark_index else 0
 
-    def _age(self, log: ProvenLog, leaves: Leaves, bank: bytes) -> str | None:
+    def _age(self, leaves: Leaves, bank: bytes) -> str | None:
         """
         None when the coin called expired wasn't, by the board's clock when the claim's round closed: else a
         bank could wait until its coins are too old. A hold begins when it is answered, so what counts of one
@@ -173,8 +177,6 @@ class AnswerFalse:
 
         That clock is the board's word, and a bank that confirms its log doesn't vouch for it.
         """
-        if not isinstance(log, SignedLog):
-            return "only the board can say what time it was"
         body = self.answer.body
         shown = leaves.bytes
         if self.named is not Named.CLAIM or not isinstance(body, Refused):

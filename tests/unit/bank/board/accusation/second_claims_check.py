@@ -141,7 +141,7 @@ def answer_false(evidence: bytes) -> bool:
     if cut.number(1):
         log = read_log(cut)
         leaves = None if log is None else read_leaves(cut, log)
-        if leaves is None:
+        if log is None or leaves is None or log.confirmed_by:
             return False
         (index, leaf), (place, mark) = leaves
         first = int.from_bytes(mark[13:21], "big")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from bank.board.accusation.denied import ExecutionDenied
-from bank.board.accusation.lies import Named
+from bank.board.accusation.lies import AnswerFalse, Named
 from bank.board.accusation.verdict import Accused, Verdict
 from bank.formats.answer import Body, Certificates, Held, Hold, Refusal, Refused, Spent, sign_answer
 from bank.formats.coin import sign_certificate
 from bank.formats.entry import AnswerEntry, PostedEntry
-from bank.formats.order import tau_of
+from bank.formats.order import SPEND_LABEL, tau_of
 from bank.ledger import Terms
 from mixmint.keys import SigningKey
 from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, certified, judge
@@ -19,6 +19,7 @@ from tests.unit.bank.board.accusation.claimed import (
     COIN,
     WANTED,
     ClaimedLog,
+    answer,
     answered,
     claim,
     executed,
@@ -110,6 +111,26 @@ def test_too_late_is_a_lie_beside_the_claims_round(tmp_path: Path) -> None:
     late = Refused(Refusal.TOO_LATE)
     assert judge(ClaimedLog(tmp_path / "1", claim(2)).lie(late, log=True)).holds
     assert not judge(ClaimedLog(tmp_path / "2", claim(1)).lie(late, log=True)).holds
+
+
+def test_a_claim_that_its_board_shows_twice_convicts_no_bank_alone(tmp_path: Path) -> None:
+    """
+    What a bank answers to the first showing is false beside the second, and the other way round: a hold that
+    was live is over, and an order that was in time is late. It confirms both showings, since they are there.
+    """
+    mine = claim(last_round=6)
+    held = Held(0, COIN.public, bytes(32), COIN.sign(SPEND_LABEL, bytes(32)), 5)
+    log = ClaimedLog(tmp_path, mine, answered(mine, held))
+    log.close([mine.entry().encode()])
+    again = len(log.leaves) - 2
+    assert log.leaves[again] == mine.entry().encode()
+    late = Refused(Refusal.TOO_LATE)
+    for body, at, mark in ((held, again, again + 1), (late, log.at, log.mark(2))):
+        lie = AnswerFalse(BANK.public, Named.CLAIM, mine, answer(mine, body), None)
+        shown = log.proof(at, mark)
+        assert judge(replace(lie, log=log.signed(), leaves=shown)).whom == Accused(log.verifier, BANK.public)
+        assert judge(replace(lie, log=log.signed(), leaves=shown)).holds
+        assert not judge(replace(lie, log=log.confirmed(), leaves=shown)).holds
 
 
 def test_expired_is_judged_by_the_claims_own_round(tmp_path: Path) -> None:
