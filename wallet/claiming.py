@@ -85,7 +85,7 @@ def check_told(bank: Bank, claim: Claim, round_: int, answer: Answer, known: Kno
     body = answer.body
     account, head = claim.account, known.head
     named = head if account is not None and head is not None and head.head() == account.request.head else None
-    shown = Shown(claim, bank.key, bank.id, round_, named)
+    shown = Shown(claim, bank.key, bank.id, round_, named, own=True)
     lie = falsehood(shown, body)
     if type(body) is Spent and body.seal in known.seals:
         # Executed, then: what it asked for is looked for on the board. A bank's successor may know no more.

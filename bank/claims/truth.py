@@ -48,7 +48,8 @@ class Shown:
     has it; 0 when that isn't known. ``named``: the statement that the account's request names as the chain's
     head, if it is at hand; its signature and hash were checked.
 
-    ``asked``: the answer is one to the request itself, not to the claim on the board.
+    ``asked``: the answer is one to the request itself, not to the claim on the board. ``own``: whoever looks
+    made the request himself, and had the named statement by then.
     """
 
     claim: Claim
@@ -57,6 +58,20 @@ class Shown:
     round: int = 0
     named: Statement | None = None
     asked: bool = False
+    own: bool = False
+
+    @property
+    def names_older(self) -> bool:
+        """
+        Whether the named statement is older than the answer.
+
+        That the request names it doesn't show that: all of a statement can be foretold by who has it booked,
+        so its hash can be named first, and the bank's signature be had later. But what promises a round was
+        signed before that closed, and a claim is answered when its own has.
+        """
+        if self.named is None or self.own:
+            return self.named is not None
+        return not self.asked and 0 < self.named.round <= self.round
 
     @property
     def units(self) -> int:
@@ -197,7 +212,7 @@ def _account_refusal(shown: Shown, body: Refused) -> str | None:
         case Refusal.SEQUENCE:
             return None if shown.asked else "it must show the statement that stands in the way"
         case Refusal.NO_ACCOUNT:
-            return _NEVER if shown.named is not None else None
+            return _NEVER if shown.names_older else None
         case Refusal.BALANCE:
             return _balance(shown, asked.operation)
         case Refusal.TOO_LATE:
@@ -285,4 +300,4 @@ def _instead(shown: Shown, body: Statements) -> str | None:
         next_one = statement.head() == asked.head
         return "the request is the chain's next, and nothing stands in its way" if next_one else None
     hidden = "statements are left out that the bank signed before"
-    return hidden if shown.named is not None else None
+    return hidden if shown.names_older else None

@@ -169,20 +169,23 @@ class Claims:
             answer = Answer.decode(entry.body)
         except MalformedMessage:
             return
-        if type(answer.body) is Spent:
+        signer, bank = self._replay.key_at(index), bank_id(key)
+        if signer is None or not answer.holds(signer, bank):
+            # Any board can put that in; and what an earlier key signed is void behind its cut.
+            return
+        if type(answer.body) is Spent and answer.body.proves():
             self._executed.setdefault(answer.body.seal, index)
         at = claims.get(answer.subject)
         claim = None if at is None else read_claim(await self._replay.leaf(at))
         if at is None or claim is None:
             return
         debt = debts.get(answer.subject)
-        signer, bank = self._replay.key_at(index), bank_id(key)
-        if debt is not None and signer is not None and answers_claim(entry, claim, signer, bank):
+        if debt is not None and answers_claim(entry, claim, signer, bank):
             del debts[answer.subject]
             self._late(debt, index, claim.subject)
-        evidence = await self._lie(claim, answer, at, index, debt, signer or key)
-        evidence = evidence or await self._denial(claim, answer, at, index, signer or key)
-        if evidence is not None or self._ended_nowhere(claim, answer):
+        evidence = await self._lie(claim, answer, at, index, debt, signer)
+        evidence = evidence or await self._denial(claim, answer, at, index, signer)
+        if evidence is not None or self._ended_nowhere(claim, answer) or _denies_account(debt, answer):
             words = f"the answer at entry {index} to the claim of {claim.subject.hex()} is false"
             self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
 
@@ -308,6 +311,12 @@ class Claims:
             self.findings.append(finding)
         elif finding.weight is Weight.CHEAT:
             self._more += 1
+
+
+def _denies_account(debt: _Debt | None, answer: Answer) -> bool:
+    """Whether the bank says to a claim that there is no such account, whose opening stands before it."""
+    is_denied = isinstance(answer.body, Refused) and answer.body.reason is Refusal.NO_ACCOUNT
+    return is_denied and debt is not None and debt.account >= 0
 
 
 def _note(debts: Sequence[_Debt], coin: bytes, exponent: int, index: int) -> None:

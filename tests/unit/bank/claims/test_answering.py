@@ -7,14 +7,22 @@ import pytest
 
 from bank.board.accusation.lies import AnswerFalse, Named
 from bank.claims.truth import Shown, falsehood
-from bank.formats.account import sign_request, sign_statement
-from bank.formats.answer import Answer, Certificates, Credited, Refusal, Refused, Spent
+from bank.formats.account import (
+    NO_HEAD,
+    AccountRequest,
+    Operation,
+    Statement,
+    sign_request,
+    sign_statement,
+)
+from bank.formats.answer import Answer, Certificates, Credited, Refusal, Refused, Spent, Statements
 from bank.formats.claim import Claim
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
 from bank.formats.order import NOTHING
-from bank.formats.request import Execute
+from bank.formats.request import Execute, Withdraw
 from bank.ledger import Signer
+from bank.ledger.accounts import open_account
 from bank.ledger.book import SpentCoin, Value
 from bank.ledger.successor import FROM_THE_BOARD
 from mixmint.keys import SigningKey
@@ -221,13 +229,13 @@ def test_a_replacement_shows_what_both_have_signed(desk: Desk) -> None:
     assert falsehood(shown, Refused(Refusal.ENDED_COIN, 9)) is not None
 
 
-def test_no_account_and_balance_are_judged_by_the_statement_that_the_request_names(desk: Desk) -> None:
-    """The bank signed it, and the request names its hash: so it is older than any answer."""
+def test_balance_is_judged_by_the_statement_that_the_request_names(desk: Desk) -> None:
+    """It says what the balance was when the request was the chain's next: only then is it refused so."""
     account = desk.account(8)
     claim = show(desk, desk.withdraw(account, [fresh(3)[1]]))
     head = desk.newest(account)
     shown = Shown(claim, desk.key.public, desk.bank, 7, head)
-    for reason in (Refusal.BALANCE, Refusal.NO_ACCOUNT, Refusal.SEQUENCE):
+    for reason in (Refusal.BALANCE, Refusal.SEQUENCE):
         assert falsehood(shown, Refused(reason)) is not None
     signed = sign_statement(desk.key, head)
     lie = desk.signer.answer(claim.subject, Refused(Refusal.BALANCE))
@@ -238,3 +246,52 @@ def test_no_account_and_balance_are_judged_by_the_statement_that_the_request_nam
     assert replace(evidence, head=None).objection() is not None
     poor = show(desk, desk.withdraw(account, [fresh(4)[1]]))
     assert falsehood(replace(shown, claim=poor), Refused(Refusal.BALANCE)) is None
+
+
+def test_an_opening_that_was_foretold_makes_no_lie_of_no_account(desk: Desk) -> None:
+    """An account's first statement is known before there is one: its hash can be named too early."""
+    account = SigningKey.generate()
+    bank = desk.bank
+    opened = Statement(bank, account.public, 1, Operation.OPENED, 0, 0, NOTHING, NO_HEAD, 0)
+    asked = AccountRequest(
+        *(bank, account.public, 2, opened.head(), Operation.WITHDRAW, bytes(16), 99),
+        outputs=(fresh(3)[1],),
+    )
+    request = Withdraw(sign_request(account, asked))
+    said = desk.ask(request)
+    assert said.body == Refused(Refusal.NO_ACCOUNT)
+    assert desk.run(lambda book: open_account(bank, account.public, book)) == opened
+    head = sign_statement(desk.key, opened)
+    evidence = AnswerFalse(desk.key.public, Named.REQUEST, show(desk, request), said, head)
+    assert evidence.objection() is not None
+
+
+def test_statements_that_were_foretold_were_not_left_out(desk: Desk) -> None:
+    """
+    A holder claims with the head of a statement that the bank will only sign a round later; it shows his
+    newest one, truly, and then signs that very statement.
+    """
+    account = desk.account(16)
+    first = desk.withdraw(account, [fresh(3)[1]])
+    newest, asked = desk.newest(account), first.signed.request
+    coming = Statement(
+        *(desk.bank, account.public, 3, Operation.WITHDRAW, 8, 8, asked.digest(), newest.head()),
+        round=desk.closed + 1 + desk.terms.promise_rounds,
+    )
+    ahead = replace(asked, sequence=4, head=coming.head())
+    claim = show(desk, Withdraw(sign_request(account, ahead)))
+    said = answer(desk, claim)
+    assert said is not None
+    assert isinstance(said.body, Statements)
+    claimed = desk.closed
+    desk.closed += 1
+    desk.ask(first)
+    assert desk.newest(account) == coming
+    shown = Shown(claim, desk.key.public, desk.bank, claimed, coming)
+    assert falsehood(shown, said.body) is None
+    evidence = AnswerFalse(desk.key.public, Named.CLAIM, claim, said, sign_statement(desk.key, coming))
+    assert evidence.objection() is not None
+    # In a claim of the promised round, it would have been the bank's word of before.
+    assert falsehood(replace(shown, round=coming.round), said.body) is not None
+    assert falsehood(replace(shown, round=coming.round), Refused(Refusal.NO_ACCOUNT)) is not None
+    assert falsehood(replace(shown, own=True), said.body) is not None

@@ -2,9 +2,11 @@
 
 import pytest
 
+import bank.claims.clerk
+from bank.board.audit.finding import Weight
 from bank.formats.answer import Refusal, Refused, sign_answer
 from bank.formats.claim import Claim
-from bank.formats.entry import CertifiedEntry
+from bank.formats.entry import AnswerEntry, CertifiedEntry
 from bank.formats.request import decode_request, subject_of
 from mixmint.errors import PendingError, UserError
 from tests.unit.wallet.forced.court import IMPATIENT_S, SOON, Court
@@ -92,6 +94,28 @@ async def test_account_requests_are_forced_by_an_answer(court: Court, want: str)
     ann.wire.fate = lambda: "both"
     await court.resume_until(ann)
     await ann.cashier.withdraw(1)
+
+
+async def test_no_account_is_a_lie_where_its_opening_stands_before_the_claim(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The audit sees it; a file with a statement alone could be made of one that came later."""
+
+    def denied(claim: Claim, *_: object) -> bytes:
+        body = Refused(Refusal.NO_ACCOUNT)
+        return AnswerEntry(court.signer.answer(claim.answer_subject, body)).encode()
+
+    monkeypatch.setattr(bank.claims.clerk, "answer_prepared", denied)
+    ann = await court.funded()
+    await court.fund_again(ann, 8)
+    silence(ann)
+    with pytest.raises(PendingError):
+        await ann.cashier.withdraw(4)
+    for _ in range(10):
+        await court.resume(ann)
+    report = await court.audit()
+    (found,) = [each for each in report.findings if each.weight is Weight.CHEAT]
+    assert "is false" in found.sentence
 
 
 async def test_a_claim_by_hand_needs_no_patience_and_no_leave(court: Court) -> None:
