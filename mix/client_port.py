@@ -10,7 +10,7 @@ Source: docs/spec/gateway.md.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random, SystemRandom
 
@@ -140,6 +140,11 @@ class GatewayStore:
         await self._writer.run(lambda db: submissions.acknowledged(db, peer, frame.id))
         self.waiting -= frame.count
 
+    async def drop_for_others(self, peers: Collection[str]) -> None:
+        """Drop what waits for first mixes that have left."""
+
+        self.waiting -= await self._writer.run(lambda db: submissions.drop_for_others(db, peers))
+
     def stop_waiting(self) -> None:
         """End all waiting fetches with an empty answer: we are stopping."""
         self._stopping = True
@@ -168,7 +173,7 @@ class ClientPort:
         self._identity = gateway.identity
         self._store = store
         self._first_mixes = first_mixes
-        self._reserved = reserved
+        self.reserved = reserved
         self._refused = refused
         self._submitted = submitted
         self._clock = clock
@@ -204,7 +209,7 @@ class ClientPort:
     async def _register(self, signed: SignedRequest) -> web.Response:
         body = decode(signed.body, RegisterBody, messages.MOST_REQUEST_BYTES[REGISTER])
         # Tokens of services are public: whoever came first could swallow a bank's packets.
-        if any(self._reserved.get(one.token, signed.owner) != signed.owner for one in body.tokens):
+        if any(self.reserved.get(one.token, signed.owner) != signed.owner for one in body.tokens):
             raise MalformedMessage("reserved")
         await self._store.register(signed.owner, body, self._day())
         return answer()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,21 +18,23 @@ from aiohttp import web
 
 from mix import mailbox, submissions
 from mix.background import Background
-from mix.client_port import DAY_S, ClientPort, GatewayStore, Limits
-from mix.directory import load_network
+from mix.client_port import DAY_S, GatewayStore, Limits
+from mix.client_side import ClientSide
+from mix.epochs.keyring import Keyring
 from mix.frame import FrameId
+from mix.generations import Generation
 from mix.intake import Fresh, Intake
-from mix.keys import days_left, filter_path, load_keys, our_node
-from mix.links.front import Front
+from mix.links.port import LinkPort
 from mix.links.sender import Links, LinkSender
 from mix.links.server import LinkServer
-from mix.links.tls import client_port_context, link_server_context
 from mix.mailbox import Delivery, Quota
+from mix.membership import Membership, check_node, open_keyring
 from mix.memory import keep_freed_memory
 from mix.metrics import NodeMetrics
 from mix.packet.batch import MAILBOX
 from mix.packet.geometry import ADDRESSED_BYTES, TOKEN_BYTES
-from mix.replay import ReplayFilter, check_filter
+from mix.relay import NextHops
+from mix.replay import ReplayFilter
 from mix.settings import GatewaySettings
 from mix.ticker import Ticker
 from mix.worker import Workers
@@ -90,100 +92,107 @@ class Mailboxes:
 class GatewayDaemon:
     """Wires a gateway's parts together; `run` is its app's cleanup context."""
 
-    def __init__(self, settings: GatewaySettings, now_s: float) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
-        self.directory = load_network(settings.network, now_s)
-        self.node = our_node(settings, self.directory, "gateway")
-        self.keys = load_keys(settings.keys_folder, self.node, now_s)
         self.metrics = NodeMetrics()
-        self._background = Background()
+        self._membership: Membership | None = None
+        self._background: Background | None = None
         self._store: GatewayStore | None = None
+        self._clients: ClientSide | None = None
+        self._hops = NextHops()
+        self._ticker = Ticker(0)
         self._lag_s = 0.0
-
-    def first_mixes(self, now_s: float) -> dict[bytes, str]:
-        """The keys, accepted now, of the mixes that we send to."""
-        return {
-            key.key_id: name
-            for name in self.directory.successors(self.node.name)
-            for key in self.directory.node(name).sphinx_keys
-            if key.is_accepted(now_s)
-        }
 
     def health(self) -> dict[str, object]:
         """For /healthz."""
-        state: dict[str, object] = {
-            "name": self.node.name,
-            "tick_lag_s": round(self._lag_s, 4),
-            "directory_days_left": days_left(self.directory, self.node, time.time()),
-        }
-        if self._store is None or self._background.failed:
-            return {"status": "starting" if self._store is None else "failed", **state}
+        if self._membership is None or self._store is None:
+            return {"status": "starting", "name": self.settings.name}
+        state = {"tick_lag_s": round(self._lag_s, 4), **self._membership.health()}
+        if self._membership.failed or (self._background is not None and self._background.failed):
+            state["status"] = "failed"
         return {**state, "waiting_packets": self._store.waiting, "waiting_fetches": self._store.polls}
 
-    async def run(self, replay: ReplayFilter, _: web.Application) -> AsyncIterator[None]:
-        """Start all parts in the order of their needs; stop them in the reverse one."""
-        settings, directory, metrics = self.settings, self.directory, self.metrics
-        tick_s = directory.tick_ms / 1000
-        before = [directory.node(name) for name in directory.predecessors(self.node.name)]
-        after = [directory.node(name) for name in directory.successors(self.node.name)]
-        pair = settings.certificate_path, settings.key_path
+    async def run(self, keyring: Keyring, _: web.Application) -> AsyncIterator[None]:
+        """Start what outlives a generation, then the first one; stop in the reverse order."""
+        replay = keyring.replay
         async with AsyncExitStack() as stack:
             stack.callback(replay.close)
-            writer = Writer(open_database(database_path(settings), mailbox.SCHEMA))
+            writer = Writer(open_database(database_path(self.settings), mailbox.SCHEMA))
             stack.push_async_callback(writer.close)
-            store = await self._open_store(writer, replay)
-            workers = await stack.enter_async_context(Workers(self.keys.secrets, MAILBOX, settings.workers))
-            keeper = Mailboxes(store, self.node.discard_token, metrics)
-            intake = await stack.enter_async_context(Intake(self.keys, workers, replay, keeper, metrics))
-            senders = [LinkSender(peer, *pair, tick_s) for peer in after]
-            links = await stack.enter_async_context(Links(senders, store, tick_s, metrics.count_sent))
-            await stack.enter_async_context(self._background)
-            ticker = Ticker(tick_s)
-            for loop in (intake.run(), *links.loops()):
-                self._background.start(loop)
-            self._background.start(self._tick(ticker, links, store))
-
-            def submitted(count: int) -> None:
-                metrics.packets.labels("submitted").inc(count)
-                ticker.poke()
-
-            server = LinkServer(intake, before, tick_s, metrics.refused("link"))
-            refused = metrics.refused("client")
-            reserved = {one.token: one.owner for one in self.directory.services}
-            port = ClientPort(self.node, store, self.first_mixes, reserved, refused, submitted)
-            link_front = Front(server.handle, metrics.refused("link"), idle_s=max(75.0, 4 * tick_s))
-            client_front = Front(port.handle, refused, most_connections=settings.most_connections)
-            await link_front.start(
-                settings.link_host,
-                settings.link_port,
-                link_server_context(*pair, before, metrics.refused("link")),
-            )
-            stack.push_async_callback(link_front.stop)
-            await client_front.start(
-                settings.client_host, settings.client_port, client_port_context(*pair, refused)
-            )
-            stack.push_async_callback(self._stop_fronts, link_front, client_front, server, store)
-            self._store = store
-            ticker.poke()
+            await self._settle(writer, replay)
+            store = self._store = await self._open_store(writer)
+            port = LinkPort(self.settings, self.metrics.refused("link"))
+            clients = ClientSide(self.settings, store, self.metrics, self._submitted)
+            self._clients = clients
+            parts = partial(self._parts, replay, writer, port)
+            # Stopped when the last generation is, too: a start that fails halfway has no other.
+            stack.push_async_callback(self._stop_ports, port, clients)
+            membership = Membership(self.settings, "gateway", keyring, parts)
+            self._membership = await stack.enter_async_context(membership)
+            stack.push_async_callback(self._stop_ports, port, clients)
             yield
 
-    async def _open_store(self, writer: Writer, replay: ReplayFilter) -> GatewayStore:
-        settings = self.settings
+    @asynccontextmanager
+    async def _parts(
+        self, replay: ReplayFilter, writer: Writer, port: LinkPort, generation: Generation
+    ) -> AsyncIterator[None]:
+        """The parts of a generation, started in the order of their needs."""
+        store, clients = self._store, self._clients
+        if store is None or clients is None:
+            raise RuntimeError("opened by `run` only")
+        settings, directory, node, metrics = (
+            self.settings,
+            generation.directory,
+            generation.node,
+            self.metrics,
+        )
+        tick_s = directory.tick_ms / 1000
+        before, after = (
+            [directory.node(name) for name in find(node.name)]
+            for find in (directory.predecessors, directory.successors)
+        )
+        async with AsyncExitStack() as stack:
+            await self._settle(writer, replay)
+            await store.drop_for_others(set(self._hops.learn(after, time.time()).values()))
+            workers = Workers(generation.keys.secrets, MAILBOX, settings.workers)
+            await stack.enter_async_context(workers)
+            keeper = Mailboxes(store, node.discard_token, metrics)
+            intake = Intake(generation.keys, workers, replay, keeper, metrics)
+            await stack.enter_async_context(intake)
+            pair = settings.certificate_path, settings.key_path
+            senders = [LinkSender(peer, *pair, tick_s) for peer in after]
+            links = await stack.enter_async_context(Links(senders, store, tick_s, metrics.count_sent))
+            self._background = await stack.enter_async_context(Background())
+            self._ticker = Ticker(tick_s)
+            for loop in (intake.run(), *links.loops()):
+                self._background.start(loop)
+            self._background.start(self._tick(self._ticker, links, store))
+            server = LinkServer(intake, before, tick_s, metrics.refused("link"))
+            await port.use(server, before, tick_s)
+            stack.push_async_callback(port.pause)
+            await clients.follow(directory, node)
+            self._ticker.poke()
+            yield
+
+    def _submitted(self, count: int) -> None:
+        self.metrics.packets.labels("submitted").inc(count)
+        self._ticker.poke()
+
+    async def _settle(self, writer: Writer, replay: ReplayFilter) -> None:
         taken_back = await writer.run(
             lambda db: mailbox.settle(db, lambda one: replay.knows_frame(FrameId(one)))
         )
         if taken_back:
             _log.info("%d packets of unfinished frames taken back; their mixes send them again", taken_back)
+
+    async def _open_store(self, writer: Writer) -> GatewayStore:
+        settings = self.settings
         quota = Quota(settings.tokens_per_owner, settings.mailbox_packets, settings.owners)
         limits = Limits(quota, settings.waiting_packets, settings.waiting_per_owner)
         return GatewayStore(writer, limits, await writer.run(submissions.count_waiting))
 
-    async def _stop_fronts(
-        self, link_front: Front, client_front: Front, server: LinkServer, store: GatewayStore
-    ) -> None:
-        store.stop_waiting()
-        await server.stop()
-        await asyncio.gather(link_front.stop(), client_front.stop())
+    async def _stop_ports(self, port: LinkPort, clients: ClientSide) -> None:
+        await asyncio.gather(port.stop(), clients.stop())
 
     async def _tick(self, ticker: Ticker, links: Links, store: GatewayStore) -> None:
         expire_at = 0.0
@@ -223,30 +232,26 @@ def build_app(settings: GatewaySettings) -> web.Application:
     """
     The operations app; its cleanup context is the daemon.
 
-    Raises UserError for a directory that doesn't fit, or keys or a replay filter that are missing.
+    Raises UserError for keys or a replay filter that are missing, or a directory that doesn't fit and is the
+    only one there will be.
     """
-    daemon = GatewayDaemon(settings, time.time())
+    daemon = GatewayDaemon(settings)
     app = operations_app(daemon.metrics.registry, daemon.health)
     # Before there is a loop: a large log takes its time to read, and until then a SIGTERM ends the process.
-    path = filter_path(settings.state_folder)
-    replay = ReplayFilter(path, daemon.keys.secrets, settings.replay_packets)
-    app.cleanup_ctx.append(partial(daemon.run, replay))
+    app.cleanup_ctx.append(partial(daemon.run, open_keyring(settings, "gateway", time.time())))
     return app
 
 
 def check_gateway(config: Path, now_s: float) -> str:
     """Read and check everything that `run` needs; returns what would run. Raises UserError."""
     settings = load(config, GatewaySettings)
-    daemon = GatewayDaemon(settings, now_s)
-    check_filter(filter_path(settings.state_folder), daemon.keys.secrets)
-    link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
+    directory, node = check_node(settings, "gateway", now_s)
     database_path(settings)
-    name, directory = daemon.node.name, daemon.directory
     return (
         f"{describe(settings)}\n"
-        f"gateway {name} of network {directory.network}, tick {directory.tick_ms} ms\n"
-        f"frames from {', '.join(directory.predecessors(name))}; "
-        f"frames to {', '.join(directory.successors(name))}"
+        f"gateway {node.name} of network {directory.network}, tick {directory.tick_ms} ms\n"
+        f"frames from {', '.join(directory.predecessors(node.name))}; "
+        f"frames to {', '.join(directory.successors(node.name))}"
     )
 
 

@@ -2,14 +2,14 @@
 Making a node: the folder that ``mixmint mix init`` and ``mixmint gateway init`` leave behind.
 
     mix.toml or gateway.toml    settings
-    identity.key                signs the descriptor; needed again only to renew it
+    identity.key                signs the descriptor, again whenever its keys change
     link.key, link.crt          what other nodes and endpoints know us by
     keys/sphinx-<epoch>.key     one X25519 key per epoch: this one and the next
     state/                      replay filters and databases, empty
     descriptor                  public: hand it to the directory's authorities
 
-Everything that a running daemon needs is made here and nowhere else: a daemon that made a missing key, or a
-missing replay filter, would hide a disaster.
+A running daemon makes the keys of later epochs itself (mix/epochs). What is made here it never makes again: a
+daemon that made a missing key, or a missing replay filter, would hide a disaster.
 """
 
 import os
@@ -20,9 +20,8 @@ from typing import Literal
 from mix.certificates import make_certificate
 from mix.directory import Node, SphinxKey, sign_descriptor
 from mix.directory.document import EPOCH_S
-from mix.keys import filter_path, key_path
+from mix.keys import filter_path, key_path, sphinx_key
 from mix.mailbox import SCHEMA
-from mix.packet.build import key_id
 from mix.packet.geometry import TOKEN_BYTES, KeyId
 from mix.replay import create_filter
 from mixmint.database import open_database
@@ -92,7 +91,7 @@ def _epochs(now_s: float, epoch_s: int) -> tuple[int, int]:
 def _make_key(folder: Path, epoch: int, epoch_s: int) -> SphinxKey:
     key = BoxKey.generate()
     write_secret(key_path(folder / "keys", epoch), key.secret)
-    return SphinxKey(key_id(key.public), key.public, epoch, epoch * epoch_s, (epoch + 1) * epoch_s)
+    return sphinx_key(key.public, epoch, epoch_s)
 
 
 def _settings(plan: NodePlan) -> str:

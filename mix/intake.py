@@ -106,6 +106,7 @@ class Intake:
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._recent: OrderedDict[FrameId, None] = OrderedDict()
+        self._is_closed = False
 
     async def accept(self, frame: Frame) -> bool:
         """See `FrameSink`."""
@@ -120,6 +121,9 @@ class Intake:
             batch = await self._workers.unwrap(frame.packets)
         except Unavailable:
             count("no-worker").inc()
+            return False
+        if self._is_closed:
+            # Nobody would write it any more; the next generation takes it.
             return False
         waiting = _Waiting(frame.id, batch, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -220,6 +224,7 @@ class Intake:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing that waits is taken: its senders keep it."""
+        """Nothing that waits, or still comes, is taken: its senders keep it."""
+        self._is_closed = True
         for one in self._waiting:
             one.taken.set_result(False)

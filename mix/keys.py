@@ -1,14 +1,15 @@
-"""A node's Sphinx keys at run: read from its folder, matched with the directory."""
+"""A node's Sphinx keys at run: which it holds, matched with those that the directory lists."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 
 from mix.directory import Directory, Node, SphinxKey
+from mix.packet.build import key_id
 from mix.packet.geometry import KeyId
 from mix.settings import NodeSettings
 from mixmint.errors import UserError
-from mixmint.keys import SEED_BYTES, BoxKey, read_secret
 
 
 def key_path(folder: Path, epoch: int) -> Path:
@@ -23,7 +24,7 @@ def filter_path(state_folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class NodeKeys:
-    """The keys that the directory lists for this node, with their secrets."""
+    """The keys that this node holds, with their secrets."""
 
     keys: tuple[SphinxKey, ...]
     secrets: dict[KeyId, bytes]
@@ -35,7 +36,7 @@ class NodeKeys:
     def newest_epoch(self, now_s: float) -> int:
         """How long to remember a frame's id: as long as any packet in it could be replayed."""
         accepted = [key.epoch for key in self.keys if key.is_accepted(now_s)]
-        # None is accepted any more: the daemon goes on, and drops what comes, until it gets a new directory.
+        # None is accepted any more: the daemon goes on, and drops what comes, until it has new keys.
         return max(accepted or (key.epoch for key in self.keys))
 
     def __repr__(self) -> str:
@@ -72,21 +73,29 @@ def days_left(directory: Directory, node: Node, now_s: float) -> float:
     return round((end_s - now_s) / 86400, 1)
 
 
-def load_keys(folder: Path, node: Node, now_s: float) -> NodeKeys:
-    """
-    Read the secrets of the keys that the directory lists for us and that are still accepted.
+def sphinx_key(public: bytes, epoch: int, epoch_s: int) -> SphinxKey:
+    """An epoch's key as a descriptor has it, by its public half (32 bytes)."""
+    return SphinxKey(key_id(public), public, epoch, epoch * epoch_s, (epoch + 1) * epoch_s)
 
-    Raises UserError when one is missing, isn't the listed one, or all have run out.
+
+def check_held(held: Mapping[int, bytes], node: Node, now_s: float, folder: Path) -> None:
     """
-    secrets: dict[KeyId, bytes] = {}
-    # Keys to come are loaded too: a daemon may run for longer than an epoch.
-    listed = tuple(key for key in node.sphinx_keys if now_s < key.accepted_until_s)
-    for key in listed:
-        path = key_path(folder, key.epoch)
-        box = BoxKey(read_secret(path, SEED_BYTES))
-        if box.public != key.public:
-            raise UserError(f"{path} isn't the key that the directory lists for epoch {key.epoch}")
-        secrets[KeyId(key.key_id)] = box.secret
-    if not any(key.is_accepted(now_s) for key in listed):
+    Whether we have the keys that are listed for us and still accepted; ``held``: public halves by epoch.
+
+    Raises UserError: somebody may use a key that we can't unwrap with.
+    """
+    for key in node.sphinx_keys:
+        if now_s >= key.accepted_until_s:
+            continue
+        path, mended = key_path(folder, key.epoch), f"restore it, or make new ones: mixmint {node.role} rekey"
+        if key.epoch not in held:
+            raise UserError(f"key {path} is missing; {mended}")
+        if held[key.epoch] != key.public:
+            raise UserError(f"{path} isn't the key that the directory lists for epoch {key.epoch}; {mended}")
+
+
+def check_listed(held: Mapping[int, bytes], node: Node, now_s: float, folder: Path) -> None:
+    """`check_held`, and whether the directory lists one of today. Raises UserError."""
+    check_held(held, node, now_s, folder)
+    if not any(key.is_accepted(now_s) for key in node.sphinx_keys):
         raise UserError(f"the directory lists no key of {node.name} for today; get a newer directory")
-    return NodeKeys(listed, secrets)

@@ -25,6 +25,13 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     operations_port: Annotated[PortNumber, Meta(description="port of /healthz and /metrics")]
     certificate_path: Annotated[Path, Meta(description="our certificate, PEM")] = Path("link.crt")
     key_path: Annotated[Path, Meta(description="its key, PEM, mode 0600")] = Path("link.key")
+    identity_path: Annotated[
+        Path,
+        Meta(description="our identity's key, mode 0600; without it the node can't renew its keys at run"),
+    ] = Path("identity.key")
+    descriptor_path: Annotated[
+        Path, Meta(description="what we say of ourselves to the authorities, signed; renewed with the keys")
+    ] = Path("descriptor")
     keys_folder: Annotated[Path, Meta(description="Sphinx keys, one file an epoch, mode 0600")] = Path("keys")
     state_folder: Annotated[
         Path, Meta(description="replay filters and databases, on a durable disk; never restored from backup")

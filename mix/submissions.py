@@ -8,7 +8,7 @@ Source: docs/spec/gateway.md, section 5.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from mix.frame import MOST_PACKETS, Frame, FrameId
@@ -65,6 +65,18 @@ def next_frame(connection: sqlite3.Connection, peer: str, new_id: FrameId, rng: 
 def acknowledged(connection: sqlite3.Connection, peer: str, frame_id: FrameId) -> None:
     """The peer has the frame, durably: it is no longer ours."""
     connection.execute("DELETE FROM frame WHERE peer = ? AND id = ?", (peer, frame_id))
+
+
+def drop_for_others(connection: sqlite3.Connection, peers: Collection[str]) -> int:
+    """
+    Drop what waits for others than these first mixes: they have left, and their keys have ended. How many.
+    """
+    before = count_waiting(connection)
+    for table in ("waiting", "frame"):
+        there = [peer for (peer,) in connection.execute(f"SELECT DISTINCT peer FROM {table}")]  # noqa: S608 - our own two names
+        gone = ((peer,) for peer in there if peer not in peers)
+        connection.executemany(f"DELETE FROM {table} WHERE peer = ?", gone)  # noqa: S608 - our own two names
+    return before - count_waiting(connection)
 
 
 def count_waiting(connection: sqlite3.Connection) -> int:

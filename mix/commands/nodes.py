@@ -3,9 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+if TYPE_CHECKING:
+    from mix.settings import NodeSettings
 
 _PATH = click.Path(path_type=Path)
 _PORT = click.IntRange(1, 65535)
@@ -135,3 +138,49 @@ def run_gateway(config: Path, check: bool) -> None:
         click.echo(check_gateway(config, time.time()))
     else:
         run(config)
+
+
+@mix.command("rekey")
+@click.option("--config", required=True, type=_PATH, help="The mix's settings file.")
+def rekey_mix(config: Path) -> None:
+    """
+    Make all keys of a stopped mix new: after a restore, or when its replay filter is lost.
+
+    Packets on their way to it are lost, and sent again by their conversations. Running again, the mix hands
+    its new descriptor in, and waits until the directory lists it.
+
+    \b
+    Example:
+      mixmint mix rekey --config /etc/mixmint/m1/mix.toml
+    """
+    from mix.settings import MixSettings
+
+    _rekey(config, MixSettings)
+
+
+@gateway.command("rekey")
+@click.option("--config", required=True, type=_PATH, help="The gateway's settings file.")
+def rekey_gateway(config: Path) -> None:
+    """
+    Make all keys of a stopped gateway new: after a restore, or when its replay filter is lost.
+
+    Packets on their way to it are lost, and sent again by their conversations; mailboxes stay. Running again,
+    the gateway hands its new descriptor in, and waits until the directory lists it.
+
+    \b
+    Example:
+      mixmint gateway rekey --config /etc/mixmint/g1/gateway.toml
+    """
+    from mix.settings import GatewaySettings
+
+    _rekey(config, GatewaySettings)
+
+
+def _rekey(config: Path, kind: "type[NodeSettings]") -> None:
+    from mix.epochs.rekey import rekey
+    from mixmint.settings import load
+
+    settings = load(config, kind)
+    epochs = rekey(settings, time.time())
+    click.echo(f"new keys for epochs {', '.join(map(str, epochs))}; the authorities need")
+    click.echo(f"{settings.descriptor_path}: start the node, which hands it in, or give it to them")

@@ -239,12 +239,30 @@ def open_following(
     a URL. Raises UserError, one line, when neither is good.
     """
     settings, authorities = load_network_file(network), load_authorities(network)
+    beliefs = known_directories(network, kept, now_s())
+    newest = beliefs[-1]
+    sources = [connect(url) for url in settings.sources]
+    following = Following(newest, authorities, kept, settings.directory, sources, now_s, rng)
+    for belief in beliefs[:-1]:
+        following.offer(belief.signed)
+    if not kept.exists() or kept.read_bytes() != newest.signed:
+        write_whole(kept, newest.signed)
+    return following
+
+
+def known_directories(network: Path, kept: Path, now_s: float) -> list[Belief]:
+    """
+    The good ones of the network file's directory and the kept copy, the one to believe last.
+
+    Raises UserError, one line, when neither is good.
+    """
+    settings, authorities = load_network_file(network), load_authorities(network)
     beliefs, why = [], ""
     for path in (settings.directory, kept):
         try:
             signed = path.read_bytes()
             belief = Belief(read(signed, authorities.keys, authorities.threshold), signed)
-            check_time(belief.directory, now_s())
+            check_time(belief.directory, now_s)
             beliefs.append(belief)
         except OSError as error:
             why = why or f"can't read the directory {path}: {error.strerror}; get it from its authority"
@@ -253,14 +271,31 @@ def open_following(
     if not beliefs:
         raise UserError(why)
     # The kept one wins a draw: of two that contradict each other, the first one seen stays.
-    newest = max(reversed(beliefs), key=lambda belief: belief.sequence)
-    sources = [connect(url) for url in settings.sources]
-    following = Following(newest, authorities, kept, settings.directory, sources, now_s, rng)
-    for belief in beliefs:
-        following.offer(belief.signed)
-    if not kept.exists() or kept.read_bytes() != newest.signed:
-        write_whole(kept, newest.signed)
-    return following
+    return sorted(beliefs, key=lambda belief: belief.sequence)
+
+
+async def fetch_first(network: Path, kept: Path, sources: Sequence[Source], now_s: float) -> bool:
+    """
+    Where no directory is there yet: ask all sources once, and keep the newest good one. Whether there is one.
+
+    Raises UserError when it can't be written.
+    """
+    authorities = load_authorities(network)
+    found: list[Belief] = []
+    for source in sources:
+        try:
+            if (fetched := await source.fetch()) is not None:
+                signed = fetched.signed
+                belief = Belief(read(signed, authorities.keys, authorities.threshold), signed)
+                check_time(belief.directory, now_s)
+                found.append(belief)
+        except Unavailable as error:
+            _log.info("no directory: %s", error)
+        except MalformedMessage as error:
+            _log.warning("the directory of %s is refused (%s)", source.name, error)
+    if found:
+        write_whole(kept, max(found, key=lambda belief: belief.sequence).signed)
+    return bool(found)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

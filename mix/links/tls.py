@@ -40,6 +40,16 @@ def link_client_context(certificate: Path, key: Path, peer: Node) -> ssl.SSLCont
     return context
 
 
+def add_trust(context: ssl.SSLContext, peers: Iterable[Node], pair: tuple[Path, Path]) -> None:
+    """
+    Trust these peers, too, from the next handshake on, and show our certificate and key as they are now.
+
+    Nobody is trusted less: who may speak is decided by the bytes of his certificate (server.py).
+    """
+    _show(context, *pair)
+    _trust(context, peers)
+
+
 def pinned_context(gateway: Node) -> ssl.SSLContext:
     """An endpoint's side: only ``gateway``'s certificate is trusted, and we show none."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,14 +68,18 @@ def _context(side: int, certificate: Path | None = None, key: Path | None = None
         # No resumption: a ticket would link a client's connections, also after it has changed its address.
         context.num_tickets = 0
     if certificate is not None and key is not None:
-        read_secret(key, KEY_PEM_BYTES)
-        try:
-            context.load_cert_chain(certificate, key)
-        except (ssl.SSLError, OSError) as error:
-            raise UserError(
-                f"{certificate} and {key} don't make a pair ({error.strerror}); restore both from a backup"
-            ) from None
+        _show(context, certificate, key)
     return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    read_secret(key, KEY_PEM_BYTES)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise UserError(
+            f"{certificate} and {key} don't make a pair ({error.strerror}); restore both from a backup"
+        ) from None
 
 
 def _trust(context: ssl.SSLContext, peers: Iterable[Node]) -> None:

@@ -68,7 +68,7 @@ MISTAKES: dict[str, tuple[Callable[[Network], object], str]] = {
     "no directory": (lambda n: (n.folder / "directory").unlink(), "can't read the directory"),
     "broken directory": (lambda n: (n.folder / "directory").write_bytes(b"x"), "is refused (encoding)"),
     "world-readable key": (world_readable, "run: chmod 600"),
-    "no key": (no_sphinx_key, "is missing; make it with the init command"),
+    "no key": (no_sphinx_key, "is missing; restore it, or make new ones"),
     "other key": (other_key, "isn't the key that the directory lists"),
     "no link key": (lambda n: (n.folder / "m1" / "link.key").unlink(), "link.key is missing"),
     "other certificate": (other_certificate, "another certificate for m1"),

@@ -12,9 +12,9 @@ from mix.cover import CoverSource
 from mix.frame import FrameId
 from mix.intake import Fresh
 from mix.metrics import NodeMetrics
-from mix.node import COVER_BACKLOG, Mix, next_hops
 from mix.packet.geometry import ADDRESSED_BYTES, PACKET_BYTES
 from mix.poolfile import PoolFile, Slot
+from mix.relay import COVER_BACKLOG, Mix, NextHops
 from mix.strategies import TimedPool
 from mixmint.errors import UserError
 from tests.unit.mix.networks import NOW_S, make_network
@@ -33,7 +33,7 @@ class Daemon:
     def start(self, successors: Collection[str] = ("g1", "g2")) -> None:
         directory = NETWORK.directory
         self.metrics = NodeMetrics()
-        self.hops = next_hops([directory.node(name) for name in successors])
+        self.hops = NextHops().learn([directory.node(name) for name in successors], NOW_S)
         self.file = PoolFile(self.path, lambda _: True)
         pool: TimedPool[Slot] = TimedPool(Random(1), minimum=self.minimum, fraction=1.0)
         self.mix = Mix(self.file, pool, self.hops, self.capacity, self.metrics, lambda: None)
