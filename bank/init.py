@@ -10,7 +10,6 @@ Making a bank: the folder that ``mixmint bank init`` leaves behind.
 A running bank makes none of these: one that made a missing database would forget which coins are spent.
 """
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,6 +38,6 @@ def create_bank(
 
     def make(key: SigningKey) -> None:
         # Where the settings say, which are written by now: in a file, or in a database that is there.
-        asyncio.run(make_books(load(folder / "bank.toml", BankSettings), bank_id(key.public)))
+        make_books(load(folder / "bank.toml", BankSettings), bank_id(key.public))
 
     return create_service(folder, "bank", gateway, settings, url=url, identity_file="bank.key", stores=make)

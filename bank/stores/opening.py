@@ -82,9 +82,10 @@ def check_place(dsn: str, password_path: Path | None) -> None:
     asyncio.run(check_vacant(Place(dsn, password_path)))
 
 
-async def make_books(settings: BankSettings, bank: bytes) -> None:
+def make_books(settings: BankSettings, bank: bytes) -> None:
     """
-    Empty books for a new bank with this id (32 bytes), where the settings say.
+    Empty books for a new bank with this id (32 bytes), where the settings say. Where that is PostgreSQL, not
+    inside a running event loop.
 
     Raises UserError: there are books, they can't be written, or the database can't be reached.
     """
@@ -93,7 +94,7 @@ async def make_books(settings: BankSettings, bank: bytes) -> None:
         return
     from bank.stores.postgres.once import make_books as make_there
 
-    await make_there(place_of(settings), bank)
+    asyncio.run(make_there(place_of(settings), bank))
 
 
 @asynccontextmanager
