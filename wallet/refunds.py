@@ -128,25 +128,33 @@ class Refunds:
     async def wanted(self, row: int) -> PaymentRequest:
         """
         Where the payer of our request ``row`` wants his money back: the oldest wish of his that isn't paid.
+        One whose request is over unpaid is none: he may have asked anew.
 
         Raises UserError: he hasn't said it. Unavailable.
         """
-        wishes = self._payee.wishes(row)
+        states = [stored.state for stored in self._purse.operations().values()]
+        plans = [state for state in states if isinstance(state, PlanState) and state.refunds == row]
+        paid = {plan.request for plan in plans if plan.phase is not Phase.REFUSED}
+        wishes, closed = self._payee.wishes(row), self._payee.closed
         proven: list[RefundTo] = []
         for wish in wishes:
+            if wish.request.last_round <= closed and wish.request.encode() not in paid:
+                continue
             seals = {order.seal for order in wish.orders}
             # One wish for each order: the first.
             known = {order.seal for earlier in proven for order in earlier.orders}
             if seals.isdisjoint(known) and await self._is_shown(wish):
                 proven.append(wish)
-        states = [stored.state for stored in self._purse.operations().values()]
-        plans = [state for state in states if isinstance(state, PlanState) and state.refunds == row]
-        paid = {plan.request for plan in plans if plan.phase is not Phase.REFUSED}
         for wish in proven:
             if wish.request.encode() not in paid:
                 return wish.request
         if proven:
             raise UserError(f"what the payer of request {row} wants back is paid already, or under way")
+        if wishes and all(wish.request.last_round <= closed for wish in wishes):
+            raise UserError(
+                f"the request by which the payer of request {row} wants his money back is over; ask him for "
+                "another: mixmint wallet ask-refund PAYMENT --out FILE"
+            )
         if wishes:
             raise UserError(
                 "somebody asks for a refund of what he didn't pay, as far as the board shows; if the payer "

@@ -56,6 +56,11 @@ class Asking:
         self._letters = letters
         self._now_s = now_s
 
+    @property
+    def closed(self) -> int:
+        """The newest round of the board, as far as it was read."""
+        return self._books.closed
+
     async def request(
         self, amount: int, note: str, rounds: int | None, *, hold: bool = False, reply: bool = False
     ) -> tuple[int, PaymentRequest]:

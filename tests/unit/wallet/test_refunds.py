@@ -147,6 +147,24 @@ async def test_one_order_is_paid_back_once(town: Town) -> None:
         await bob.cashier.refund(row, None, now=True)
 
 
+async def test_asked_anew_after_the_first_wish_is_over(town: Town, folder: Path) -> None:
+    """The payee was away until the request for the refund had ended: the next one counts, once."""
+    ann, bob, row, _, payment = await paid(town)
+    first = await ann.cashier.ask_refund(payment)
+    while town.board.closed <= first.last_round + ann.settings.grace_rounds:
+        town.board.close_round()
+    await town.tick()
+    with pytest.raises(UserError, match="is over; ask him for another"):
+        await bob.cashier.refund(row, None, now=True)
+    await ann.cashier.ask_refund(payment, folder / "wish")
+    text = (folder / "wish").read_text()
+    assert (await bob.cashier.refund(row, None, now=True, text=text)).state.units == 9
+    with pytest.raises(UserError, match="is paid already"):
+        await bob.cashier.refund(row, None, now=True)
+    await ann.teller.sync()
+    assert (ann.units(), bob.units()) == (25, 0)
+
+
 async def test_asked_again_it_is_the_same_request(town: Town) -> None:
     """The post was away, or the process ended in between: one request of ours, sent until it arrives."""
     ann, bob, row, _, payment = await paid(town)
