@@ -14,7 +14,7 @@ from bank.formats.request import Execute
 from bank.ledger import Terms
 from bank.outbox import BoardClock
 from bank.retiring import Retirer, Step, retire_step
-from bank.stores.interface import Books, Retirement
+from bank.stores.interface import Books, KeptClaim, Retirement
 from mixmint.keys import SigningKey
 from tests.unit.bank.desk import Desk, fresh
 from tests.unit.bank.engines import Engine
@@ -74,6 +74,26 @@ def test_an_epoch_is_over_when_both_clocks_and_the_claims_say_so(desk: Desk) -> 
     assert step(desk, DUE) is Step.DONE
     assert retirement(desk) == Retirement(4, 0, 0, 4)
     assert step(desk, DUE) is Step.NOTHING
+
+
+def test_no_epoch_is_over_before_the_claims_that_were_there(desk: Desk) -> None:
+    """
+    A bank that was away reads its board, notes what is due, and dies. When it is back, claim_rounds have
+    passed at once; whoever claimed in time is answered first. Later claims keep nothing back.
+    """
+    claims = {subject: KeptClaim(subject, round_, b"", 0) for subject, round_ in ((b"a", 20), (b"b", 21))}
+
+    def note(book: Books) -> None:
+        for kept in claims.values():
+            book.note_claim(kept, 30)
+
+    desk.run(note)
+    board_time(desk, DUE, 20)
+    assert step(desk, DUE) is Step.NOTED
+    board_time(desk, DUE, 99)
+    assert step(desk, DUE) is Step.NOTHING
+    desk.run(lambda book: book.answer_claim(b"a"))
+    assert step(desk, DUE) is Step.RETIRED
 
 
 def test_the_sweep_goes_on_after_a_crash_and_takes_only_what_is_over(desk: Desk) -> None:
