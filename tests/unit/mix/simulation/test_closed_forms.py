@@ -12,6 +12,7 @@ from mix.simulation.network import Network, Packets
 from mix.simulation.running import simulate
 from mix.simulation.scenario import Scenario
 from mix.simulation.traffic import Posted
+from mix.strategies.timed_pool import expected_ticks
 
 NO_COVER = Cover(0, 0, 0)
 ONE_HONEST = frozenset({"2", "3"})
@@ -74,11 +75,12 @@ def test_a_poisson_mix_holds_what_a_queue_with_endless_servers_does() -> None:
     """M/M/infinity: the mean time is the mean delay, whatever the load; and half a tick of rounding."""
     mixing = Mixing("poisson", 0, 0, 0, 0, 20_000, 600_000)
     result = simulate(Scenario(users=400, mixing=mixing, tick_ms=1000, cover=NO_COVER, messages=2500))
-    # The mean delay is rounded up by half a tick, the first tick is only half a tick away; the gateway's, too.
+    # Rounding adds half a tick to a delay, and the first tick is only half a tick away; so is the gateway's.
     assert result.latency_s == pytest.approx(3 * 20 + 0.5, rel=0.05)
 
 
 def test_latency_of_pools_is_the_waits_that_senders_compute() -> None:
-    """Two ticks in each of three pools, of which the first comes after half a tick."""
+    """The first tick comes after half a tick; the second and third mix have the cover of those before, too."""
     result = simulate(Scenario(users=10, mixing=TIMED_POOL, messages=150))
-    assert result.latency_s == pytest.approx(10 * (3 * 1.5 + 0.5), rel=0.1)
+    ticks = sum(expected_ticks(cover) - 0.5 for cover in (8, 16, 24))
+    assert result.latency_s == pytest.approx(10 * (ticks + 0.5), rel=0.08)
