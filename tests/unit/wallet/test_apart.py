@@ -134,6 +134,18 @@ async def test_the_rest_waits_no_longer_than_the_request_lives(town: Town) -> No
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
 
 
+async def test_near_the_requests_end_no_last_round_is_shared(town: Town) -> None:
+    """An order that ends with its request would have the same unusual last round as its others."""
+    ann, bob = await rich(town, "ann"), town.wallet("bob")
+    row, request = await bob.cashier.request(UNITS, "", 400)
+    outcome = await ann.cashier.pay(request, now=False)
+    ends = {each.order.last_round for each in payments(ann)}
+    assert len(ends) == 3
+    assert request.last_round - 100 < min(ends) <= max(ends) <= request.last_round
+    assert outcome.state.units == UNITS
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+
+
 async def test_a_clock_that_is_set_back_holds_nothing_up(town: Town) -> None:
     """The coins wait for the spread at most, from when somebody looks."""
     ann, _, _, _ = await waiting(town)
