@@ -29,7 +29,7 @@ from bank.formats.answer import Answer, Refusal, Refused, Spent, Statements
 from bank.formats.claim import Claim
 from bank.formats.entry import AnswerEntry, RoundEntry
 from bank.formats.fields import Reader
-from bank.formats.request import Deposit
+from bank.formats.request import Deposit, Replace
 from bank.formats.terms import PublishedTerms
 from mixmint.errors import MalformedMessage
 
@@ -143,9 +143,12 @@ class AnswerFalse:
     def _may_be_all_he_knows(self) -> bool:
         """
         Whether a successor may say so where a bank that began itself may not: *spent* by the very order, of
-        which he knows only what the board shows; a chain that begins where the list of accounts did.
+        which he knows only what the board shows; a chain that begins where the list of accounts did; that a
+        coin is unknown which a listed withdrawal made, and the board never showed.
         """
         body, order = self.answer.body, self.claim.order
+        if isinstance(self.claim.request, Replace) and isinstance(body, Refused):
+            return body.reason is Refusal.UNKNOWN_CERTIFICATE
         if isinstance(body, Statements):
             return self.head is None
         return type(body) is Spent and order is not None and body.seal == order.seal

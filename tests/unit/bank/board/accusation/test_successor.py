@@ -24,11 +24,13 @@ from bank.board.accusation.lies import AccountForked, AnswerFalse, Named
 from bank.board.accusation.log import TwoViews, WholeLog
 from bank.board.accusation.successor import OfBank, OfSuccessor, signers_of
 from bank.board.accusation.verdict import Accused
-from bank.formats.account import NO_HEAD, Operation, Statement, sign_statement
+from bank.formats.account import NO_HEAD, AccountRequest, Operation, Statement, sign_request, sign_statement
 from bank.formats.answer import Hold, Refusal, Refused, Spent
+from bank.formats.claim import Claim
 from bank.formats.coin import CoinId, CoinKey, coin_id
 from bank.formats.entry import TermsEntry, make_replaced_entry
 from bank.formats.order import NOTHING, Order, Output, sign_order, tau_of
+from bank.formats.request import Replace
 from bank.formats.statement import Tally
 from bank.ledger import Terms
 from mix.directory import Authorities
@@ -40,6 +42,7 @@ from tests.unit.bank.board.accusation.succeeded import (
     NETWORK,
     NEW,
     ROUNDS,
+    WANTED,
     Succeeded,
     answer,
     certified,
@@ -269,6 +272,34 @@ def test_an_answer_of_his_that_cannot_be_true_convicts_him(log: Succeeded) -> No
         lie = answer(made.answer_subject, Refused(Refusal.UNKNOWN_CERTIFICATE, 0))
         evidence = AnswerFalse(NEW.public, Named.CLAIM, made, lie)
         assert judge(log.accuse(evidence)).holds == held
+
+
+def test_that_he_knows_no_coin_of_a_listed_withdrawal_may_be_true(log: Succeeded) -> None:
+    """
+    He signs the listed statement himself when its holder reads his account. What it certified stands above
+    the cut, so he knows of none of it before he is asked for the withdrawal.
+    """
+    account = SigningKey(b"\4" * 32)
+    coins = (Output(WANTED, 3),)
+    asked = AccountRequest(
+        *(BANK_ID, account.public, 3, bytes(range(32)), Operation.WITHDRAW, bytes(16), 99), outputs=coins
+    )
+    listed = Statement(
+        *(BANK_ID, account.public, 3, Operation.WITHDRAW, 8, 0, asked.digest(), asked.head), round=5
+    )
+    again = dataclasses.replace(
+        asked, sequence=5, operation=Operation.REPLACE, seal=asked.digest(), head=bytes(32)
+    )
+    made = Claim(
+        Replace(sign_request(account, again), sign_request(account, asked), sign_statement(NEW, listed))
+    )
+    assert made.objection(NEW.public, BANK_ID) is None
+    body = Refused(Refusal.UNKNOWN_CERTIFICATE, 0)
+    for subject, named in ((made.answer_subject, Named.CLAIM), (made.subject, Named.REQUEST)):
+        evidence = AnswerFalse(NEW.public, named, made, answer(subject, body))
+        assert not judge(log.accuse(evidence)).holds
+    lie = AnswerFalse(NEW.public, Named.CLAIM, made, answer(made.answer_subject, Refused(Refusal.SUMS)))
+    assert judge(log.accuse(lie)).holds
 
 
 def test_that_an_order_was_executed_may_be_all_he_knows(log: Succeeded) -> None:
