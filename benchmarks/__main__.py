@@ -14,6 +14,7 @@ SUBJECTS = (
     "unwrap",
     "hop",
     "replay",
+    "reliability",
     "orders",
     "board",
     "audit",

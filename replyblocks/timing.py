@@ -13,7 +13,6 @@ from random import Random
 from mix.directory import Directory
 from mix.directory.document import TIMED_POOL, Mixing
 from mix.strategies import tail_s
-from replyblocks.formats import MOST_ATTEMPT
 
 POOLS = 6
 """Three mixes on the way there, three on the way back."""
@@ -25,6 +24,13 @@ LEAST_LEVEL = 0.99
 MOST_LEVEL = 0.9999
 SLACK_S = 1.0
 """For what isn't a pool: connections, the service's work, a busy machine."""
+
+WAITS = (1, 2, 4, 2, 4, 1, 1)
+"""
+How many round trips a sending is waited for before the next one: longer at first, because what lost one
+packet may not be over yet; at the end short, because it has had its time. Never less than one: a packet that
+is sent while the answer is on its way is a packet too many.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,19 +59,18 @@ class RoundTrip:
         mixes_s = tail_s(self.mixing, self.tick_ms, self.cover_packets, level, POOLS)
         return mixes_s + GATEWAY_TICKS * self.tick_s + SLACK_S
 
-    def wait_s(self, attempt: int, rng: Random) -> float:
+    def wait_s(self, sending: int, rng: Random) -> float:
         """
-        How long to wait for an answer after sending ``attempt`` (0 is the first), in seconds.
+        How long to wait for an answer after this sending (0 is the first), in seconds.
 
-        Drawn from the tail, so that a resend's time says little about when the request was sent. Doubled at
-        each attempt, because what lost one packet may not be over yet.
+        Drawn from the tail, so that a resend's time says little about when the request was sent.
         """
         level = rng.uniform(LEAST_LEVEL, MOST_LEVEL)
-        return (self.quantile_s(level) + rng.random() * self.tick_s) * (1 << attempt)
+        return (self.quantile_s(level) + rng.random() * self.tick_s) * WAITS[sending]
 
     def lifetime_s(self) -> float:
         """
         How long a request must live to get all its resends, and an answer to the last of them, in seconds.
         """
         longest = self.quantile_s(MOST_LEVEL) + self.tick_s
-        return longest * (sum(1 << attempt for attempt in range(MOST_ATTEMPT)) + 1)
+        return longest * (sum(WAITS) + 1)

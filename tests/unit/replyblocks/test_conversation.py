@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mixmint.errors import UserError
 from replyblocks.conversation import (
+    ATTEMPTS,
     NEVER,
     Answered,
     Asked,
@@ -19,13 +20,14 @@ from replyblocks.conversation import (
     step,
 )
 from replyblocks.formats import MOST_ATTEMPT
+from replyblocks.timing import WAITS
 
 ID = bytes(16)
 ASKED = Asked("bank", b"body", 1000)
 
 
-def wait_s(attempt: int) -> float:
-    return 10.0 * 2**attempt
+def wait_s(sending: int) -> float:
+    return 10.0 * WAITS[sending]
 
 
 def run(state: Conversation, *times: float) -> tuple[Conversation, list[tuple[float, int]]]:
@@ -38,12 +40,13 @@ def run(state: Conversation, *times: float) -> tuple[Conversation, list[tuple[fl
     return state, sent
 
 
-def test_five_sendings_at_drawn_times_and_no_more() -> None:
-    """The first at once, then 10, 20, 40, 80 s after one another."""
+def test_sendings_come_at_drawn_times_and_end() -> None:
+    """The first at once, then four resends, the last two of several packets; never two at the same time."""
     state = ask(None, ID, ASKED, 0)
     state, sent = run(state, *range(1000))
-    assert sent == [(0, 0), (10, 1), (30, 2), (70, 3), (150, 4)]
-    assert len(sent) == MOST_ATTEMPT + 1
+    assert sent == [(0, 0), (10, 1), (30, 2), (70, 3), (90, 3), (130, 4), (140, 4), (150, 4)]
+    assert max(ATTEMPTS) == MOST_ATTEMPT
+    assert len(WAITS) == len(ATTEMPTS) - 1
     assert state.next_s == NEVER
 
 
@@ -161,11 +164,11 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_at_most_one_answer_and_always_the_same(steps: list[tuple[str, int]]) -> None:
-    """Whatever is lost, copied or late: executed once, one answer, never another one, at most 5 sendings."""
+    """Whatever is lost, copied or late: executed once, one answer, never another, and the sendings end."""
     world = World(ask(None, ID, ASKED, 0))
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
-        assert world.state.sendings <= MOST_ATTEMPT + 1
+        assert world.state.sendings <= len(ATTEMPTS)
     assert world.executed <= 1
     assert len(set(world.opened)) <= 1
     assert world.state.answer in (None, world.stored)
@@ -177,7 +180,7 @@ def test_an_answer_comes_as_soon_as_one_way_is_open(steps: list[tuple[str, int]]
     world = World(ask(None, ID, Asked("bank", b"body", 10**9), 0))
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
-    if world.state.answer is None and world.state.sendings <= MOST_ATTEMPT:
+    if world.state.answer is None and world.state.sendings < len(ATTEMPTS):
         world.clock(1000)
         world.serve(len(world.requests) - 1, 1)
         world.open(len(world.answers) - 1, 1)
