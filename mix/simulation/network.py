@@ -1,8 +1,9 @@
 """
 Gateways and mixes under a virtual clock: the real strategies, packets as numbers, no cryptography. Pure.
 
-Each node ticks on a grid of its own, as in the network (docs/spec/link.md). Here every next node's grid is half
-a tick behind, which is what grids that lie anyhow are on average. What a node sends is at the next at once.
+Each node ticks on a grid of its own, as in the network (docs/spec/link.md). Here every next node's grid is
+half a tick behind, which is what grids that lie anyhow are on average. What a node sends is at the next at
+once.
 
 What the adversary follows stands beside the packets (`Mass`): an honest node gives all packets that leave it
 in one tick one origin; a corrupt one hands each on as it came.

@@ -80,7 +80,7 @@ def test_a_poisson_mix_holds_what_a_queue_with_endless_servers_does() -> None:
 
 
 def test_latency_of_pools_is_the_waits_that_senders_compute() -> None:
-    """The first tick comes after half a tick; the second and third mix have the cover of those before, too."""
+    """The first tick comes after half a tick; later mixes have the cover of those before, too."""
     result = simulate(Scenario(users=10, mixing=TIMED_POOL, messages=150))
     ticks = sum(expected_ticks(cover) - 0.5 for cover in (8, 16, 24))
     assert result.latency_s == pytest.approx(10 * (ticks + 0.5), rel=0.08)
