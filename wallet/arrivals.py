@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wallet.machines.invoice import InvoiceState
+from wallet.machines.promised import PromisedState
 from wallet.machines.steps import FINAL, Phase
 from wallet.operations import PlanState, Stored, Want
 from wallet.purse import CoinRecord, CoinState
@@ -99,4 +100,11 @@ def refunds_of(row: int, operations: dict[int, Stored]) -> dict[int, int]:
         and plan.want is Want.PAY
         and plan.refunds == row
         and plan.phase is not Phase.REFUSED
+        and not came_back(plan, operations)
     }
+
+
+def came_back(plan: PlanState, operations: dict[int, Stored]) -> bool:
+    """Whether a payment lapsed and its coins are exchanged: its order can never be executed."""
+    last = operations[plan.last].state if plan.last else None
+    return isinstance(last, PromisedState) and last.phase is Phase.EXPIRED

@@ -9,7 +9,7 @@ import msgspec
 
 from bank.formats.order import input_ids
 from mixmint.errors import UserError
-from wallet.arrivals import arrivals, refunds_of
+from wallet.arrivals import arrivals, came_back, refunds_of
 from wallet.books import Books
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.promised import PromisedState
@@ -75,11 +75,12 @@ class Payer:
 
     def _check_unpaid(self, request: PaymentRequest) -> None:
         encoded = request.encode()
-        for row, stored in self._purse.operations().items():
+        operations = self._purse.operations()
+        for row, stored in operations.items():
             state = stored.state
             if not isinstance(state, PlanState) or state.request != encoded:
                 continue
-            if state.phase is Phase.REFUSED or self._came_back(state):
+            if state.phase is Phase.REFUSED or came_back(state, operations):
                 continue
             if state.is_partly_paid:
                 raise UserError(
@@ -89,11 +90,6 @@ class Payer:
                 )
             how = "is being paid" if state.phase is Phase.WORKING else "has been paid"
             raise UserError(f"this request {how} already (operation {row}); see `mixmint wallet history`")
-
-    def _came_back(self, plan: PlanState) -> bool:
-        """Whether it lapsed and its coins are exchanged: that order can never be executed."""
-        last = self._purse.operation(plan.last) if plan.last else None
-        return isinstance(last, PromisedState) and last.phase is Phase.EXPIRED
 
     def refund(self, row: int, to: PaymentRequest, *, now: bool, spread_s: float = 0.0) -> PlanState:
         """Pay back what came of our request ``row``, or a part of it, to ids that its payer gave."""

@@ -165,6 +165,22 @@ async def test_asked_anew_after_the_first_wish_is_over(town: Town, folder: Path)
     assert (ann.units(), bob.units()) == (25, 0)
 
 
+async def test_a_refund_that_came_back_was_none(town: Town) -> None:
+    """Paid back by a hold that its payee let lapse: the coins are here again, and can be paid back again."""
+    ann, bob, row, _, _ = await paid(town)
+    _, to = await ann.cashier.request(9, "", hold=True, reply=True)
+    await bob.cashier.refund(row, to, now=True)
+    with pytest.raises(UserError, match="9 were paid back before"):
+        await bob.cashier.refund(row, (await ann.cashier.request(9, ""))[1], now=True)
+    await lapse(town, bob)
+    await bob.cashier.resume()
+    assert bob.units() == 9
+    outcome = await bob.cashier.refund(row, (await ann.cashier.request(9, ""))[1], now=True)
+    assert outcome.state.units == 9
+    await ann.teller.sync()
+    assert (ann.units(), bob.units()) == (25, 0)
+
+
 async def test_asked_again_it_is_the_same_request(town: Town) -> None:
     """The post was away, or the process ended in between: one request of ours, sent until it arrives."""
     ann, bob, row, _, payment = await paid(town)
