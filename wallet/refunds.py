@@ -48,6 +48,8 @@ class Refunds:
 
         Raises UserError: nothing was paid, or there is no way to him.
         """
+        if plan.phase is Phase.REFUSED:
+            raise UserError(f"payment {row} was refused, so there is nothing to ask back")
         paid, orders = PaymentRequest.decode(plan.request), self._orders(row, plan)
         if not orders or plan.phase not in FINAL:
             raise UserError(f"payment {row} isn't settled, so there is nothing to ask back yet")

@@ -44,6 +44,8 @@ def paid_by_us(books: Books, row: int) -> Paid:
     state = stored[row].state if row in stored else None
     request = None
     orders: list[OrderState] = []
+    if isinstance(state, PlanState) and state.request and state.phase is Phase.REFUSED:
+        raise UserError(f"payment {row} was refused, so there is nothing to prove")
     if isinstance(state, PlanState) and state.request and (state.last or state.parts):
         request = PaymentRequest.decode(state.request)
         pieces = pieces_of(books.purse, state)

@@ -90,6 +90,10 @@ async def test_of_two_payers_one_is_refused_before_he_has_paid_anything(town: To
     assert (outcome.state.phase, outcome.state.reason) == (Phase.REFUSED, "taken")
     assert len(payments(eve)) == 1
     assert (eve.units(), eve.units(CoinState.RESERVED)) == (25, 0)
+    with pytest.raises(UserError, match="was refused, so there is nothing to prove"):
+        await eve.cashier.prove(outcome.row, "")
+    with pytest.raises(UserError, match="was refused, so there is nothing to ask back"):
+        await eve.cashier.ask_refund(outcome.row)
     await bob.teller.sync()
     assert bob.units() == UNITS
 
