@@ -54,12 +54,14 @@ def retire_step(book: Books, terms: Terms, epoch: int, most: int = SWEEP_COINS) 
     by_board = terms.epoch_at(cursor_of(state).closed_at_s)
     before = min(epoch, by_board) - terms.expiry_epochs
     if found.due > found.retired:
-        if state.newest_closed < found.since + terms.claim_rounds or before < found.due:
+        # What was held by then is held no more: rounds may have stood still for longer than coins live.
+        until = found.since + terms.hold_rounds
+        if state.newest_closed < until + terms.claim_rounds or before < found.due:
             return Step.NOTHING
         # Claims that were on the board by then are answered first: after a long silence rounds pass at once,
         # and coins that were good when they were claimed would end before anybody has looked.
         claims, oldest = book.count_open_claims()
-        if claims and oldest <= found.since:
+        if claims and oldest <= until:
             return Step.NOTHING
         book.retire(found.due)
         return Step.RETIRED

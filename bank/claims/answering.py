@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bank.formats.account import AccountRequest, sign_statement
-from bank.formats.answer import Answer, Body, Certificates, Refusal, Refused, Statements
+from bank.formats.answer import Answer, Body, Certificates, Hold, Refusal, Refused, Statements
 from bank.formats.claim import Claim
 from bank.formats.entry import AnswerEntry
 from bank.formats.request import Execute, encode_request
@@ -67,7 +67,8 @@ def answer_prepared(
     prepared = _chosen(claim, choice, book)
     if not claim.asks_for_hold:
         # A hold begins now, and none may begin behind its end.
-        moment = Moment(moment.closed, moment.epoch, asked=posted.round - 1, asked_epoch=posted.epoch)
+        epoch = 0 if _is_under_hold(claim, posted) else posted.epoch
+        moment = Moment(moment.closed, moment.epoch, asked=posted.round - 1, asked_epoch=epoch)
     is_new = claim.account is None and not _is_begun(claim, book)
     body = Answer.decode(settle(prepared, signer, book, moment)).body
     if isinstance(body, Certificates) and is_new:
@@ -91,6 +92,15 @@ def _chosen(claim: Claim, choice: Sequence[Prepared], book: Book) -> Prepared:
         return choice[0] if held is not None and held.order is not None else choice[1]
     spent = book.spent(order.order.inputs[0])
     return choice[1] if spent is not None and spent.seal == order.seal else choice[0]
+
+
+def _is_under_hold(claim: Claim, posted: Posted) -> bool:
+    """
+    Whether the claim was there while the hold that it shows lasted. Then no coin of it is too old: it wasn't
+    when it was held, and rounds may stand still for longer than coins live.
+    """
+    hold = None if claim.hold is None else claim.hold.body
+    return isinstance(hold, Hold) and posted.round <= hold.to_round
 
 
 def _is_begun(claim: Claim, book: Book) -> bool:

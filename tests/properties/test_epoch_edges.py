@@ -111,7 +111,7 @@ class Edges:
     def retire(self, steps: int, most: int) -> None:
         """Some steps of the bank's task; the board goes on between them."""
         for _ in range(steps):
-            self.close_rounds(self.terms.claim_rounds, 0)
+            self.close_rounds(self.terms.hold_rounds + self.terms.claim_rounds, 0)
             self.run(lambda book: retire_step(book, self.terms, self.desk.epoch, most))
 
     def end(self, pick: int, around_s: int, steps: int, most: int) -> None:

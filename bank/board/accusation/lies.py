@@ -129,7 +129,7 @@ class AnswerFalse:
             objection = self._of_log(self.log, self.leaves, standing)
             if objection is not None:
                 return objection
-            if _says_expired(self.answer):
+            if _says_expired(self.answer) and self.claim.hold is None:
                 return self._age(self.leaves, bank)
             round_ = self._round(self.leaves.leaves)
             if not round_:

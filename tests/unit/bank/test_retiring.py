@@ -56,7 +56,7 @@ def spend(desk: Desk, key: SigningKey) -> None:
 
 
 def test_an_epoch_is_over_when_both_clocks_and_the_claims_say_so(desk: Desk) -> None:
-    """Neither the machine's clock alone nor the board's; and claim_rounds after it was noted."""
+    """Neither the machine's clock alone nor the board's; and behind the last hold's claims."""
     desk.retire(3)
     board_time(desk, DUE - 1, 20)
     assert step(desk, DUE + 100) is Step.NOTHING
@@ -65,9 +65,9 @@ def test_an_epoch_is_over_when_both_clocks_and_the_claims_say_so(desk: Desk) -> 
     board_time(desk, DUE, 22)
     assert step(desk, DUE) is Step.NOTED
     assert retirement(desk) == Retirement(3, 4, 22, 3)
-    board_time(desk, DUE, 22 + TERMS.claim_rounds - 1)
+    board_time(desk, DUE, 22 + TERMS.hold_rounds + TERMS.claim_rounds - 1)
     assert step(desk, DUE) is Step.NOTHING
-    board_time(desk, DUE, 22 + TERMS.claim_rounds)
+    board_time(desk, DUE, 22 + TERMS.hold_rounds + TERMS.claim_rounds)
     assert step(desk, DUE - 1) is Step.NOTHING
     assert step(desk, DUE) is Step.RETIRED
     assert retirement(desk) == Retirement(4, 0, 0, 3)
@@ -81,11 +81,11 @@ def test_no_epoch_is_over_before_the_claims_that_were_there(desk: Desk) -> None:
     A bank that was away reads its board, notes what is due, and dies. When it is back, claim_rounds have
     passed at once; whoever claimed in time is answered first. Later claims keep nothing back.
     """
-    claims = {subject: KeptClaim(subject, round_, b"", 0) for subject, round_ in ((b"a", 20), (b"b", 21))}
+    claims = {subject: KeptClaim(subject, round_, b"", 0) for subject, round_ in ((b"a", 30), (b"b", 31))}
 
     def note(book: Books) -> None:
         for kept in claims.values():
-            book.note_claim(kept, 30)
+            book.note_claim(kept, 40)
 
     desk.run(note)
     board_time(desk, DUE, 20)
@@ -179,7 +179,7 @@ async def test_the_task_retires_and_sweeps_beside_everything_else(desk: Desk) ->
     try:
         async with asyncio.timeout(20):
             await seen[Step.NOTED].wait()
-            await store.run(lambda book: book.close_rounds(30 + TERMS.claim_rounds))
+            await store.run(lambda book: book.close_rounds(30 + TERMS.hold_rounds + TERMS.claim_rounds))
             await seen[Step.DONE].wait()
     finally:
         task.cancel()

@@ -50,7 +50,7 @@ class OldTown(Town):
             book.confirm(book.state().confirmed, cursor.encode(), news=False)
             return retire_step(book, TERMS, epoch)
 
-        for _ in range(3 * TERMS.claim_rounds):
+        for _ in range(TERMS.hold_rounds + 3 * TERMS.claim_rounds):
             await self.store.run(read)
             await self.tick()
 

@@ -15,7 +15,7 @@ from bank.formats.account import (
     sign_request,
     sign_statement,
 )
-from bank.formats.answer import Answer, Certificates, Credited, Refusal, Refused, Spent, Statements
+from bank.formats.answer import Answer, Certificates, Credited, Hold, Refusal, Refused, Spent, Statements
 from bank.formats.claim import Claim
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
@@ -162,6 +162,22 @@ def test_no_claim_brings_a_retired_coin_to_life(desk: Desk) -> None:
     desk.epoch += 20
     desk.retire(desk.epoch - 10)
     assert answer(desk, claim, epoch=3).body == Refused(Refusal.EXPIRED_COIN, 0)
+
+
+def test_no_coin_is_too_old_under_its_hold(desk: Desk) -> None:
+    """A board that stands still for long: coins go by the clock, and the hold by rounds."""
+    for late, says in ((0, None), (1, Refused(Refusal.EXPIRED_COIN, 0))):
+        claim = SCENES["execution by the hold"].make(desk)
+        assert claim.hold is not None
+        assert isinstance(claim.hold.body, Hold)
+        desk.closed = claim.hold.body.to_round + late
+        desk.epoch += 20
+        said = answer(desk, claim, epoch=desk.epoch)
+        assert (said and said.body) == says
+        assert (
+            said is None
+            or falsehood(Shown(claim, desk.key.public, desk.bank, desk.closed), said.body) is None
+        )
 
 
 def test_a_deposit_is_as_old_as_its_claim(desk: Desk) -> None:

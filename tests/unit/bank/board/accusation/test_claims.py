@@ -9,6 +9,7 @@ from bank.board.accusation.denied import ExecutionDenied
 from bank.board.accusation.lies import AnswerFalse, Named
 from bank.board.accusation.verdict import Accused, Verdict
 from bank.formats.answer import Body, Certificates, Held, Hold, Refusal, Refused, Spent, sign_answer
+from bank.formats.claim import Claim
 from bank.formats.coin import sign_certificate
 from bank.formats.entry import AnswerEntry, PostedEntry
 from bank.formats.order import SPEND_LABEL, tau_of
@@ -143,6 +144,19 @@ def test_expired_is_judged_by_the_claims_own_round(tmp_path: Path) -> None:
         assert judge(log.expired(1, log.at, log.mark(2))).holds is holds
         assert not judge(log.expired(1, log.at, log.mark(3))).holds
         assert not judge(log.expired(1, log.at, log.leaves.index(said), log.mark(3))).holds
+
+
+def test_expired_is_a_lie_of_a_coin_that_the_claim_shows_held(tmp_path: Path) -> None:
+    """It needs no terms: the bank's own hold lasts beyond the claim's round, 2."""
+    h = bytes(range(32))
+    made = claim(tau=tau_of(h))
+    for last, holds in ((2, True), (1, False)):
+        held = answer(made, Hold(1, last), asked=True)
+        mine = Claim(made.request, (), h, held)
+        assert mine.objection(BANK.public, BANK_ID) is None
+        log = ClaimedLog(tmp_path / str(last), mine)
+        assert judge(log.expired(log.at, log.mark(2))).holds is holds
+        assert not judge(log.expired(1, log.at, log.mark(2))).holds
 
 
 def test_a_hold_is_as_late_as_its_answer(tmp_path: Path) -> None:
