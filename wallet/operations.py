@@ -41,12 +41,15 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     """
     One output of a request that is paid coin by coin. ``coin``: the id of the coin that is kept for it, empty
     while none is. ``due_s``: when its order goes (Unix seconds); 0 before that is drawn, and of the first.
-    ``orders``: the rows of the orders that pay it, the oldest first.
+    ``orders``: the rows of the orders that pay it, the oldest first. The repr hides the coin.
     """
 
     coin: bytes = b""
     due_s: float = 0.0
     orders: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Part(orders={self.orders})"
 
 
 class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):

@@ -57,6 +57,9 @@ class HoldNotice:
     def encode(self) -> bytes:
         return Kind.HOLD.to_bytes(1) + _sized(self.order.encode()) + self.answer.encode()
 
+    def __repr__(self) -> str:
+        return "HoldNotice()"
+
 
 @dataclass(frozen=True, slots=True)
 class SealedNotice:
@@ -73,6 +76,9 @@ class SealedNotice:
         kind = Kind.SEALED_CERTIFIED if self.certificates else Kind.SEALED
         shown = b"".join(each.encode() for each in self.certificates)
         return kind.to_bytes(1) + _sized(self.order.encode()) + shown + self.opening.encode()
+
+    def __repr__(self) -> str:
+        return "SealedNotice()"
 
 
 Notice = HoldNotice | SealedNotice | RefundTo

@@ -27,6 +27,7 @@ class PaidBy:
     """
     One order of a payment, opened: its salt (16 bytes), and a signature (64 bytes) by each input's coin key,
     in input order, over the order's seal, the digest of the request that it paid, and the refund request.
+    The repr hides them.
     """
 
     salt: bytes
@@ -81,6 +82,9 @@ class PaidBy:
         order = Order.read(Reader(head + counts + body))
         return cls(salt, order, tuple([reader.take(_SIGNATURE_BYTES) for _ in range(inputs)]))
 
+    def __repr__(self) -> str:
+        return f"PaidBy(inputs={len(self.order.inputs)})"
+
 
 @dataclass(frozen=True, slots=True)
 class RefundTo:
@@ -126,3 +130,6 @@ class RefundTo:
         ids = {output.coin for output in asked.outputs}
         outputs = [output for order in self.orders for output in order.order.outputs]
         return sum(1 << output.exponent for output in outputs if output.coin in ids)
+
+    def __repr__(self) -> str:
+        return f"RefundTo(units={self.request.units}, orders={len(self.orders)})"

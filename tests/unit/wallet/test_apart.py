@@ -103,6 +103,7 @@ async def test_the_rest_goes_at_its_own_times(town: Town) -> None:
     ann, bob, row, _ = await waiting(town)
     plan = ann.purse.operation(plan_of(ann))
     times = sorted(part.due_s for part in plan.parts[1:])
+    assert repr(plan.parts[1].coin) not in repr(plan.parts)
     assert NOW_S < times[0] < times[1] <= NOW_S + SPREAD_S
     assert ann.units(CoinState.RESERVED) == UNITS - (1 << payments(ann)[0].order.outputs[0].exponent)
     # It waits, and is nothing that holds anything else up.
