@@ -6,11 +6,13 @@ Each check says what it found; the first that fails ends the examination, with w
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixmint.errors import PeerError, PendingError, UserError
+from replyblocks.delivery import Delivery
 from replyblocks.echo import read_echo
 from replyblocks.member import Member, open_member
 from replyblocks.post import Post
@@ -45,6 +47,8 @@ async def examine(home: Path, patience_s: float | None = None) -> AsyncIterator[
     try:
         async with Post(member) as post:
             yield await _reach(post)
+            if requests := count_requests(post):
+                yield Finding("requests", True, _describe_requests(requests))
             check = "loop"
             yield await _loop(post, patience_s or 2 * post.usual_wait_s)
             name = member.settings.echo
@@ -68,6 +72,22 @@ def _describe(member: Member) -> str:
         f"network {directory.network}, directory {directory.sequence} signed and {until}: {mixes} mixes, "
         f"{len(directory.gateway_names())} gateways, {len(directory.services)} services"
     )
+
+
+def count_requests(post: Post) -> Counter[str]:
+    """Our requests to services, by what became of them (`replyblocks.delivery`)."""
+    return Counter(str(request.delivery) for request in post.requests())
+
+
+def describe_counts(requests: Mapping[str, int]) -> str:
+    """As "2 sent, 1 overdue", in the order of a request's life."""
+    return ", ".join(f"{requests[state]} {state}" for state in Delivery if requests.get(state))
+
+
+def _describe_requests(requests: Mapping[str, int]) -> str:
+    """For information: an overdue one is no fault of what is being examined."""
+    resume = "; run: mixmint wallet resume" if requests.get(Delivery.LOST) else ""
+    return f"{describe_counts(requests)}{resume}"
 
 
 async def _reach(post: Post) -> Finding:

@@ -20,10 +20,11 @@ from mixmint.keys import BoxKey
 from mixmint.wire import Bytes16, Bytes32, Message
 from replyblocks.address import Address, decode_address
 from replyblocks.blocks import first_mix_keys, is_usable
+from replyblocks.delivery import Delivery, of_message
 from replyblocks.envelope import MOST_BLOCKS, MOST_TEXT_BYTES, Envelope, seal_envelope
 from replyblocks.fragments import split
 from replyblocks.member import Member
-from replyblocks.store import Kind, Store, to_hour
+from replyblocks.store import DAY_S, Kind, Store, to_hour
 
 DEFAULT_BLOCKS = 4
 
@@ -99,8 +100,8 @@ class Outbox:
             given = tuple(self._make_block(outbox_id, now_s) for _ in range(blocks))
             row = OutboxRow(outbox_id, "sent", to_hour(now_s), "", 0, about, key.secret, b"", ())
             found = self._store.connection.execute(
-                "INSERT INTO outbox (name, waiting, sealed) VALUES (?, 0, ?) RETURNING number",
-                (name, self._store.seal(row, name)),
+                "INSERT INTO outbox (name, waiting, sealed, given) VALUES (?, 0, ?, ?) RETURNING number",
+                (name, self._store.seal(row, name), blocks),
             ).fetchone()
         return int(found[0]), key.public, given
 
@@ -130,8 +131,8 @@ class Outbox:
         )
         name = self._store.name(Kind.OUTBOX, outbox_id)
         found = self._store.connection.execute(
-            "INSERT INTO outbox (name, waiting, sealed) VALUES (?, 1, ?) RETURNING number",
-            (name, self._store.seal(row, name)),
+            "INSERT INTO outbox (name, waiting, sealed, given) VALUES (?, 1, ?, ?) RETURNING number",
+            (name, self._store.seal(row, name), own_blocks),
         ).fetchone()
         return int(found[0])
 
@@ -225,6 +226,21 @@ class Outbox:
             "SELECT number, name, sealed FROM outbox ORDER BY number"
         ).fetchall()
         return [(number, self._store.open(sealed, name, OutboxRow)) for number, name, sealed in rows]
+
+    def deliveries(self, now_s: float) -> dict[int, Delivery]:
+        """What became of each message, by its number."""
+        rows = self._store.connection.execute(
+            "SELECT number, name, sealed, given, EXISTS"
+            " (SELECT 1 FROM block WHERE owner = outbox.name AND expires_day >= ?) FROM outbox",
+            (int(now_s) // DAY_S,),
+        ).fetchall()
+        found = {}
+        for number, name, sealed, given, is_answerable in rows:
+            row = self._store.open(sealed, name, OutboxRow)
+            found[number] = of_message(
+                row.state, row.hour, given, is_answerable=bool(is_answerable), now_s=now_s
+            )
+        return found
 
     def _row(self, number: int) -> tuple[bytes, OutboxRow]:
         found = self._store.connection.execute(

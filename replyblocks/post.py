@@ -17,6 +17,7 @@ from mix.packet.build import build_forward, build_reply_block
 from mix.packet.geometry import Addressed
 from mixmint.errors import PeerError, PendingError, Unavailable, UserError
 from replyblocks.conversation import Asked, Clock, Conversation, NotTaken, ask, step
+from replyblocks.delivery import SentRequest, of_request
 from replyblocks.formats import (
     ANSWER_BODY_BYTES,
     REQUEST_BODY_BYTES,
@@ -175,6 +176,14 @@ class Post:
         """Delete a request and its answer, after the caller has stored what the answer means. Idempotent."""
         with self._store.transaction():
             self._store.forget_conversation(request_id)
+
+    def requests(self) -> list[SentRequest]:
+        """All requests that weren't forgotten yet, and what became of each."""
+        now_s = self._now_s()
+        return [
+            SentRequest(state.service, state.sendings, of_request(state, now_s))
+            for state in self._store.conversations()
+        ]
 
     async def poll(self, wait_s: float) -> Report:
         """

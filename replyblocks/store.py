@@ -48,6 +48,8 @@ SCHEMA = (
     );
     CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    # How many reply blocks went with a message; 0 also for those of before, of which it isn't known.
+    "ALTER TABLE outbox ADD COLUMN given INTEGER NOT NULL DEFAULT 0;",
 )
 
 
@@ -136,7 +138,15 @@ class Store:
         found = self.connection.execute("SELECT sealed FROM conversation WHERE name = ?", (name,)).fetchone()
         if found is None:
             return None
-        row = self.open(found[0], name, ConversationRow)
+        return self._conversation(found[0], name)
+
+    def conversations(self) -> list[Conversation]:
+        """All that are kept, in no order."""
+        rows = self.connection.execute("SELECT sealed, name FROM conversation").fetchall()
+        return [self._conversation(sealed, name) for sealed, name in rows]
+
+    def _conversation(self, sealed: bytes, name: bytes) -> Conversation:
+        row = self.open(sealed, name, ConversationRow)
         next_s = NEVER if row.next_ms < 0 else row.next_ms / 1000
         return Conversation(
             row.request_id, row.service, row.body, row.expires_s, row.sendings, next_s, row.answer

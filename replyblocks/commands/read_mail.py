@@ -1,6 +1,7 @@
 """``mixmint inbox``: reading what people wrote."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from rich.text import Text
 
 from mixmint.errors import Unavailable
 from replyblocks.commands.options import home_option, json_option, print_json, with_post
+from replyblocks.delivery import Delivery
+from replyblocks.doctor import count_requests, describe_counts
 from replyblocks.envelope import longest_text
 from replyblocks.inbox import InboxRow
 from replyblocks.member import Member, open_member
@@ -130,26 +133,36 @@ def delete(common: Common, number: int) -> None:
 @own_options
 def sent(common: Common) -> None:
     """
-    List what was sent, and what became of it: queued, sent, answered.
+    List what was sent, and what became of it.
+
+    queued: the gateway hasn't taken it yet. sent: it is on its way. at service: the service has all of it.
+    answered. overdue: nothing came back for longer than usual. lost: nothing can come back any more.
+
+    Requests to services are counted by state, because `mixmint wallet` looks after them.
 
     Example: mixmint inbox sent
     """
 
-    async def listing(post: Post) -> list[tuple[int, OutboxRow]]:
-        return post.messages.outbox.all()
+    async def listing(post: Post) -> tuple[list[tuple[int, OutboxRow]], dict[int, Delivery], Counter[str]]:
+        outbox = post.messages.outbox
+        return outbox.all(), outbox.deliveries(time.time()), count_requests(post)
 
-    rows = with_post(open_member(common.home), listing)
+    rows, deliveries, requests = with_post(open_member(common.home), listing)
     if common.as_json:
         messages = [
-            {"number": number, "state": row.state, "date": _date(row.hour), "answers": row.answers}
+            {"number": number, "state": deliveries[number], "date": _date(row.hour), "answers": row.answers}
             for number, row in rows
         ]
-        print_json({"messages": messages})
+        print_json({"messages": messages, "requests": dict(requests)})
         return
     table = Table("no.", "state", "date", "text", box=None)
     for number, row in rows:
-        table.add_row(str(number), row.state, _date(row.hour), Text(preview(row.text, PREVIEW_CHARACTERS)))
-    Console().print(table if rows else "nothing was sent")
+        text = Text(preview(row.text, PREVIEW_CHARACTERS))
+        table.add_row(str(number), deliveries[number], _date(row.hour), text)
+    console = Console()
+    console.print(table if rows else "nothing was sent")
+    if requests:
+        console.print(f"requests to services: {describe_counts(requests)}")
 
 
 async def _fetch_messages(post: Post, wait_s: float) -> None:
