@@ -71,9 +71,11 @@ class Watch:
         since = self.packets.since_s
         said = [packet for packet in gone if since[packet] is not None]
         self.latencies_s += [now_s - at_s for packet in said if (at_s := since[packet]) is not None]
+        if not said:
+            return
         self._seen += 1
-        stride = max(1, self.scenario.rounds * self.scenario.cascades // MEASURED)
-        if self._seen % stride == 0:
+        batches = min(self.scenario.rounds * self.scenario.cascades, self.scenario.messages)
+        if self._seen % max(1, batches // MEASURED) == 0:
             for mass, count in Counter(map(self.packets.origin.__getitem__, said)).items():
                 self._measure(now_s, mass, count)
 

@@ -74,9 +74,9 @@ def test_a_gateway_alone_hides_among_its_tick() -> None:
 def test_a_poisson_mix_holds_what_a_queue_with_endless_servers_does() -> None:
     """M/M/infinity: the mean time is the mean delay, whatever the load; and half a tick of rounding."""
     mixing = Mixing("poisson", 0, 0, 0, 0, 20_000, 600_000)
-    result = simulate(Scenario(users=400, mixing=mixing, tick_ms=1000, cover=NO_COVER, messages=2500))
+    result = simulate(Scenario(users=400, mixing=mixing, tick_ms=1000, cover=NO_COVER, messages=1500))
     # Rounding adds half a tick to a delay, and the first tick is only half a tick away; so is the gateway's.
-    assert result.latency_s == pytest.approx(3 * 20 + 0.5, rel=0.05)
+    assert result.latency_s == pytest.approx(3 * 20 + 0.5, rel=0.06)
 
 
 def test_latency_of_pools_is_the_waits_that_senders_compute() -> None:
