@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from mix.certificates import make_certificate
-from mix.directory import Node, SphinxKey, sign_descriptor
+from mix.directory import Node, SphinxKey, load_network, sign_descriptor
 from mix.directory.document import EPOCH_S
 from mix.keys import filter_path, key_path, sphinx_key
 from mix.mailbox import SCHEMA
@@ -81,6 +81,14 @@ def create_node(folder: Path, plan: NodePlan, now_s: float) -> Path:
     # Last: a descriptor means that all the rest is there.
     write_new(folder / "descriptor", sign_descriptor(identity, node, int(now_s)))
     return folder / "descriptor"
+
+
+def known_epoch_s(network: Path, now_s: float) -> int:
+    """The length of a key epoch in the network of this file; the usual one where that isn't known yet."""
+    try:
+        return load_network(network, now_s).epoch_s
+    except UserError:
+        return EPOCH_S
 
 
 def _epochs(now_s: float, epoch_s: int) -> tuple[int, int]:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _PORT = click.IntRange(1, 65535)
+_EPOCH_S = click.option(
+    "--epoch-s",
+    type=click.IntRange(1, 366 * 86_400),
+    help="Seconds of the network's key epochs.  [default: as its directory says; 604800 without one]",
+)
 
 
 @click.group()
@@ -32,6 +37,7 @@ def gateway() -> None:
 @click.option("--operations-port", required=True, type=_PORT, help="Loopback port for health and metrics.")
 @click.option("--listen-host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104 - a node serves others
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
+@_EPOCH_S
 def init_mix(
     folder: Path,
     name: str,
@@ -40,6 +46,7 @@ def init_mix(
     operations_port: int,
     listen_host: str,
     network: Path | None,
+    epoch_s: int | None,
 ) -> None:
     """
     Make a mix's folder: settings, keys, certificate, and the descriptor to hand to the authorities.
@@ -49,7 +56,7 @@ def init_mix(
       mixmint mix init /etc/mixmint/m1 --name m1 --host 192.0.2.1 \\
         --link-port 7001 --operations-port 9001
     """
-    _init(folder, "mix", name, host, link_port, operations_port, 0, listen_host, network)
+    _init(folder, "mix", name, host, link_port, operations_port, 0, listen_host, network, epoch_s)
 
 
 @gateway.command("init")
@@ -61,6 +68,7 @@ def init_mix(
 @click.option("--operations-port", required=True, type=_PORT, help="Loopback port for health and metrics.")
 @click.option("--listen-host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104 - a node serves others
 @click.option("--network", type=_PATH, help="The network file.  [default: network.toml beside DIR]")
+@_EPOCH_S
 def init_gateway(
     folder: Path,
     name: str,
@@ -70,6 +78,7 @@ def init_gateway(
     operations_port: int,
     listen_host: str,
     network: Path | None,
+    epoch_s: int | None,
 ) -> None:
     """
     Make a gateway's folder: settings, keys, certificate, and the descriptor to hand to the authorities.
@@ -79,7 +88,9 @@ def init_gateway(
       mixmint gateway init /etc/mixmint/g1 --name g1 --host 192.0.2.5 \\
         --link-port 7005 --client-port 7105 --operations-port 9005
     """
-    _init(folder, "gateway", name, host, link_port, operations_port, client_port, listen_host, network)
+    _init(
+        folder, "gateway", name, host, link_port, operations_port, client_port, listen_host, network, epoch_s
+    )
 
 
 def _init(
@@ -92,12 +103,17 @@ def _init(
     client_port: int,
     listen_host: str,
     network: Path | None,
+    epoch_s: int | None,
 ) -> None:
-    from mix.init import NodePlan, create_node
+    from mix.init import NodePlan, create_node, known_epoch_s
 
+    file = network or folder.resolve().parent / "network.toml"
     # Relative, so that a whole network's folder can be moved.
-    shown = os.path.relpath(network or folder.resolve().parent / "network.toml", folder.resolve())
-    plan = NodePlan(name, role, host, link_port, operations_port, client_port, shown, listen_host)
+    shown = os.path.relpath(file, folder.resolve())
+    plan = NodePlan(
+        *(name, role, host, link_port, operations_port, client_port, shown, listen_host),
+        epoch_s or known_epoch_s(file, time.time()),
+    )
     descriptor = create_node(folder, plan, time.time())
     click.echo(f"{role} {name} is made; give {descriptor} to the directory's authorities")
 
