@@ -58,7 +58,16 @@ def make_living(folder: Path, gateways: tuple[str, ...] = ("g1",)) -> Living:
     network = Living(folder, epoch_s=fitting_epoch_s())
     ports = iter(free_ports(2 * (1 + len(MIXES)) + 3 * len(gateways)))
     port, operations = next(ports), next(ports)
-    words = ["--port", port, "--operations-port", operations, "--listen-host", HOST, "--name", "test"]
+    words: list[str | int | Path] = [
+        "--port",
+        port,
+        "--operations-port",
+        operations,
+        "--listen-host",
+        HOST,
+        "--name",
+        "test",
+    ]
     words += ["--cascade", ",".join(MIXES), "--tick-ms", 50, "--epoch-s", network.epoch_s]
     public = run_command("directory", "init", folder / "a1", *words).strip()
     settings = folder / "a1" / "authority.toml"
