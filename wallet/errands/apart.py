@@ -6,7 +6,8 @@ A payment request, paid coin by coin: an order v -> v for each of its outputs, l
    them in their order, so whoever else pays it begins with the same one; an id is certified once. Of two
    payers one is refused here, and has paid nothing.
 3. *The rest*, once the bank has certified the first: each at a time of its own, and signed only then. Signed
-   together, they would show by their last rounds that they belong together.
+   together, they would show by their last rounds that they belong together. What is due together, since
+   nobody was there, is spread once more.
 4. *The end*: all of it is on the board; or something of it can't be paid any more, and the plan says how much
    was. Until then whatever stopped is begun again: what is paid is read from the orders, never remembered.
 
@@ -94,6 +95,8 @@ class Apart:
         if not plan.until_round:
             self._draw_times(row, plan, request)
             return
+        if self._spread_late(row, plan, pieces):
+            return
         open_ = [piece for piece in pieces if not (piece.is_promised or piece.live)]
         open_ = [piece for piece in open_ if not self._is_over(piece, request)]
         lacking = [piece for piece in open_ if self._record_of(row, piece) is None]
@@ -117,6 +120,8 @@ class Apart:
         plan, pieces = self._read(row)
         if not pieces or not pieces[0].is_promised or not plan.until_round:
             return
+        if self._spread_late(row, plan, pieces):
+            plan, pieces = self._read(row)
         for piece in pieces:
             if not piece.orders and self._left_s(plan, piece) <= 0:
                 self._begin(row, piece.number)
@@ -139,6 +144,21 @@ class Apart:
         # Half of the rounds that are left stay for orders that must be asked again. At least 1: drawn.
         until = max(1, closed + (request.last_round - closed) // 2)
         self._desk.change(row, plan, parts=(first, *parts), until_round=until)
+
+    def _spread_late(self, row: int, plan: PlanState, pieces: Sequence[Piece]) -> bool:
+        """
+        Of pieces that are due together, since nobody was there at their times, all but one get new times: so
+        many orders at once, behind a silence, would be one payment. Whether there are any.
+        """
+        late = [piece for piece in pieces if not piece.orders and self._left_s(plan, piece) <= 0]
+        if len(late) < 2 or not plan.spread_s or self._desk.closed >= plan.until_round:
+            return False
+        now_s, parts = self._now_s(), list(plan.parts)
+        for piece in late[1:]:
+            due_s = now_s + self._rng.uniform(0, plan.spread_s)
+            parts[piece.number] = msgspec.structs.replace(piece.part, due_s=due_s)
+        self._desk.change(row, plan, parts=tuple(parts))
+        return True
 
     def _left_s(self, plan: PlanState, piece: Piece) -> float:
         """How long its order must still wait; if the clock was set back, at most as long as the spread."""

@@ -1,5 +1,6 @@
 """A payment coin by coin: orders v -> v, the first of them alone, the others at times of their own."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -54,6 +55,15 @@ async def waiting(town: Town, *, rounds: int | None = None) -> tuple[Wallet, Wal
         await ann.cashier.pay(request, now=False, spread_s=SPREAD_S)
     assert len(payments(ann)) == 1
     return ann, bob, row, request
+
+
+async def the_end(town: Town, wallet: Wallet) -> Outcome:
+    """Somebody looks now and then, until the payment is over."""
+    while True:
+        town.now_s += SPREAD_S
+        with suppress(PendingError):
+            (over,) = await wallet.cashier.resume()
+            return over
 
 
 async def test_each_coin_is_paid_by_an_order_like_an_exchange(town: Town) -> None:
@@ -139,6 +149,21 @@ async def test_the_rest_waits_no_longer_than_the_request_lives(town: Town) -> No
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
 
 
+async def test_what_is_due_together_is_spread_once_more(town: Town) -> None:
+    """Nobody was there for days: the coins don't go in one burst now."""
+    ann, bob, row, _ = await waiting(town)
+    town.now_s += 100 * SPREAD_S
+    for paid in (2, 3):
+        assert len(payments(ann)) == paid - 1
+        with suppress(PendingError):
+            await ann.cashier.resume()
+        assert len(payments(ann)) == paid
+        town.now_s += 100 * SPREAD_S
+        await town.tick()
+    assert len({each.order.last_round for each in payments(ann)}) == 3
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+
+
 async def test_near_the_requests_end_no_last_round_is_shared(town: Town) -> None:
     """An order that ends with its request would have the same unusual last round as its others."""
     ann, bob = await rich(town, "ann"), town.wallet("bob")
@@ -165,8 +190,7 @@ async def test_what_somebody_else_has_paid_meanwhile_ends_it_in_part(town: Town)
     eve = await rich(town, "eve")
     await eve.cashier.pay(replace(request, outputs=request.outputs[1:2]), now=True)
     gift = 1 << request.outputs[1].exponent
-    town.now_s += SPREAD_S
-    (over,) = await ann.cashier.resume()
+    over = await the_end(town, ann)
     assert (over.state.phase, over.state.units) == (Phase.SETTLED, UNITS - gift)
     assert (ann.units(), ann.units(CoinState.RESERVED)) == (12 + gift, 0)
     shown = view(ann, over.row)
@@ -201,8 +225,7 @@ async def test_another_coin_pays_where_one_is_gone(town: Town) -> None:
     plan = ann.purse.operation(plan_of(ann))
     with ann.purse.transaction():
         ann.purse.change_coin(*ann.purse.coin(plan.parts[1].coin), state=CoinState.LOST)
-    town.now_s += SPREAD_S
-    (over,) = await ann.cashier.resume()
+    over = await the_end(town, ann)
     assert (over.state.phase, over.state.units) == (Phase.SETTLED, UNITS)
     assert ann.units() == 12 - (1 << request.outputs[1].exponent)
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
@@ -243,7 +266,7 @@ async def test_a_crash_while_the_rest_goes_pays_each_coin_once(town: Town, step:
         await crashing.cashier.resume()
     town.close(crashing)
     again = town.wallet("ann")
-    await again.cashier.resume()
+    await the_end(town, again)
     assert not again.purse.open_operations()
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
     assert (again.units(), bob.units(), town.outstanding()) == (12, UNITS, 25)
@@ -252,8 +275,7 @@ async def test_a_crash_while_the_rest_goes_pays_each_coin_once(town: Town, step:
 async def test_the_board_corrects_what_the_bank_denied(town: Town) -> None:
     """A payment that ended in part is whole when the board shows the order that had been refused."""
     ann, _, _, _ = await waiting(town)
-    town.now_s += SPREAD_S
-    (over,) = await ann.cashier.resume()
+    over = await the_end(town, ann)
     row = over.row
     paid = payments(ann)[-1]
     number = next(at for at, each in ann.purse.operations().items() if each.state == paid)
