@@ -158,7 +158,8 @@ class Desk:
         store = self._board.store
         known = await store.read(lambda connection: index.find(connection, submission))
         if known is None and isinstance(submission, PostedSubmission):
-            return _published(submission, await store.coin(submission.posted.coin))
+            counting, _ = parted(await store.coin(submission.posted.coin), self._board.keys)
+            return _published(submission, counting)
         return known
 
     async def _verify(self, submission: Submission) -> None:

@@ -41,6 +41,10 @@ CREATE TABLE accounts (
 
 SUBMITTED = (Kind.POSTED, Kind.CLAIM, Kind.ANSWER, Kind.ACCUSATION, Kind.KEY_CHANGE)
 
+_OF_A_KEY = (Kind.POSTED, Kind.CLAIM)
+"""What is there up to the round of a change of the bank's key says nothing to the next key: what was owed he
+doesn't owe, and a certificate may be void."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -51,7 +55,14 @@ class Place:
 
 
 def find(connection: sqlite3.Connection, submission: Submission) -> Place | None:
-    """Where the same thing is, when it was submitted before."""
+    """Where the same thing is, when it was submitted before, and that still says anything."""
+    place = _place(connection, submission)
+    if place is None or submission.kind not in _OF_A_KEY:
+        return place
+    return place if place.round > bank_keys.changed_in(connection) else None
+
+
+def _place(connection: sqlite3.Connection, submission: Submission) -> Place | None:
     row = connection.execute(
         "SELECT leaf, round FROM submitted WHERE kind = ? AND subject = ?",
         (submission.kind, submission.subject),
@@ -84,7 +95,9 @@ def is_account(connection: sqlite3.Connection, account: bytes) -> bool:
 def note(connection: sqlite3.Connection, submission: Submission, round_: int) -> None:
     """It will be in this round. Nothing changes when it is noted already."""
     row = (submission.kind, submission.subject, leaf_hash(submission.entry), round_)
-    if connection.execute("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?)", row).rowcount:
+    # Of what is there twice, since a key was changed between, the later one counts.
+    if _place(connection, submission) != Place(*row[2:]) and find(connection, submission) is None:
+        connection.execute("INSERT OR REPLACE INTO submitted VALUES (?, ?, ?, ?)", row)
         _add(connection, submission.grounds())
         if isinstance(submission, ClaimSubmission):
             # No submission stands on it; that it is there says that an answer with this subject is asked for.

@@ -59,6 +59,15 @@ def feeding(connection: sqlite3.Connection, founding: bytes) -> tuple[bytes, int
     return key, since
 
 
+def changed_in(connection: sqlite3.Connection) -> int:
+    """The round of the newest change that counts and whose round is fixed; 0 if there is none."""
+    rows = connection.execute(
+        "SELECT round, change FROM key_changes JOIN rounds USING (round) ORDER BY round, change"
+    ).fetchall()
+    found = in_force(LoggedChange(_read(change), round_, 0) for round_, change in rows)
+    return found[-1].first if found else 0
+
+
 def read_keys(connection: sqlite3.Connection, founding: bytes, until: int) -> BankKeys:
     """The bank's keys at the end of round ``until``; ``founding``: the first one, 32 bytes."""
     return BankKeys(founding, tuple(each.change for each in changes(connection, until)))

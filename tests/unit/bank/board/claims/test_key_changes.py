@@ -10,8 +10,8 @@ from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.board.reading.client import BoardReader
 from bank.board.writing.recovery import recover
-from bank.formats.coin import coin_id
-from bank.formats.entry import CertifiedEntry, KeyChangeEntry, make_key_entry
+from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.entry import CertifiedEntry, KeyChangeEntry, PostedEntry, make_key_entry
 from bank.formats.succession import Cut, KeyChange
 from mixmint.errors import PeerError, Unavailable
 from mixmint.keys import SigningKey
@@ -221,6 +221,52 @@ async def test_a_claim_may_show_an_old_certificate_if_the_board_has_it(site: Sit
     await site.running.close_round()
     assert (await site.post(claim(7).entry().encode())).status == 202
     assert (await site.post(claim(8).entry().encode())).status == 403
+
+
+async def test_what_the_old_key_owed_is_claimed_anew(site: Site, start_board: Start, tmp_path: Path) -> None:
+    """
+    Claims up to the change's round are nobody's debt. Some orders only the new bank can answer, and only
+    under their old names: so each is taken once more. Made again from its log, the board still knows.
+    """
+    shown = certificate(7)
+    coin = coin_id(key(7).public)
+    await site.feed(CertifiedEntry(coin, shown.exponent, shown.epoch, shown.signature).encode())
+    mine = claim(7).entry().encode()
+    statuses = [(await site.post(mine)).status]
+    await site.running.close_round()
+    await site.post(entry(change_at(site)))
+    statuses.append((await site.post(mine)).status)
+    await site.running.close_round()
+    statuses += [(await site.post(mine)).status for _ in range(2)]
+    await site.running.close_round()
+    statuses.append((await site.post(mine)).status)
+    assert statuses == [202, 200, 202, 200, 200]
+    assert (await site.leaves()).count(mine) == 2
+    await site.running.stop()
+    (tmp_path / "board.db").rename(tmp_path / "old.db")
+    recover(tmp_path / "board.db", site.running.board.publisher._folder, LOG, lambda done, total: None)
+    again = Site(await start_board(), site.desk)
+    assert (await again.post(mine)).status == 200
+
+
+async def test_a_void_certificate_keeps_no_true_one_from_the_board(site: Site, mint: Mint) -> None:
+    """Posted or published by the old key above the cut: who has it from the new one may still post that."""
+    await site.running.close_round()
+    shown, published = certificate(7), certificate(8)
+    change = change_at(site)
+    assert (await site.post(posted(7))).status == 202
+    void = CertifiedEntry(coin_id(key(8).public), published.exponent, published.epoch, published.signature)
+    await site.feed(void.encode())
+    await site.post(entry(change))
+    await site.running.close_round()
+    for number in (7, 8):
+        coin = coin_id(key(number).public)
+        signed = sign_certificate(NEW, BANK_ID, shown.exponent, shown.epoch, coin)
+        true = PostedEntry(coin, shown.exponent, shown.epoch, signed).encode()
+        assert [(await site.post(true)).status for _ in range(2)] == [202, 200]
+    await site.running.close_round()
+    assert (await site.post(true)).status == 200
+    assert site.running.board.store.newest.totals.coins == 2
 
 
 async def test_a_change_that_contradicts_an_earlier_one_is_shown_as_such(site: Site) -> None:
