@@ -245,14 +245,8 @@ def build_app(settings: GatewaySettings) -> web.Application:
 def check_gateway(config: Path, now_s: float) -> str:
     """Read and check everything that `run` needs; returns what would run. Raises UserError."""
     settings = load(config, GatewaySettings)
-    directory, node = check_node(settings, "gateway", now_s)
     database_path(settings)
-    return (
-        f"{describe(settings)}\n"
-        f"gateway {node.name} of network {directory.network}, tick {directory.tick_ms} ms\n"
-        f"frames from {', '.join(directory.predecessors(node.name))}; "
-        f"frames to {', '.join(directory.successors(node.name))}"
-    )
+    return f"{describe(settings)}\n{check_node(settings, 'gateway', now_s)}"
 
 
 def run(config: Path) -> None:

@@ -228,9 +228,24 @@ def check_pair(settings: NodeSettings) -> None:
     link_server_context(settings.certificate_path, settings.key_path, [], lambda _: None)
 
 
-def check_node(settings: NodeSettings, role: Role, now_s: float) -> tuple[Directory, Node]:
-    """Whether it could run; changes nothing. Raises UserError."""
-    directory, node = check_place(settings, role, now_s)
-    check_filter(filter_path(settings.state_folder), key_ids(read_keys(settings.keys_folder)))
+def check_node(settings: NodeSettings, role: Role, now_s: float) -> str:
+    """
+    Whether it could run; changes nothing. What it would be in its network. Raises UserError.
+    """
+    keys = read_keys(settings.keys_folder)
+    waits = ""
+    try:
+        directory, node = check_place(settings, role, now_s)
+    except UserError as error:
+        if not load_network_file(settings.network).sources:
+            raise
+        waits = str(error)
+    check_filter(filter_path(settings.state_folder), key_ids(keys))
     check_pair(settings)
-    return directory, node
+    if waits:
+        return f"{role} {settings.name} would hand in its descriptor and wait: {waits}"
+    before, after = directory.predecessors(node.name), directory.successors(node.name)
+    return (
+        f"{node.role} {node.name} of network {directory.network}, tick {directory.tick_ms} ms\n"
+        f"frames from {', '.join(before)}; frames to {', '.join(after)}"
+    )

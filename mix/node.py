@@ -15,7 +15,6 @@ from aiohttp import web
 
 from mix.background import Background
 from mix.cover import CoverSource
-from mix.directory import Directory, Node
 from mix.epochs.keyring import Keyring
 from mix.generations import Generation
 from mix.intake import Intake
@@ -147,16 +146,7 @@ def build_app(settings: MixSettings) -> web.Application:
 def check_mix(config: Path, now_s: float) -> str:
     """Read and check everything that `run` needs; returns what would run. Raises UserError."""
     settings = load(config, MixSettings)
-    directory, node = check_node(settings, "mix", now_s)
-    return f"{describe(settings)}\n{_summary(directory, node)}"
-
-
-def _summary(directory: Directory, node: Node) -> str:
-    before, after = directory.predecessors(node.name), directory.successors(node.name)
-    return (
-        f"{node.role} {node.name} of network {directory.network}, tick {directory.tick_ms} ms\n"
-        f"frames from {', '.join(before)}; frames to {', '.join(after)}"
-    )
+    return f"{describe(settings)}\n{check_node(settings, 'mix', now_s)}"
 
 
 def run(config: Path) -> None:
