@@ -19,6 +19,8 @@ REFUSALS = {
     "balance": "the account has not enough units; see `mixmint wallet balance`",
     "no-account": "the bank has no such account; give its operator the account key that init printed",
     "expired": "the payment request has expired; ask the payee for a new one",
+    "ending": "the payment request ends too soon to be paid coin by coin; pay it with --now, or ask the "
+    "payee for a new one",
     "too-many-coins": "no single order can carry this amount from these coins; pay it in two parts",
     "not-enough": "there are not enough free units; withdraw more, or see `mixmint wallet balance`",
     "unknown-certificate": "the bank denies a coin that it certified; the proof is in the evidence folder",

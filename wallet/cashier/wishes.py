@@ -13,6 +13,7 @@ from bank.formats.order import MOST_OUTPUTS
 from mixmint.errors import UserError
 from wallet.bearer import Bearer
 from wallet.cashier.work import Work
+from wallet.errands.apart import is_ending
 from wallet.machines.steps import FINAL
 from wallet.marks.mark import Part
 from wallet.operations import PlanState, Want
@@ -103,6 +104,8 @@ class Cashier(Work):
         await self._prepare()
         if self._errands.closed >= request.last_round:
             raise UserError(meaning("expired"))
+        if plan.is_apart and is_ending(request, self._errands.closed):
+            raise UserError(meaning("ending"))
         check_enough(self._errands.held(), request.units)
         if not plan.path and (plan.is_sealed or request.is_hold):
             # A hold of which nobody can be told would only keep the coins.

@@ -32,6 +32,15 @@ from wallet.plans import Held, total
 from wallet.purse import CoinRecord, CoinState
 from wallet.teller import Start
 
+LEAST_ROUNDS = 20
+"""So many a request must have left when several orders begin to pay it: the others wait for the first one's
+answer, and what comes behind the end would leave its payer with a part."""
+
+
+def is_ending(request: PaymentRequest, closed: int) -> bool:
+    """Whether a request ends too soon to be paid by several orders that are begun now."""
+    return len(request.outputs) > 1 and request.last_round - closed < LEAST_ROUNDS
+
 
 def choose(desk: Desk, row: int, plan: PlanState, request: PaymentRequest) -> list[int]:
     """One step before anything is paid: the exchanges that are missing, or all coins kept for the plan."""
@@ -83,6 +92,8 @@ class Apart:
             await self._desk.teller.finish([guard.live], enough=(Phase.ANSWERED,))
         elif self._is_over(guard, request):
             self._end(row, plan, pieces, request)
+        elif is_ending(request, self._desk.closed):
+            self._end(row, plan, pieces, request, "ending")
         elif self._coin_of(row, guard) is not None:
             start = partial(self._wait_and_begin, row, guard.number, 0.0)
             await self._desk.teller.finish([start], enough=(Phase.ANSWERED,))

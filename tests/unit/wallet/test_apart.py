@@ -10,6 +10,7 @@ from mixmint.errors import PendingError, UserError
 from tests.unit.wallet.test_crashes import CrashAt
 from tests.unit.wallet.town import NOW_S, Crash, Town, Wallet
 from wallet import views
+from wallet.errands.apart import LEAST_ROUNDS
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase
 from wallet.marks.mark import Mark, Part
@@ -147,6 +148,38 @@ async def test_the_rest_waits_no_longer_than_the_request_lives(town: Town) -> No
     (over,) = await ann.cashier.resume()
     assert over.state.units == UNITS
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+
+
+@pytest.mark.parametrize("rounds", [5, LEAST_ROUNDS - 1])
+async def test_what_ends_too_soon_is_paid_whole_or_not_at_all(town: Town, rounds: int) -> None:
+    """The first coin would be paid, and the others would come too late."""
+    ann, bob = await rich(town, "ann"), town.wallet("bob")
+    row, request = await bob.cashier.request(UNITS, "", rounds)
+    with pytest.raises(UserError, match="ends too soon to be paid coin by coin"):
+        await ann.cashier.pay(request, now=False)
+    assert not payments(ann)
+    await ann.cashier.pay(request, now=True)
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+
+
+async def test_what_ends_before_the_first_coin_has_gone_is_not_paid(town: Town) -> None:
+    """Nobody was there for long, with the coins ready: all of them are free again."""
+    ann, bob = await rich(town, "ann"), town.wallet("bob")
+    row, request = await bob.cashier.request(UNITS, "", 60)
+    crash = CrashAt("coins-chosen", 1)
+    crash.armed = True
+    town.close(ann)
+    crashing = town.wallet("ann", at=crash)
+    with pytest.raises(Crash):
+        await crashing.cashier.pay(request, now=False)
+    town.close(crashing)
+    while town.board.closed < request.last_round - 5:
+        await town.tick()
+    ann = town.wallet("ann")
+    (over,) = await ann.cashier.resume()
+    assert (over.state.phase, over.state.reason) == (Phase.REFUSED, "ending")
+    assert (ann.units(), ann.units(CoinState.RESERVED)) == (25, 0)
+    assert bob.cashier.payee.arrivals(row).came == 0
 
 
 async def test_what_is_due_together_is_spread_once_more(town: Town) -> None:
