@@ -25,6 +25,8 @@ SHARE = 12
 TIMEOUT_S = 30.0
 """For one share; 256 orders take 0.05 s. Only a stopped or starved process takes so long."""
 RETRY_S = 60.0
+_GONE = EOFError, OSError, TimeoutError, msgspec.DecodeError
+"""What asking a child may end with: it is dead, hangs, or isn't itself any more."""
 
 _log = logging.getLogger("bank.verifying")
 
@@ -94,7 +96,7 @@ class Verifiers:
     async def _prepare_there(self, child: Child, bodies: Sequence[bytes], moment: Moment) -> list[Prepared]:
         try:
             said = await self._ask(child, bodies, moment)
-        except (EOFError, OSError, TimeoutError) as error:
+        except _GONE as error:
             # Preparing changes nothing, so it can be done again.
             _log.warning("a verifying process ended (%s); another will be started", type(error).__name__)
             self._gone(child)
@@ -109,7 +111,10 @@ class Verifiers:
     async def _ask(self, child: Child, bodies: Sequence[bytes], moment: Moment) -> list[Said]:
         request = self._encoder.encode((moment.closed, moment.epoch, bodies))
         async with asyncio.timeout(TIMEOUT_S):
-            return self._decoder.decode(await child.ask(request))
+            said = self._decoder.decode(await child.ask(request))
+        if len(said) != len(bodies):
+            raise msgspec.ValidationError("not an answer for each request")
+        return said
 
     def _wake(self) -> None:
         """Start the children that don't run. They are of use once they have answered."""
@@ -124,7 +129,7 @@ class Verifiers:
     async def _woken(self, child: Child) -> None:
         try:
             await self._ask(child, (), Moment(0, 0))
-        except (EOFError, OSError, TimeoutError) as error:
+        except _GONE as error:
             _log.warning("a verifying process doesn't start (%s)", type(error).__name__)
             # Not at once: what keeps it from starting may take a while.
             asyncio.get_running_loop().call_later(RETRY_S, self._gone, child)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from bank.formats.order import SignedOrder, tau_of
@@ -83,6 +84,25 @@ async def test_a_process_that_dies_over_its_share_is_replaced(
     await verifiers.ready()
     (second,) = verifiers.pids
     assert second != first
+
+
+@pytest.mark.parametrize("said", [b"", b"\xc1", msgspec.msgpack.encode([1]), msgspec.msgpack.encode([None])])
+async def test_a_process_that_answers_nonsense_is_replaced(
+    sqlite_desk: Desk, verifiers: Verifiers, said: bytes
+) -> None:
+    """Not what was asked for, or not for each request: as if it had died."""
+    desk, bodies = sqlite_desk, requests(sqlite_desk, 2 * SHARE)
+    await verifiers.ready()
+    (child,) = verifiers._idle
+
+    async def ask(request: bytes) -> bytes:
+        return said
+
+    child.ask = ask  # type: ignore[method-assign]
+    expected = [prepare(body, desk.signer, desk.moment) for body in bodies]
+    assert await verifiers.prepare(bodies, desk.moment) == expected
+    assert not verifiers._idle
+    assert child.pid == 0
 
 
 async def test_the_processes_end_with_the_bank(sqlite_desk: Desk) -> None:
