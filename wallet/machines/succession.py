@@ -46,6 +46,8 @@ def order_after(state: OrderState, event: KeyChanged) -> tuple[OrderState, list[
         round=0,
         overdue=False,
         late=(),
+        proof=b"" if state.phase is Phase.ANSWERED else state.proof,
+        posted=False,
         patient_until=event.round + PATIENCE_ROUNDS,
         claim=state.claim.after_change(event.round),
     )

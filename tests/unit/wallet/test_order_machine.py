@@ -317,3 +317,12 @@ def test_another_form_may_be_claimed_in_its_turn() -> None:
     state = order_state(claim=ClaimRecord(asked=2, entry=b"claim", posted=True, round=5))
     renewed, _ = claim.advance(state, Renewed((MINE,), resigned(state)), advance)
     assert renewed.claim == ClaimRecord()
+
+
+def test_certificates_of_an_earlier_key_are_asked_for_and_posted_anew() -> None:
+    """What was posted under the old key is worth nothing behind the cut."""
+    state = order_state(phase=Phase.ANSWERED, proof=b"certificates", posted=True)
+    after, _ = order_after(state, KeyChanged(6, 7))
+    assert (after.phase, after.proof, after.posted) == (Phase.ASKED, b"", False)
+    looking, _ = order_after(order_state(phase=Phase.LOOKING, proof=b"spent"), KeyChanged(6, 7))
+    assert looking.proof == b"spent"
