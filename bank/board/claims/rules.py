@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from bank.board.accusation.claims import ClaimUnanswered
 from bank.board.accusation.evidence import ConfirmedLog
 from bank.board.accusation.file import MOST_LOGGED_BYTES, Evidence, check, decode_accusation
 from bank.board.accusation.successor import OfSuccessor
@@ -195,7 +196,7 @@ class AccusationSubmission:
             # "The one or the other" with a key that anyone can make up says nothing of the one that is ours.
             return "it accuses somebody else beside this board or its bank, and it may be him alone"
         if accused.bank is not None and _is_void(self.evidence, parties.keys.end_of(accused.bank)):
-            return "the bank had another key by then, so the statement in it is worth nothing"
+            return "the bank had another key by then, so it proves nothing"
         verdict = check(self.evidence, parties.authorities)
         return None if verdict.holds else verdict.sentence
 
@@ -263,9 +264,11 @@ def read_submission(data: bytes) -> Submission:
 def _is_void(evidence: Evidence, end: int | None) -> bool:
     """
     Whether it is shown in a log that the accused key confirmed above the place where it ceased to count:
-    whoever stole it may call everything there his own.
+    whoever stole it may call everything there his own. Or it is silent there, where nothing it says counts.
     """
     shown = evidence.evidence if isinstance(evidence, OfSuccessor) else evidence
+    if isinstance(shown, ClaimUnanswered):
+        return end is not None and shown.leaves.indexes[-1] >= end
     log = getattr(shown, "log", None) or getattr(shown, "confirmed", None)
     return end is not None and isinstance(log, ConfirmedLog) and log.size > end
 

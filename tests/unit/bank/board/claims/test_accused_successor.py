@@ -6,12 +6,23 @@ from pathlib import Path
 import pytest
 
 from bank.board.accusation.books import CertifiedTwice, EntryFalse
+from bank.board.accusation.claims import ClaimUnanswered
 from bank.board.accusation.evidence import ConfirmedLog
 from bank.board.accusation.file import Evidence, encode_accusation
 from bank.board.claims.rules import Parties, read_submission
-from bank.formats.entry import AccusationEntry
-from tests.unit.bank.board.accusation.cheats import BANK, BOARD, fresh_id
-from tests.unit.bank.board.accusation.succeeded import NETWORK, NEW, Succeeded, certified, shown
+from bank.formats.entry import AccusationEntry, TermsEntry
+from bank.ledger import Terms
+from tests.unit.bank.board.accusation.cheats import BANK, BANK_ID, BOARD, fresh_id
+from tests.unit.bank.board.accusation.succeeded import (
+    NETWORK,
+    NEW,
+    ROUNDS,
+    Succeeded,
+    certified,
+    change,
+    claim,
+    shown,
+)
 
 
 @pytest.fixture
@@ -34,6 +45,31 @@ def test_a_board_takes_an_accusation_of_its_banks_successor(log: Succeeded) -> N
     assert alone == "it accuses neither this board nor its bank"
     stranger = replace(log.accuse(twice), founding=BOARD.public)
     assert objection(log, stranger) == "it accuses neither this board nor its bank"
+
+
+def test_what_a_replaced_key_had_no_more_to_answer_accuses_nobody(log: Succeeded) -> None:
+    """
+    Its successor hasn't begun yet, or is slow. A file that shows the claim's time alone doesn't show that the
+    key was changed before; the board knows. One from before the cut stays.
+    """
+
+    def silent(shown: Succeeded) -> ClaimUnanswered:
+        mine = claim(BANK).entry().encode()
+        shown.close([mine])
+        for _ in range(ROUNDS):
+            shown.close([])
+        terms = TermsEntry(Terms(claim_rounds=ROUNDS).published(BANK, BANK_ID, 1)).encode()
+        at = shown.leaves.index(mine)
+        leaves = shown.proof(shown.leaves.index(terms), *range(at, shown.edge.size))
+        return ClaimUnanswered(BANK.public, shown.signed(), leaves)
+
+    after = silent(log)
+    assert after.objection() is None
+    assert "had another key by then" in str(objection(log, after))
+    before = Succeeded(log.folder.path.parent / "before")
+    unanswered = silent(before)
+    before.change = change(before.edge.size, before.edge.root())
+    assert objection(before, unanswered) is None
 
 
 def test_what_a_replaced_key_confirms_above_the_cut_accuses_nobody(log: Succeeded) -> None:
