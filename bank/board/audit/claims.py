@@ -269,7 +269,8 @@ class Claims:
             claim = read_claim(await self._replay.leaf(debt.leaf))
             self._late(debt, max(debt.shown.values()), claim.subject if claim else subject)
             return
-        if self._replay.last_mark[1] < debt.due:
+        due = self._due(debt)
+        if due is None or self._replay.last_mark[1] < due:
             self.open += 1
             return
         if len(self.findings) >= MOST_SHOWN:
@@ -277,10 +278,22 @@ class Claims:
             return
         evidence = await self._unanswered(debt)
         words = (
-            f"the claim at entry {debt.leaf}, of round {debt.round}, had no answer by round {debt.due}, nor "
+            f"the claim at entry {debt.leaf}, of round {debt.round}, had no answer by round {due}, nor "
             "has it any now"
         )
         self._add(self._prosecutor.finding(Fault.CLAIM, evidence, words))
+
+    def _due(self, debt: _Debt) -> int | None:
+        """
+        The round by which it must be answered; None: not yet. A successor begins when his books are made, and
+        owes what was claimed before from then on.
+        """
+        key = self._replay.key_at(debt.leaf)
+        if key is None or key == self._key:
+            return debt.due
+        began = self._prosecutor.began(key)
+        place = None if began < 0 else self._spilled.round_of(began)
+        return None if place is None else max(debt.due, place.number + debt.due - debt.round)
 
     async def _unanswered(self, debt: _Debt) -> Evidence | None:
         """All leaves of the claim's time in one file, if they fit."""

@@ -1,7 +1,7 @@
 """The log of a bank that was replaced, audited whole: clean, and what is void is told as nobody's crime."""
 
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from bank.formats.statement import Row, Tally, sign_statement, units_of
 from bank.ledger import Terms
 from bank.statements import Statements
 from mixmint.keys import SigningKey
+from tests.unit.bank.board.accusation import succeeded
 from tests.unit.wallet.succession import AUTHORITIES, NETWORK, Handover
 from tests.unit.wallet.town import NOW_S, Town, Wallet
 
@@ -108,6 +109,31 @@ async def test_a_log_with_changes_of_the_key_is_clean(tmp_path: Path, pool: Exec
         assert report.changes == changes
         assert report.statements > changes
         assert report.confirmed > cut.size
+
+
+async def test_a_successor_owes_claims_from_when_he_began(tmp_path: Path) -> None:
+    """
+    His books take their time: what was claimed since the change is open until then, and claim_rounds more.
+    """
+    mine = succeeded.claim(succeeded.BANK).entry().encode()
+    log = succeeded.Succeeded(tmp_path, early=[mine])
+
+    async def judged(log: succeeded.Succeeded) -> list[str]:
+        log.publish()
+        reader = LogReader(FolderSource(log.folder.path), log.verifier)
+        with ThreadPoolExecutor(1) as pool:
+            report = await Audit(reader, pool, 1, authorities=succeeded.NETWORK).run(NOW_S)
+        return [each.fault for each in report.findings if each.weight is Weight.CHEAT]
+
+    for _ in range(succeeded.ROUNDS - 1):
+        log.close([])
+        assert await judged(log) == []
+    log.close([])
+    assert await judged(log) == [Fault.CLAIM]
+    late = succeeded.Succeeded(tmp_path / "late", early=[mine], begins=False)
+    for _ in range(2 * succeeded.ROUNDS):
+        late.close([])
+    assert await judged(late) == []
 
 
 async def test_nobody_is_framed_by_what_the_old_key_signs_afterwards(tmp_path: Path, pool: Executor) -> None:

@@ -58,10 +58,17 @@ def claim(key: SigningKey = NEW, last_round: int = 100) -> Claim:
 class Succeeded(Shown):
     """
     Round 1 is the founding key's, round 2 has the change, cut behind round 1; round 3 has ``early``, which
-    are the board's own making; round 4 the new key's entry and terms.
+    are the board's own making; round 4, if he ``begins``, the new key's entry and terms.
     """
 
-    def __init__(self, folder: Path, before: Sequence[bytes] = (), early: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        before: Sequence[bytes] = (),
+        early: Sequence[bytes] = (),
+        *,
+        begins: bool = True,
+    ) -> None:
         super().__init__(folder)
         terms = Terms(claim_rounds=ROUNDS)
         first = [
@@ -74,7 +81,8 @@ class Succeeded(Shown):
         self.close(list(early))
         self.own = make_key_entry(NEW, BANK_ID).encode()
         self.terms = TermsEntry(terms.published(NEW, BANK_ID, 2)).encode()
-        self.close([self.own, self.terms])
+        if begins:
+            self.close([self.own, self.terms])
 
     @property
     def keys(self) -> BankKeys:
