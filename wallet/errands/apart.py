@@ -106,7 +106,7 @@ class Apart:
         if not plan.until_round:
             self._draw_times(row, plan, request)
             return
-        if self._spread_late(row, plan, pieces):
+        if self._spread_anew(row, plan, pieces):
             return
         open_ = [piece for piece in pieces if not (piece.is_promised or piece.live)]
         open_ = [piece for piece in open_ if not self._is_over(piece, request)]
@@ -131,7 +131,7 @@ class Apart:
         plan, pieces = self._read(row)
         if not pieces or not pieces[0].is_promised or not plan.until_round:
             return
-        if self._spread_late(row, plan, pieces):
+        if self._spread_anew(row, plan, pieces):
             plan, pieces = self._read(row)
         for piece in pieces:
             if not piece.orders and self._left_s(plan, piece) <= 0:
@@ -156,23 +156,28 @@ class Apart:
         until = max(1, closed + (request.last_round - closed) // 2)
         self._desk.change(row, plan, parts=(first, *parts), until_round=until)
 
-    def _spread_late(self, row: int, plan: PlanState, pieces: Sequence[Piece]) -> bool:
+    def _spread_anew(self, row: int, plan: PlanState, pieces: Sequence[Piece]) -> bool:
         """
         Of pieces that are due together, since nobody was there at their times, all but one get new times: so
-        many orders at once, behind a silence, would be one payment. Whether there are any.
+        many orders at once, behind a silence, would be one payment. So does what a clock that was ahead has
+        put farther off than it may be. Whether there are any.
         """
-        late = [piece for piece in pieces if not piece.orders and self._left_s(plan, piece) <= 0]
-        if len(late) < 2 or not plan.spread_s or self._desk.closed >= plan.until_round:
+        if not plan.spread_s or self._desk.closed >= plan.until_round:
             return False
         now_s, parts = self._now_s(), list(plan.parts)
-        for piece in late[1:]:
+        left = [piece for piece in pieces if not piece.orders]
+        late = [piece for piece in left if piece.part.due_s <= now_s]
+        ahead = [piece for piece in left if piece.part.due_s > now_s + plan.spread_s]
+        anew = [*late[1:], *ahead]
+        for piece in anew:
             due_s = now_s + self._rng.uniform(0, plan.spread_s)
             parts[piece.number] = msgspec.structs.replace(piece.part, due_s=due_s)
-        self._desk.change(row, plan, parts=tuple(parts))
-        return True
+        if anew:
+            self._desk.change(row, plan, parts=tuple(parts))
+        return bool(anew)
 
     def _left_s(self, plan: PlanState, piece: Piece) -> float:
-        """How long its order must still wait; if the clock was set back, at most as long as the spread."""
+        """How long its order must still wait; at most as long as the spread."""
         if self._desk.closed >= plan.until_round:
             return 0.0
         return min(max(0.0, piece.part.due_s - self._now_s()), plan.spread_s)

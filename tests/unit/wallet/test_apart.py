@@ -213,8 +213,13 @@ async def test_a_clock_that_is_set_back_holds_nothing_up(town: Town) -> None:
     """The coins wait for the spread at most, from when somebody looks."""
     ann, _, _, _ = await waiting(town)
     town.now_s -= 3600
-    with pytest.raises(PendingError, match="within 10 min"):
+    with pytest.raises(PendingError, match=r"within \d+ min"):
         await ann.cashier.resume()
+    for _ in range(2):
+        town.now_s += SPREAD_S
+        with suppress(PendingError):
+            await ann.cashier.resume()
+    assert (ann.purse.open_operations(), len(payments(ann))) == ({}, 3)
 
 
 async def test_what_somebody_else_has_paid_meanwhile_ends_it_in_part(town: Town) -> None:
