@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from bank.formats.account import Operation, SignedStatement, Statement
 from bank.formats.answer import (
+    NO_SUCH_HOLD,
     Answer,
     Body,
     Certificates,
@@ -128,7 +129,7 @@ def check(bank: Bank, request: bytes, data: bytes, known: Known) -> Answered | W
         answer = Answer.decode(data)
     except MalformedMessage as error:
         return Wrong(data + request, f"unreadable-{error.reason}")
-    if answer.subject != subject_of(asked):
+    if answer.subject != subject_of(asked, unknown=answer.body == NO_SUCH_HOLD):
         return Wrong(data + request, "another-subject")
     if not answer.holds(bank.key, bank.id):
         return Wrong(data + request, "not-signed")

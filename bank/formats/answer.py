@@ -340,6 +340,10 @@ class Answer:
         return cls(subject, body, signature)
 
 
+NO_SUCH_HOLD = Refused(Refusal.NO_HOLD)
+"""What this answers is named otherwise (``bank.formats.request.subject_of``)."""
+
+
 def sign_answer(key: SigningKey, bank: bytes, subject: bytes, body: Body) -> bytes:
     """The bank signs an answer; its bytes as they travel."""
     part = _KIND_OF[type(body)].to_bytes(1) + subject + body.encode()

@@ -137,13 +137,18 @@ def encode_request(request: BankRequest) -> bytes:
     return _KINDS[type(request)].to_bytes(1) + request.encode()
 
 
-def subject_of(request: BankRequest) -> bytes:
+def subject_of(request: BankRequest, *, unknown: bool = False) -> bytes:
     """
     What the answer to a request names (32 bytes), so that no answer can pass for another request's.
 
     An order: its seal. EXECUTE: the seal it names. What changes an account: the digest of the account
     request. A reading of statements: the hash of the whole request.
+
+    ``unknown``: the bank answers that it knows of no such hold. A seal that it doesn't know is whatever the
+    asker wrote, another request's or a claim's name perhaps; so that answer names the hash of the EXECUTE.
     """
+    if isinstance(request, Execute) and unknown:
+        return unread_subject(encode_request(request))
     if isinstance(request, SignedOrder | Execute):
         return request.seal
     if isinstance(request, Withdraw | Deposit | Replace):

@@ -1,9 +1,9 @@
 """Answering a prepared request from the books: the one way in, for live requests and for repeated ones."""
 
 from bank.formats.account import Statement
-from bank.formats.answer import Body, Credited, Withdrawn
+from bank.formats.answer import NO_SUCH_HOLD, Body, Credited, Withdrawn
 from bank.formats.order import SignedOrder
-from bank.formats.request import Deposit, Execute, ReadAccount, Replace, Withdraw
+from bank.formats.request import Deposit, Execute, ReadAccount, Replace, Withdraw, subject_of
 from bank.ledger.accounts import deposit, read_statements, withdraw
 from bank.ledger.book import Book
 from bank.ledger.orders import exchange, execute, hold
@@ -23,7 +23,10 @@ def settle(prepared: Prepared, signer: Signer, book: Book, moment: Moment) -> by
     if isinstance(prepared, Exchange):
         return exchange(prepared, signer, book, moment)
     if isinstance(prepared, Asking):
-        return signer.answer(prepared.subject, _body(prepared, signer, book, moment))
+        body = _body(prepared, signer, book, moment)
+        is_unknown = isinstance(prepared.request, Execute) and body == NO_SUCH_HOLD
+        subject = subject_of(prepared.request, unknown=True) if is_unknown else prepared.subject
+        return signer.answer(subject, body)
     return prepared.answer
 
 

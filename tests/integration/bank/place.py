@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bank.formats.account import AccountRequest, Operation, Statement, sign_request
-from bank.formats.answer import Answer, Statements
+from bank.formats.answer import NO_SUCH_HOLD, Answer, Statements
 from bank.formats.coin import CoinKey, bank_id
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order
 from bank.formats.request import BankRequest, Deposit, Withdraw, encode_request, sign_read, subject_of
@@ -78,7 +78,7 @@ class Place:
     def ask(self, request: BankRequest) -> Answer:
         answer = Answer.decode(self.post_patiently(encode_request(request)))
         assert answer.holds(self.key, bank_id(self.key))
-        assert answer.subject == subject_of(request)
+        assert answer.subject == subject_of(request, unknown=answer.body == NO_SUCH_HOLD)
         return answer
 
     def get(self, url: str) -> dict[str, object]:

@@ -15,7 +15,17 @@ from bank.formats.account import (
     sign_request,
     sign_statement,
 )
-from bank.formats.answer import Answer, Certificates, Credited, Hold, Refusal, Refused, Spent, Statements
+from bank.formats.answer import (
+    NO_SUCH_HOLD,
+    Answer,
+    Certificates,
+    Credited,
+    Hold,
+    Refusal,
+    Refused,
+    Spent,
+    Statements,
+)
 from bank.formats.claim import Claim
 from bank.formats.coin import coin_id
 from bank.formats.entry import CertifiedEntry, SpentEntry
@@ -118,6 +128,20 @@ def test_a_refusal_from_before_the_coin_was_certified_is_no_lie(desk: Desk) -> N
     assert AnswerFalse(desk.key.public, Named.REQUEST, claim, refused).objection() is not None
     assert AnswerFalse(desk.key.public, Named.CLAIM, claim, refused).objection() is not None
     assert falsehood(replace(shown, asked=False), refused.body) is not None
+
+
+def test_a_seal_that_somebody_made_up_names_nothing(desk: Desk) -> None:
+    """
+    Whoever executes takes what he likes for a seal: the name of a claim, or of an account's request. That the
+    bank knows of no such hold is no answer to those.
+    """
+    for name in ("new", "withdrawal", "execution"):
+        claim = SCENES[name].make(desk)
+        for subject, named in ((claim.answer_subject, Named.CLAIM), (claim.subject, Named.REQUEST)):
+            said = desk.ask(Execute(subject, bytes(32)))
+            if said.body == NO_SUCH_HOLD:
+                assert said.subject not in (claim.subject, claim.answer_subject)
+            assert AnswerFalse(desk.key.public, named, claim, said).objection() is not None
 
 
 def test_a_refusal_of_a_false_signature_is_no_lie_about_the_true_order(desk: Desk) -> None:

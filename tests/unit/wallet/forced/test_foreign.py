@@ -80,7 +80,8 @@ async def test_a_capture_that_is_refused_wrongly_is_forced(court: Court, reason:
         asked = decode_request(body)
         if court.claims() or not isinstance(asked, Execute):
             return await ask(conversation, body, expires_s, timeout_s)
-        return sign_answer(court.key, court.signer.bank, subject_of(asked), Refused(reason))
+        subject = subject_of(asked, unknown=reason is Refusal.NO_HOLD)
+        return sign_answer(court.key, court.signer.bank, subject, Refused(reason))
 
     bob.wire.ask = deny
     await capture(bob, row)
