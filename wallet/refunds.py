@@ -14,6 +14,7 @@ from bank.formats.coin import total_units
 from bank.formats.entry import SpentEntry, decode_entry
 from bank.formats.order import input_ids
 from mixmint.errors import MalformedMessage, PeerError, UserError
+from wallet.arrivals import refunds_of
 from wallet.machines.foreign import ForeignState
 from wallet.machines.invoice import InvoiceState
 from wallet.machines.order import OrderState
@@ -134,9 +135,9 @@ class Refunds:
 
         Raises UserError: he hasn't said it. Unavailable.
         """
-        states = [stored.state for stored in self._purse.operations().values()]
-        plans = [state for state in states if isinstance(state, PlanState) and state.refunds == row]
-        paid = {plan.request for plan in plans if plan.phase is not Phase.REFUSED}
+        operations = self._purse.operations()
+        states = [operations[number].state for number in refunds_of(row, operations)]
+        paid = {state.request for state in states if isinstance(state, PlanState)}
         wishes, closed = self._payee.wishes(row), self._payee.closed
         proven: list[RefundTo] = []
         for wish in wishes:

@@ -167,6 +167,23 @@ async def test_asked_anew_after_the_first_wish_is_over(town: Town, folder: Path)
     assert (ann.units(), bob.units()) == (25, 0)
 
 
+async def test_a_wish_whose_payment_came_back_is_open_again(town: Town) -> None:
+    """The payer wants it by a hold, and lets that lapse."""
+    ann, bob, row, request, _ = await paid(town)
+    _, to = await ann.cashier.request(9, "", hold=True, reply=True)
+    (state,) = payments(ann)
+    keys = [found[1].key() for found in map(ann.purse.coin, coins_of(state)) if found is not None]
+    bob.cashier.payee.keep(row, notice_text(wish(keys, state.opened, request, to)))
+    await bob.cashier.refund(row, None, now=True)
+    with pytest.raises(UserError, match="paid already, or under way"):
+        await bob.cashier.refund(row, None, now=True)
+    await lapse(town, bob)
+    await bob.cashier.resume()
+    assert bob.units() == 9
+    await bob.cashier.refund(row, None, now=True)
+    assert bob.units() == 0
+
+
 async def test_a_refund_that_came_back_was_none(town: Town) -> None:
     """Paid back by a hold that its payee let lapse: the coins are here again, and can be paid back again."""
     ann, bob, row, _, _ = await paid(town)
