@@ -40,7 +40,8 @@ from bank.statements import Statements
 from bank.stores.interface import Store
 from bank.stores.opening import check_store, open_store
 from bank.web import build_app as build_web_app
-from mix.directory import Directory, load_network
+from mix.directory import Directory
+from mix.directory.newest import followed, newest_directory
 from mix.endpoint import GatewayClient
 from mixmint.errors import UserError
 from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
@@ -74,7 +75,7 @@ def read_parts(config: Path, now_s: float) -> Parts:
     Raises UserError, one line, for whatever is missing or wrong.
     """
     settings = load(config, BankSettings)
-    directory = load_network(settings.network, now_s)
+    directory = newest_directory(settings.network, kept_path(settings), now_s)
     mine = whose(settings)
     endpoint_key = BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES))
     service = directory.service(settings.name)
@@ -86,6 +87,11 @@ def read_parts(config: Path, now_s: float) -> Parts:
     if directory.service(settings.board).kind != "board":
         raise UserError(f"{settings.board} is no board in the directory; mend the setting `board`")
     return Parts(settings, directory, mine, endpoint_key)
+
+
+def kept_path(settings: BankSettings) -> Path:
+    """Where the directory is kept that this bank believes."""
+    return settings.endpoint_key_path.with_name("directory")
 
 
 def check(config: Path, now_s: float) -> str:
@@ -193,8 +199,9 @@ class BankDaemon:
                     host.run(),
                     retirer.run(),
                 )
-                tasks = [self._start(work) for work in works]
-                yield
+                async with followed(settings.network, kept_path(settings), host.follow):
+                    tasks = [self._start(work) for work in works]
+                    yield
                 # The feeder outlives the requests in hand, so what they made is fed if the board is quick.
                 for task in reversed(tasks):
                     task.cancel()

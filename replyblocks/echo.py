@@ -20,7 +20,8 @@ from aiohttp import web
 from msgspec import Meta
 from prometheus_client import CollectorRegistry
 
-from mix.directory import Directory, load_network
+from mix.directory import Directory
+from mix.directory.newest import followed, newest_directory
 from mix.endpoint import GatewayClient
 from mixmint.database import Writer
 from mixmint.errors import MalformedMessage, UserError
@@ -103,10 +104,11 @@ def run_echo(config: Path) -> None:
             handler = Remembering(writer, echo)
             async with GatewayClient(gateway, owner) as link:
                 host = ServiceHost(directory, settings.name, link, endpoint, handler, registry=registry)
-                task = asyncio.create_task(host.run())
-                yield
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                async with followed(settings.network, kept_path(settings), host.follow):
+                    task = asyncio.create_task(host.run())
+                    yield
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
             await writer.close()
 
         app.cleanup_ctx.append(hosting)
@@ -115,10 +117,15 @@ def run_echo(config: Path) -> None:
     run(main)
 
 
+def kept_path(settings: EchoSettings) -> Path:
+    """Where the directory is kept that this service believes."""
+    return settings.endpoint_key_path.with_name("directory")
+
+
 def _read_parts(settings: EchoSettings) -> tuple[Directory, BoxKey]:
     if not settings.database_path.exists():
         raise UserError(f"{settings.database_path} is missing; make the service with: mixmint echo init")
     return (
-        load_network(settings.network, time.time()),
+        newest_directory(settings.network, kept_path(settings), time.time()),
         BoxKey(read_secret(settings.endpoint_key_path, SEED_BYTES)),
     )

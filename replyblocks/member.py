@@ -6,6 +6,7 @@ A member's home folder: settings, one key, and what the key stands for.
                    passphrase may wrap it (replyblocks.unlocking)
     lock           held by the command that works on the folder
     post.db        conversations and messages, encrypted (replyblocks.store)
+    directory      the newest directory that was fetched, if the network has sources
 
 Losing the key loses the mailbox and the messages, never coins: those have seed words of their own.
 """
@@ -22,7 +23,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mix.directory import Directory, load_network
+from mix.directory import Directory
+from mix.directory.newest import newest_directory
 from mix.packet.geometry import TOKEN_BYTES, Token
 from mixmint.errors import UserError
 from mixmint.keys import BoxKey, Label, SigningKey, labelled_hash, write_new, write_secret
@@ -105,7 +107,7 @@ def create_member(home: Path, network_file: Path, gateway_name: str, now_s: floa
     Raises UserError: there is a member in this folder already, the network file isn't good, or the network
     has no such gateway.
     """
-    directory = load_network(network_file, time.time() if now_s is None else now_s)
+    directory = _directory(network_file, home, now_s)
     directory.gateway(gateway_name)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (home / KEY_NAME).exists():
@@ -156,9 +158,13 @@ def member_with(home: Path, key: bytes, now_s: float | None = None) -> Member:
     Raises UserError: settings or a directory that are not good.
     """
     settings = load(home / "member.toml", MemberSettings)
-    directory = load_network(settings.network, time.time() if now_s is None else now_s)
+    directory = _directory(settings.network, home, now_s)
     directory.gateway(settings.gateway)
     return Member(home, settings, directory, key)
+
+
+def _directory(network: Path, home: Path, now_s: float | None) -> Directory:
+    return newest_directory(network, home / "directory", time.time() if now_s is None else now_s)
 
 
 class HomeInUse(UserError):

@@ -186,6 +186,10 @@ class ServiceHost:
             else:
                 return
 
+    def follow(self, directory: Directory) -> None:
+        """Use a newer directory: reply blocks of members who have it are made for its keys."""
+        self._directory = directory
+
     def _service_token(self) -> Token:
         return Token(self._service.token)
 

@@ -20,7 +20,7 @@ Source: docs/spec/board.md, section 6.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from enum import IntEnum
 
 from prometheus_client import CollectorRegistry
@@ -144,6 +144,10 @@ def _is_in(node: Node, size: int) -> bool:
     return node.level <= _MOST_LEVEL and (node.index + 1) << node.level <= size
 
 
+Follow = Callable[[Callable[[Directory], None]], AbstractAsyncContextManager[None]]
+"""Gives newer directories to its argument while the context lasts."""
+
+
 @asynccontextmanager
 async def answer_over_mixes(
     board: Board,
@@ -153,6 +157,7 @@ async def answer_over_mixes(
     endpoint_key: BoxKey,
     registry: CollectorRegistry,
     more: Mapping[int, Handler] | None = None,
+    follow: Follow = lambda _: nullcontext(),
 ) -> AsyncIterator[None]:
     """
     Answer over the mixes while the context lasts. A gateway that is away is waited for.
@@ -165,13 +170,14 @@ async def answer_over_mixes(
     owner = mailbox_owner(endpoint_key)
     async with GatewayClient(directory.gateway(service.gateway), owner) as link:
         host = ServiceHost(directory, name, link, endpoint_key, handler, registry=registry)
-        task = asyncio.create_task(host.run())
-        task.add_done_callback(board.note_end)
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        async with follow(host.follow):
+            task = asyncio.create_task(host.run())
+            task.add_done_callback(board.note_end)
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 Ask = Callable[[bytes], Awaitable[bytes]]

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,8 @@ from bank.board.witness.collector import Collector, check_policy
 from bank.board.writing.journal import ClosedRound
 from bank.board.writing.publisher import growth_proofs
 from bank.board.writing.recovery import Progress, newest_in, recover
-from mix.directory import Authorities, Directory, load_authorities, load_network
+from mix.directory import Authorities, Directory, load_authorities
+from mix.directory.newest import followed, newest_directory
 from mixmint import web
 from mixmint.errors import UserError
 from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
@@ -66,7 +68,7 @@ def prepare(config: Path) -> Prepared:
             raise UserError(f"{config}: set network, or the bank_key of the bank whose feed is taken")
         bank_key = bytes.fromhex(settings.bank_key)
         return Prepared(settings, key, endpoint_key, bank_key, policy, None)
-    directory = load_network(settings.network, time.time())
+    directory = newest_directory(settings.network, _kept_path(settings), time.time())
     if directory.service(settings.name).identity != key.public:
         raise UserError(
             f"the directory lists another key for {settings.name}; hand in this folder's descriptor, "
@@ -75,6 +77,10 @@ def prepare(config: Path) -> Prepared:
     bank_key = bytes.fromhex(settings.bank_key) or directory.service(settings.bank).identity
     authorities = load_authorities(settings.network)
     return Prepared(settings, key, endpoint_key, bank_key, policy, directory, authorities)
+
+
+def _kept_path(settings: BoardSettings) -> Path:
+    return settings.endpoint_key_path.with_name("directory")
 
 
 def _policy(settings: BoardSettings, log: VerifierKey) -> Policy:
@@ -129,7 +135,8 @@ def run(prepared: Prepared) -> None:
     settings, metrics = prepared.settings, BoardMetrics()
     alongside = None
 
-    if prepared.directory is not None:
+    network = settings.network
+    if prepared.directory is not None and network is not None:
         directory, folder = prepared.directory, TileFolder(settings.log_path)
 
         @asynccontextmanager
@@ -145,6 +152,7 @@ def run(prepared: Prepared) -> None:
                 prepared.endpoint_key,
                 metrics.registry,
                 {Kind.CLAIM: MixDoor(app[DESK]).handle},
+                partial(followed, network, _kept_path(settings)),
             ):
                 yield
 

@@ -74,7 +74,7 @@ class Watch:
         if not said:
             return
         self._seen += 1
-        batches = min(self.scenario.rounds * self.scenario.cascades, self.scenario.messages)
+        batches = min(self.scenario.measured_rounds * self.scenario.cascades, self.scenario.messages)
         if self._seen % max(1, batches // MEASURED) == 0:
             for mass, count in Counter(map(self.packets.origin.__getitem__, said)).items():
                 self._measure(now_s, mass, count)

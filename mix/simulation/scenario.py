@@ -18,8 +18,8 @@ class Scenario:
     """
     ``per_hour``: how many packets with something in them each member sends in an hour, on average (Poisson).
     ``corrupt``: which nodes tell the adversary all they know; he sees all links anyway, and who sent what is
-    asked for packets that a receiver has, so he knows that they are no cover. ``messages``: how long to run,
-    in members' packets, besides the quarter before them in which pools fill and nothing is measured.
+    asked for packets that a receiver has, so he knows that they are no cover. ``messages``: how long to
+    measure, in members' packets.
 
     Raises UserError for what can't be simulated.
     """
@@ -58,15 +58,20 @@ class Scenario:
         return self.tick_ms / 1000
 
     @property
-    def rounds(self) -> int:
-        """How many ticks of each node are run, those in which pools fill included."""
+    def measured_rounds(self) -> int:
+        """How many ticks of each node it takes until so many messages are sent."""
         messages_per_tick = self.users * self.per_hour * self.tick_s / 3600
-        return max(64, round(1.25 * self.messages / messages_per_tick))
+        return max(64, round(self.messages / messages_per_tick))
 
     @property
     def warm_rounds(self) -> int:
-        """How many of them come before anything is measured."""
-        return self.rounds // 5
+        """How many ticks come before, in which pools fill and nothing is measured."""
+        return max(96, self.measured_rounds // 4)
+
+    @property
+    def rounds(self) -> int:
+        """All ticks of each node."""
+        return self.warm_rounds + self.measured_rounds
 
     def with_numbers(self, tick_ms: int, mixing: Mixing, cover: Cover) -> "Scenario":
         """The same people in another network."""
