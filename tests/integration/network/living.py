@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mix.directory import Directory
-from mix.directory.following import known_directories
 from mixmint.demo.network import HOST, run_command
-from mixmint.errors import UserError
 from tests.integration.network.harness import Daemon, Network
 from tests.ports import free_ports
 
@@ -37,14 +34,6 @@ class Living(Network):
     def key_files(self, name: str) -> list[Path]:
         return list((self.folder / name / "keys").glob("*.key"))
 
-    def known_to(self, name: str) -> Directory | None:
-        """The newest directory that a node believes."""
-        try:
-            kept = self.folder / name / "state" / "directory"
-            return known_directories(self.folder / "nodes.toml", kept, time.time())[-1].directory
-        except UserError:
-            return None
-
 
 def fitting_epoch_s() -> int:
     """Four seconds on a quiet machine, more on one that is busy now."""
@@ -53,9 +42,9 @@ def fitting_epoch_s() -> int:
     return max(LEAST_EPOCH_S, math.ceil(10 * (time.monotonic() - begin)))
 
 
-def make_living(folder: Path, gateways: tuple[str, ...] = ("g1",)) -> Living:
-    """The folders, keys and settings; nothing runs yet."""
-    network = Living(folder, epoch_s=fitting_epoch_s())
+def make_living(folder: Path, gateways: tuple[str, ...] = ("g1",), epoch_s: int = 0) -> Living:
+    """The folders, keys and settings; nothing runs yet. ``epoch_s`` 0: what fits the machine."""
+    network = Living(folder, epoch_s=epoch_s or fitting_epoch_s())
     ports = iter(free_ports(2 * (1 + len(MIXES)) + 3 * len(gateways)))
     port, operations = next(ports), next(ports)
     words: list[str | int | Path] = [

@@ -1,9 +1,13 @@
 """Real nodes turn their keys under load: nothing is lost, nothing comes twice, old keys are gone."""
 
 import asyncio
+import json
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mix.endpoint import GatewayClient
@@ -11,7 +15,7 @@ from mix.frame import Frame, FrameId
 from mix.links.sender import LinkSender
 from mix.packet.build import build_forward, open_forward
 from mix.packet.geometry import Addressed
-from tests.integration.network.harness import Endpoint
+from tests.integration.network.harness import Endpoint, mixmint
 from tests.integration.network.living import MIXES, Living, make_living
 
 TURNS = 3
@@ -77,10 +81,17 @@ async def kill_in_a_turn(network: Living, name: str) -> None:
     network.daemons[name].start()
 
 
+async def upgrade(network: Living) -> None:
+    """Every node stopped and started, one after the other, as its operator would."""
+    for name in NODES:
+        assert await asyncio.to_thread(network.daemons[name].stop) == 0
+        await network.start(name)
+
+
 async def test_packets_go_through_turns_of_all_keys_and_a_kill(tmp_path: Path) -> None:
     """
-    Three rotations under load, one with a kill -9 in the middle; and what was taken once is never taken
-    again, neither in the same epoch nor in the next.
+    Three rotations under load, one with a kill -9 in the middle, and an upgrade of every node; and what was
+    taken once is never taken again, neither in the same epoch nor in the next.
     """
     network = await asyncio.to_thread(make_living, tmp_path)
     long_s = 6 * network.epoch_s
@@ -103,13 +114,14 @@ async def test_packets_go_through_turns_of_all_keys_and_a_kill(tmp_path: Path) -
             # Its keys are the previous ones now, and still accepted.
             await resend(network, recorded, frame_id)
             await resend(network, recorded, frame_id[::-1])
+            metrics = await asyncio.to_thread(network.daemons["m1"].metrics)
+            assert metrics['mixmint_packets_dropped_total{reason="replayed"}'] >= 2
+            await upgrade(network)
             await until(lambda: network.directory().epoch >= first + TURNS, long_s)
             await until(lambda: all(min(network.keys(name)) > first for name in NODES), long_s)
             traffic.is_over = True
             await asyncio.wait_for(asyncio.gather(sending, receiving), long_s)
         assert traffic.numbers() == dict.fromkeys(range(len(traffic.sent)), 1)
-        dropped = await asyncio.to_thread(network.daemons["m1"].metrics)
-        assert dropped['mixmint_packets_dropped_total{reason="replayed"}'] >= 2
         on_disk = {path for path in secrets if path.exists()}
         assert not any(path.stem == f"sphinx-{first}" for path in on_disk)
         network.stop()
@@ -119,5 +131,51 @@ async def test_packets_go_through_turns_of_all_keys_and_a_kill(tmp_path: Path) -
         assert not any(secret in data for secret in gone for data in files)
         for daemon in network.daemons.values():
             assert "Traceback" not in daemon.text_of_log()
+    finally:
+        network.kill()
+
+
+def health(network: Living, name: str) -> dict[str, object]:
+    """What a daemon says of itself; empty while it doesn't answer."""
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{network.daemons[name].operations_port}/healthz", timeout=5
+        ) as reply:
+            return dict(json.load(reply))
+    except urllib.error.HTTPError as error:
+        return dict(json.load(error))
+    except OSError:
+        return {}
+
+
+async def test_a_node_waits_to_be_listed_gets_new_keys_and_leaves(tmp_path: Path) -> None:
+    """
+    It runs before there is a directory; after ``rekey`` it waits until its new keys are listed; and when it
+    is removed it goes on with what it has, and says so.
+    """
+    network = await asyncio.to_thread(partial(make_living, tmp_path, ("g1", "g2"), epoch_s=100))
+    gateway, authority = network.daemons["g2"], network.daemons["a1"]
+    config = ("--config", authority.config)
+    try:
+        gateway.start()
+        await until(lambda: health(network, "g2").get("status") == "waiting", 30)
+        await network.start("a1")
+        await gateway.ready()
+        before = network.directory().gateway("g2").sphinx_keys
+        refused = await asyncio.to_thread(
+            mixmint, "gateway", "rekey", "--config", gateway.config, check=False
+        )
+        assert refused.returncode == 1
+        assert "stop it first" in refused.stderr
+        assert await asyncio.to_thread(gateway.stop) == 0
+        await asyncio.to_thread(mixmint, "gateway", "rekey", "--config", gateway.config)
+        await network.start("g2")
+        after = network.directory().gateway("g2").sphinx_keys
+        assert not {key.public for key in before} & {key.public for key in after}
+        await asyncio.to_thread(mixmint, "directory", "remove", "g2", *config)
+        await until(lambda: health(network, "g2").get("why_not_newer"), 60)
+        assert health(network, "g2")["status"] == "ok"
+        assert "has no place for us" in gateway.text_of_log()
+        assert "Traceback" not in gateway.text_of_log()
     finally:
         network.kill()
