@@ -1,7 +1,8 @@
 """``mixmint simulate``: how well a network of these settings hides its members."""
 
 import json
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from mix.directory import Directory
     from mix.simulation.attack import Named
     from mix.simulation.disclosure import Linkage
     from mix.simulation.running import Result
@@ -69,6 +71,11 @@ _STRATEGIES = ("timed-pool", "threshold", "poisson")
     type=click.FloatRange(0.1, 24),
     help="Of a day, for --weeks.",
 )
+@click.option(
+    "--network",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A network file: its directory's mixing, ticks, cover, cascades and gateways instead of all those.",
+)
 @click.option("--messages", default=2000, show_default=True, type=_COUNT, help="How long to run.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same figures.")
 @click.option(
@@ -97,6 +104,7 @@ def simulate(
     attack: bool,
     weeks: int,
     online_hours: float,
+    network: Path | None,
     messages: int,
     seed: int,
     folder: Path | None,
@@ -112,6 +120,7 @@ def simulate(
     Example:
       mixmint simulate --users 100 --client-ms 15000 --weeks 4
     """
+    from mix.directory import load_network
     from mix.directory.document import Cover, Mixing
     from mix.simulation.attack import n_minus_1
     from mix.simulation.disclosure import Habits, disclose
@@ -127,6 +136,8 @@ def simulate(
         *(users, per_hour, mixings[strategy], tick_ms, Cover(cover_packets, loop_ms, client_ms)),
         *(cascades, gateways, frozenset(corrupt), messages, seed),
     )
+    if network is not None:
+        scenario = _of(load_network(network, time.time()), scenario)
     result = run(scenario)
     named = n_minus_1(scenario) if attack else None
     habits = Habits(weeks=weeks, online_hours=online_hours)
@@ -137,6 +148,12 @@ def simulate(
         Console().print(_table(scenario, result, named, linkage))
     if folder is not None:
         _plot(scenario, folder)
+
+
+def _of(directory: "Directory", scenario: "Scenario") -> "Scenario":
+    """The same people in this network."""
+    there = scenario.with_numbers(directory.tick_ms, directory.mixing, directory.cover)
+    return replace(there, cascades=len(directory.cascades), gateways=len(directory.gateway_names()))
 
 
 def _or(value: int | None, default: int) -> int:

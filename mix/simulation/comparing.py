@@ -17,8 +17,8 @@ from mix.simulation.plot import Axes, plot
 from mix.simulation.running import Result, simulate
 from mix.simulation.scenario import LOOPIX, MIXMASTER, Scenario
 
-STEPS = 4
-"""How often a number is corrected, until the latency is so close, which is below the noise of a run:"""
+STEPS = 6
+"""At most so many runs look for a number, until the latency is so close, which is a run's noise:"""
 CLOSE = 0.03
 LEAST = 1.0
 """The smallest number that is tried, in packets or seconds."""
@@ -44,6 +44,11 @@ def ours(scenario: Scenario, number: float) -> Scenario:
     return replace(scenario, mixing=changed(TIMED_POOL, pool_minimum=minimum))
 
 
+def ours_fine(scenario: Scenario, number: float) -> Scenario:
+    """The timed pool at ticks of 2.5 s: lines carry frames four times as often."""
+    return _fine(ours(scenario, number))
+
+
 def mixmaster(scenario: Scenario, number: float) -> Scenario:
     """Its pool at another tick, in seconds; as much cover in an hour as the scenario has."""
     tick_ms = max(1, round(1000 * number))
@@ -60,14 +65,20 @@ def loopix(scenario: Scenario, number: float) -> Scenario:
 
 def loopix_fine(scenario: Scenario, number: float) -> Scenario:
     """Its delays at ticks of 2.5 s, nearer to its authors' habit; lines carry frames four times as often."""
+    return _fine(loopix(scenario, number))
+
+
+def _fine(scenario: Scenario) -> Scenario:
+    """At finer ticks, with as much cover in an hour."""
     packets = scenario.cover.packets * FINE_TICK_MS / scenario.tick_ms
     cover = changed(scenario.cover, packets=packets and max(1, round(packets)))
-    return replace(loopix(scenario, number), tick_ms=FINE_TICK_MS, cover=cover)
+    return replace(scenario, tick_ms=FINE_TICK_MS, cover=cover)
 
 
 FAMILIES: Mapping[str, tuple[Family, float]] = MappingProxyType(
     {
         "ours": (ours, 8),
+        "ours-fine": (ours_fine, 8),
         "mixmaster": (mixmaster, 60),
         "loopix": (loopix, 10),
         "loopix-fine": (loopix_fine, 10),
@@ -79,7 +90,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "ours": "ours",
         "mixmaster": "Mixmaster's pool",
         "loopix": "Loopix's delays",
-        "loopix-fine": "the same, ticks of 2.5 s",
+        "ours-fine": "ours, 2.5 s",
+        "loopix-fine": "Loopix's, 2.5 s",
         "ours-members": "ours, members' cover",
     }
 )
@@ -94,18 +106,27 @@ def tuned(family: str, scenario: Scenario, latency_s: float) -> Point:
     with a pool's minimum only from where it is felt: so secants find it.
     """
     make, number = FAMILIES[family]
-    seen = [(number, simulate(make(scenario, number)))]
-    number *= max(0.25, min(16.0, latency_s / seen[0][1].latency_s))
+    seen: list[tuple[float, Result]] = []
     for _ in range(STEPS):
-        if abs(seen[-1][1].latency_s / latency_s - 1) < CLOSE:
+        result = simulate(make(scenario, number))
+        seen.append((number, result))
+        off = result.latency_s / latency_s
+        if abs(off - 1) < CLOSE:
             break
-        seen.append((number, simulate(make(scenario, number))))
-        (x0, before), (x1, after) = seen[-2:]
-        slope = (after.latency_s - before.latency_s) / (x1 - x0) if x1 != x0 else 0.0
-        step = (latency_s - after.latency_s) / slope if slope > 0 else 3 * x1
-        number = max(LEAST, x1 / 4, min(8 * x1, x1 + step))
+        number = max(LEAST, _next(seen, latency_s))
     best, result = min(seen, key=lambda one: abs(math.log(one[1].latency_s / latency_s)))
     return Point(family, best, make(scenario, best), result)
+
+
+def _next(seen: "Sequence[tuple[float, Result]]", latency_s: float) -> float:
+    """Where the secant through the last two meets the wanted latency, or, after one, in proportion."""
+    number, result = seen[-1]
+    if len(seen) == 1:
+        return number * max(0.25, min(16.0, latency_s / result.latency_s))
+    before, earlier = seen[-2]
+    slope = (result.latency_s - earlier.latency_s) / (number - before) if number != before else 0.0
+    step = (latency_s - result.latency_s) / slope if slope > 0 else 3 * number
+    return max(number / 4, min(8 * number, number + step))
 
 
 def against_latency(scenario: Scenario) -> list[Point]:

@@ -1,11 +1,18 @@
 """``mixmint simulate``, as it is typed."""
 
 import json
+import time
+from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 from click.testing import CliRunner, Result
 
 from mix.commands.simulating import simulate
+from mix.directory import write_network
+from mix.directory.document import Cover
 from mixmint.errors import UserError
+from tests.unit.mix.networks import make_network
 
 
 def run(*arguments: str) -> Result:
@@ -28,6 +35,20 @@ def test_a_program_reads_json() -> None:
         found = json.loads(first.output)
         assert found["bits"] > 0
         assert found["attack"] is found["linkage"] is None
+
+
+def test_a_networks_own_settings_are_taken(tmp_path: Path) -> None:
+    """From the directory that its network file trusts: here one without cover, and two gateways."""
+    made = make_network(now_s=int(time.time()))
+    made = replace(
+        made, directory=msgspec.structs.replace(made.directory, tick_ms=2000, cover=Cover(0, 0, 0))
+    )
+    (tmp_path / "directory").write_bytes(made.signed)
+    network = tmp_path / "network.toml"
+    write_network(network, tmp_path / "directory", [made.authority.public], 1)
+    found = json.loads(run("--json", "--network", str(network)).output)
+    same = run("--json", "--tick-ms", "2000", "--cover-packets", "0", "--gateways", "2")
+    assert found == json.loads(same.output)
 
 
 def test_what_cannot_be_simulated_is_said() -> None:
