@@ -28,3 +28,18 @@ async def test_a_submission_whose_sender_is_gone_is_counted_and_sent(tmp_path: P
     assert frame is not None
     assert frame.packets == packet
     await writer.close()
+
+
+async def test_what_waits_for_a_first_mix_that_has_left_goes(tmp_path: Path) -> None:
+    """Queued or framed; what others wait for stays, and the count is of what is there."""
+    writer = Writer(open_database(tmp_path / "gateway.db", mailbox.SCHEMA))
+    store = GatewayStore(writer, Limits(Quota(3, 16, 2), 1000, 300), 0)
+    for peer in ("m1", "m4", "m4"):
+        await store.submit(b"o" * 32, [(peer, os.urandom(ADDRESSED_BYTES))])
+    assert await store.next_frame("m4") is not None
+    await store.submit(b"o" * 32, [("m4", os.urandom(ADDRESSED_BYTES))])
+    await store.drop_for_others({"m1", "m2"})
+    assert store.waiting == 1
+    assert await store.next_frame("m4") is None
+    assert await store.next_frame("m1") is not None
+    await writer.close()

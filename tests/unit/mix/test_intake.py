@@ -282,3 +282,10 @@ async def test_a_filter_that_can_not_be_written_stops_the_daemon(
         assert one.keeper.recorded_frames == []
         with pytest.raises(FatalError):
             await one.loop
+
+
+async def test_a_frame_that_comes_as_the_intake_stops_is_not_taken(tmp_path: Path) -> None:
+    """Nobody would write it; its sender keeps it, and isn't kept waiting for ever."""
+    async with node(tmp_path) as one:
+        packet, intake = one.packet(), one.intake
+    assert not await asyncio.wait_for(intake.accept(frame(b"a", packet)), 10)

@@ -228,3 +228,26 @@ async def test_a_full_storage_holds_packets_up_and_loses_none(
     starts = range(0, 3 * ADDRESSED_BYTES, ADDRESSED_BYTES)
     left, came = ({each[at : at + ADDRESSED_BYTES] for at in starts} for each in (frame.packets, packets))
     assert left == came
+
+
+async def test_what_was_not_recorded_goes_when_the_intake_has_stopped(daemon: Daemon) -> None:
+    """Its sender has it still; left in the pool, it would leave now and come again."""
+    await daemon.take("g1")
+    daemon.mix.release()
+    kept = await daemon.mix.next_frame("g1")
+    fresh = Fresh(FrameId(os.urandom(16)), daemon.packets("g1", "g2"), [0, 0])
+    await daemon.mix.keep([fresh])
+    daemon.mix.forget_unrecorded()
+    assert len(daemon.file) == 1
+    assert daemon.file.outgoing("g1") == kept
+    assert daemon.file.held() == []
+
+
+def test_a_node_that_is_left_out_for_a_while_loses_nothing() -> None:
+    """Its keys stay known until they are accepted no more; a new directory's are added."""
+    hops, directory = NextHops(), NETWORK.directory
+    both = hops.learn([directory.node("g1"), directory.node("g2")], NOW_S)
+    assert hops.learn([directory.node("g2")], NOW_S) == both
+    ends_s = max(key.accepted_until_s for key in directory.node("g1").sphinx_keys)
+    assert set(hops.learn([directory.node("g2")], ends_s - 1).values()) == {"g1", "g2"}
+    assert hops.learn([], ends_s) == {}
