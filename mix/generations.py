@@ -25,6 +25,9 @@ from mix.directory import Directory, Node
 from mix.keys import NodeKeys
 from mixmint.errors import UserError
 
+TURN_AGAIN_S = 60.0
+"""After a turn that failed (a full disk), the next try: each costs a stop."""
+
 _log = logging.getLogger("mix.generations")
 
 
@@ -72,6 +75,7 @@ class Generations:
         """The one that runs."""
         self._last: Directory | None = None
         self._failed: Directory | None = None
+        self._turn_from = 0.0
         self.why_not = "no directory yet"
         """Why the newest directory isn't used; empty when it is."""
 
@@ -97,7 +101,8 @@ class Generations:
 
         Raises UserError when it can't be opened, and no earlier one either.
         """
-        is_due = self._house.is_due()
+        now = asyncio.get_running_loop().time()
+        is_due = now >= self._turn_from and self._house.is_due()
         # What could not be opened isn't tried again and again: each time costs a stop.
         usable = None if self._newest is self._failed else self._newest
         wanted = self._place(usable)
@@ -110,6 +115,7 @@ class Generations:
                 self._house.turn()
             except UserError as error:
                 _log.error("keys can't be turned now: %s", error)
+                self._turn_from = now + TURN_AGAIN_S
         if not await self._open(usable):
             await self._open(self._last, is_last=True)
 

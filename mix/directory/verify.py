@@ -89,7 +89,7 @@ def read_document(document: bytes) -> Directory:
     # 6. Names, identities, certificates and Sphinx keys are unique, and each node is complete.
     _check_unique(directory)
     for node in directory.nodes:
-        _check_node(node, directory.epoch_s)
+        check_node(node, directory.epoch_s)
     # 7. Each cascade is three different mixes of this directory.
     _check_cascades(directory)
     # 8. Each service sits behind a gateway of this directory.
@@ -151,7 +151,8 @@ def _check_unique(directory: Directory) -> None:
             raise MalformedMessage("twice", f"a {what} appears twice")
 
 
-def _check_node(node: Node, epoch_s: int) -> None:
+def check_node(node: Node, epoch_s: int) -> None:
+    """What can be said of a node by itself, in a network with such epochs. Raises MalformedMessage."""
     if not node.certificate or node.link_port == 0:
         raise MalformedMessage("node", f"{node.name} has no certificate or no port")
     # 6a. Key ids are derived here, never taken on trust: a wrong one would send packets to another node.

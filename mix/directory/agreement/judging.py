@@ -15,7 +15,7 @@ from mix.directory.belief import Belief
 from mix.directory.build import BACKDATED_S, Parameters, compose
 from mix.directory.descriptor import Descriptor, open_descriptor
 from mix.directory.document import Directory, Node, Service
-from mix.directory.verify import SKEW_S, read_document
+from mix.directory.verify import SKEW_S, check_node, read_document
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.wire import encode
 
@@ -39,7 +39,8 @@ class Wishes:
         return {
             name: descriptor
             for name, descriptor in self.descriptors.items()
-            if self.admitted.get(name) == descriptor.entry.identity and _is_usable(descriptor, now_s)
+            if self.admitted.get(name) == descriptor.entry.identity
+            and _is_usable(descriptor, now_s, self.parameters.epoch_s)
         }
 
 
@@ -99,7 +100,8 @@ def judge(
         theirs = given.get(name)
         if theirs is None or theirs.serial < ours.serial:
             raise MalformedMessage("descriptors", f"{name} is missing, or older than ours")
-    if not all(_is_usable(descriptor, proposed_s) for descriptor in given.values()):
+    epoch_s = wishes.parameters.epoch_s
+    if not all(_is_usable(descriptor, proposed_s, epoch_s) for descriptor in given.values()):
         raise MalformedMessage("descriptors", "one that can't be used")
     try:
         ours_now = _document(wishes, given, current, proposed_s)
@@ -141,9 +143,16 @@ def _entries(descriptors: Mapping[str, Descriptor]) -> list[Node | Service]:
     return [descriptors[name].entry for name in sorted(descriptors)]
 
 
-def _is_usable(descriptor: Descriptor, now_s: float) -> bool:
+def _is_usable(descriptor: Descriptor, now_s: float, epoch_s: int) -> bool:
     entry = descriptor.entry
-    return not isinstance(entry, Node) or any(key.is_current(now_s) for key in entry.sphinx_keys)
+    if not isinstance(entry, Node):
+        return True
+    try:
+        # One node that is wrong in itself is left out: it must not keep all others from a new directory.
+        check_node(entry, epoch_s)
+    except MalformedMessage:
+        return False
+    return any(key.is_current(now_s) for key in entry.sphinx_keys)
 
 
 def _difference(theirs: Directory, ours: Directory) -> str:

@@ -14,10 +14,12 @@ Never restore ``said`` from a backup: this authority could then sign two directo
 from collections.abc import Iterator
 from pathlib import Path
 
+from mix.certificates import check_certificate
 from mix.directory.agreement.acceptor import AcceptorState
 from mix.directory.agreement.messages import MOST_ENVELOPE_BYTES
 from mix.directory.belief import Belief, News, weigh
 from mix.directory.descriptor import Descriptor, open_descriptor
+from mix.directory.document import Node
 from mix.directory.network import Authorities
 from mix.directory.verify import read
 from mixmint.errors import FatalError, MalformedMessage, UserError
@@ -101,6 +103,9 @@ class Files:
         """
         descriptor = open_descriptor(signed, self.successors())
         name = descriptor.entry.name
+        for der in descriptor.entry.certificates if isinstance(descriptor.entry, Node) else ():
+            # The others would refuse a directory with it.
+            check_certificate(der)
         if self.admitted().get(name) != descriptor.entry.identity:
             raise MalformedMessage("not-admitted")
         known = self.descriptors().get(name)

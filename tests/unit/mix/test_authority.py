@@ -224,6 +224,7 @@ async def test_over_http(town: Town) -> None:
         assert [await peer.hand_in(newer), await peer.hand_in(newer)] == [204, 200]
         assert await peer.hand_in(type(OPERATORS["m1"])("m1").descriptor(serial=9).signed) == 403
         assert await peer.hand_in(b"\xff" * 100) == 400
+        assert await peer.hand_in(OPERATORS["m2"].descriptor(serial=9, certificate=bytes(200)).signed) == 400
         assert await peer.hand_in(bytes(20_000)) == 400
         with pytest.raises(Unavailable, match="answers 400"):
             await peer.ask(b"\xff" * 100)

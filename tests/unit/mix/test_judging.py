@@ -203,3 +203,27 @@ def test_one_is_due_when_something_changed_or_half_its_time_is_over() -> None:
     )
     assert is_due(with_service, CURRENT, NOW_S)
     check(*wanted(with_service, CURRENT, NOW_S), with_service)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"link_port": 0}, {"client_port": 7}, {"certificate": b""}, {"discard_token": bytes(16)}],
+    ids=["no port", "a mix with a client port", "no certificate", "a mix with a discard endpoint"],
+)
+def test_a_node_that_is_wrong_in_itself_is_left_out_and_stops_nobody(changes: dict[str, object]) -> None:
+    """Handed in at run, it would keep the network from every new directory; also with other epochs."""
+    for spoilt in (
+        OPERATORS["m4"].descriptor(2, **changes),
+        OPERATORS["m4"].descriptor(2, sphinx_keys=(_in_other_epochs(OPERATORS["m4"].boxes[0]),)),
+    ):
+        ours = wishes(m4=spoilt)
+        document, descriptors = wanted(ours, CURRENT, NOW_S)
+        assert {node.name for node in decode(document, Directory, 1 << 20).nodes} == {"m1", "m2", "m3", "g1"}
+        check(document, descriptors, ours)
+
+
+def _in_other_epochs(box: BoxKey) -> SphinxKey:
+    start_s = NOW_S - 30
+    return SphinxKey(
+        key_id(box.public), box.public, start_s // 60, start_s // 60 * 60, start_s // 60 * 60 + 600
+    )
