@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 
 from mix.packet.build import ReplyBlock, build_forward, build_reply_block, use_reply_block
 from mix.packet.geometry import REPLY_BLOCK_BYTES
@@ -244,3 +245,25 @@ async def test_run_registers_and_goes_on_after_trouble(bench: Bench, monkeypatch
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def test_blocks_for_keys_of_a_newer_directory_are_used_once_it_is_known(bench: Bench) -> None:
+    """Two epochs after its start a service that didn't follow would drop every request."""
+    newer, box = bench.network.directory, BoxKey.generate()
+    nodes = tuple(
+        replace(
+            node,
+            sphinx_keys=tuple(
+                replace(key, key_id=os.urandom(16), public=box.public) for key in node.sphinx_keys
+            ),
+        )
+        for node in newer.nodes
+    )
+    bench.host.follow(replace(newer, nodes=nodes))
+    bench.send(bench.request())
+    await bench.work()
+    assert bench.answers == 0
+    bench.host.follow(newer)
+    bench.send(bench.request())
+    await bench.work()
+    assert bench.answers == 1
