@@ -22,7 +22,8 @@ from bank.recovery.rebuild import Rebuild
 from bank.recovery.record import Succession, write_succession
 from bank.settings import BankSettings
 from bank.stores.opening import fresh_store
-from mix.directory import Authorities, Directory, load_authorities, load_network
+from mix.directory import Authorities, Directory, load_authorities
+from mix.directory.newest import directory_of
 from mixmint.errors import MalformedMessage, PeerError, UserError
 from mixmint.keys import SEED_BYTES, SigningKey, read_secret
 from mixmint.settings import load
@@ -48,7 +49,7 @@ class Network:
         """Raises UserError."""
         beside = path.parent / POLICY
         return cls(
-            load_network(path, time.time()),
+            directory_of(path, time.time()),
             load_authorities(path),
             policy or (beside if beside.exists() else None),
         )

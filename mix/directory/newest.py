@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 
@@ -54,6 +55,14 @@ def newest_directory(network: Path, kept: Path, now_s: float) -> Directory:
         except (UserError, OSError) as error:
             _log.warning("no look for a newer directory: %s", error)
     return known_directories(network, kept, now_s)[-1].directory
+
+
+def directory_of(network: Path, now_s: float) -> Directory:
+    """
+    The same for who has no place of his own to keep it in: sources are asked each time. Raises UserError.
+    """
+    with TemporaryDirectory() as folder:
+        return newest_directory(network, Path(folder) / "directory", now_s)
 
 
 @asynccontextmanager

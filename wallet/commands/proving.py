@@ -133,8 +133,8 @@ def _trusted(policy_file: Path | None, network: Path | None, home: Path) -> "Tru
     """Whom the reader believes; None when nothing says which log. Raises UserError."""
     from bank.board.log.policy import NO_POLICY, load_policy
     from bank.board.reading.client import log_key
-    from mix.directory import load_network
     from mix.directory.network import load_authorities
+    from mix.directory.newest import newest_directory
     from mixmint.settings import load
     from replyblocks.member import MemberSettings
     from wallet.receipts.checking import Trusted
@@ -148,7 +148,8 @@ def _trusted(policy_file: Path | None, network: Path | None, home: Path) -> "Tru
         if policy_file is None:
             demanded = load_settings(home).policy
             policy = NO_POLICY if demanded is None else load_policy(demanded)
-            board = load_network(settings.network, time.time()).service(settings.board)
+            directory = newest_directory(settings.network, home / "directory", time.time())
+            board = directory.service(settings.board)
     authorities = None if network is None else load_authorities(network)
     log = policy.log if board is None else log_key(board.url, board.identity, policy)
     if log is None:

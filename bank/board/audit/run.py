@@ -30,7 +30,8 @@ from bank.board.map.coin_proof import CoinProof
 from bank.board.reading.client import log_key
 from bank.board.receipts import ENTRY_RECEIPT_BYTES, EntryReceipt
 from bank.formats.entry import Kind
-from mix.directory import load_authorities, load_network
+from mix.directory import load_authorities
+from mix.directory.newest import directory_of
 from mixmint.errors import MalformedMessage, PeerError, UserError
 
 MOST_FILES = 32
@@ -88,7 +89,7 @@ def trust_of(options: Options) -> Trust:
     if options.network is None:
         return read_trust(options.key, options.policy, options.bank_key)
     policy, bank_key = load_policy(options.policy) if options.policy else NO_POLICY, None
-    directory = load_network(options.network, time.time())
+    directory = directory_of(options.network, time.time())
     boards = [service for service in directory.services if service.kind == "board"]
     board = next((each for each in boards if each.url.rstrip("/") == options.place.rstrip("/")), None)
     if board is None and len(boards) == 1:

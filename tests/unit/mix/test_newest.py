@@ -13,7 +13,7 @@ import pytest
 
 from mix.directory import Directory, directory_hash, sign_directory, write_network
 from mix.directory import newest as newest_module
-from mix.directory.newest import followed, newest_directory
+from mix.directory.newest import directory_of, followed, newest_directory
 from mixmint.errors import UserError
 from tests.unit.mix.networks import make_network, until
 
@@ -131,6 +131,14 @@ def test_a_source_that_hangs_holds_up_a_command_for_a_short_time(
         assert newest_directory(*network(tmp_path, server), NOW_S).sequence == 0
     finally:
         released.set()
+
+
+def test_who_keeps_nothing_asks_each_time(tmp_path: Path, server: Server) -> None:
+    """An audit, a recovery: no copy is left anywhere."""
+    file, kept = network(tmp_path, server)
+    assert [directory_of(file, NOW_S).sequence for _ in range(2)] == [1, 1]
+    assert server.asked == 2
+    assert not kept.parent.exists()
 
 
 async def test_a_service_follows_while_it_runs(
