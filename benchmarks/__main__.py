@@ -23,6 +23,7 @@ SUBJECTS = (
     "recovery",
     "linking",
     "efficiency",
+    "simulate",
     "memory",
 )
 RESULTS = Path(__file__).parent / "results.json"

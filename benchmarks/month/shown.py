@@ -128,10 +128,10 @@ def _wrapped(words: str, width: int = 36) -> list[str]:
     return lines
 
 
-def put_between_marks(page: str, made: str) -> str:
+def put_between_marks(page: str, made: str, first: str = BEGIN, last: str = END) -> str:
     """The page with what is between the two marks replaced. Raises ValueError when they aren't there."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
         raise ValueError("the page has no marks for the table")
     return f"{before}{begin}\n\n{made}\n\n{end}{after}"
