@@ -29,7 +29,7 @@ from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
 from wallet.teller import nothing
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Nothing here waits for an answer that doesn't come, so a slow machine may be slow."""
 
 
