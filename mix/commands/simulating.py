@@ -138,6 +138,8 @@ def simulate(
     )
     if network is not None:
         scenario = _of(load_network(network, time.time()), scenario)
+    if scenario.load > 1:
+        click.echo("frames don't carry so much; what waits grows: add cascades, or shorten ticks", err=True)
     result = run(scenario)
     named = n_minus_1(scenario) if attack else None
     habits = Habits(weeks=weeks, online_hours=online_hours)

@@ -22,6 +22,8 @@ STEPS = 6
 CLOSE = 0.03
 LEAST = 1.0
 """The smallest number that is tried, in packets or seconds."""
+FULL = 0.9
+"""Frames may be so full on average: beyond, they queue."""
 MOST_MINIMUM = 4096
 FINE_TICK_MS = 2500
 Family = Callable[[Scenario, float], Scenario]
@@ -50,8 +52,12 @@ def ours_fine(scenario: Scenario, number: float) -> Scenario:
 
 
 def mixmaster(scenario: Scenario, number: float) -> Scenario:
-    """Its pool at another tick, in seconds; as much cover in an hour as the scenario has."""
-    tick_ms = max(1, round(1000 * number))
+    """
+    Its pool at another tick, in seconds, as far as frames carry what comes meanwhile; as much cover in an
+    hour as the scenario has.
+    """
+    longest_ms = FULL * scenario.tick_ms / scenario.load
+    tick_ms = max(1, round(min(1000 * number, longest_ms)))
     packets = scenario.cover.packets and max(1, round(scenario.cover.packets * tick_ms / scenario.tick_ms))
     return scenario.with_numbers(tick_ms, MIXMASTER, changed(scenario.cover, packets=packets))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from mix.directory.document import CASCADE_LENGTH, MIX_COVER, TIMED_POOL, Cover, Mixing
+from mix.frame import MOST_PACKETS
 from mixmint.errors import UserError
 
 MOST_USERS = 1_000_000
@@ -72,6 +73,17 @@ class Scenario:
     def rounds(self) -> int:
         """All ticks of each node."""
         return self.warm_rounds + self.measured_rounds
+
+    @property
+    def load(self) -> float:
+        """How full the fullest link's frames are on average; above 1 its queue grows without end."""
+        paced_per_s = 1000 / self.cover.client_ms if self.cover.client_ms else self.per_hour / 3600
+        nodes = CASCADE_LENGTH * self.cascades + self.gateways
+        loops_per_s = 1000 * nodes / self.cover.loop_ms if self.cover.loop_ms else 0.0
+        entering = (self.users * paced_per_s + loops_per_s) * self.tick_s / self.cascades
+        within = entering + (CASCADE_LENGTH - 1) * self.cover.packets
+        leaving = (entering + CASCADE_LENGTH * self.cover.packets) / self.gateways
+        return max(within, leaving) / MOST_PACKETS
 
     def with_numbers(self, tick_ms: int, mixing: Mixing, cover: Cover) -> "Scenario":
         """The same people in another network."""

@@ -60,6 +60,16 @@ def test_more_than_a_frame_waits_at_its_link() -> None:
     assert over.latency_p95_s > within.latency_p95_s + 20
 
 
+def test_how_full_frames_are_is_known_before() -> None:
+    """What members post, and the cover of two mixes; a last mix shares its out among gateways."""
+    assert Scenario(users=200, per_hour=360, cover=Cover(0, 0, 0)).load == pytest.approx(200 / 256)
+    assert Scenario(users=64, cover=Cover(8, 0, 10_000)).load == pytest.approx((64 + 24) / 256)
+    shared = Scenario(users=64, cover=Cover(8, 0, 10_000), gateways=2, cascades=2)
+    assert shared.load == pytest.approx((32 + 16) / 256)
+    looping = Scenario(users=1, per_hour=1e-9, cover=Cover(0, 10_000, 0))
+    assert looping.load == pytest.approx(4 / 256)
+
+
 @pytest.mark.parametrize(
     "change",
     [
