@@ -117,7 +117,7 @@ def test_a_message_sent_again_is_delivered_once(shell: Shell, tmp_path: Path) ->
 def test_texts_that_cannot_be_sent(shell: Shell, tmp_path: Path, text: str | bytes, told: str) -> None:
     """One clear line, and nothing in the outbox."""
     assert told in shell.fails(UserError, "alice", "send", tmp_path / "bob.address", text=text)
-    assert shell.json("alice", "inbox", "sent") ["messages"] == []
+    assert shell.json("alice", "inbox", "sent")["messages"] == []
 
 
 def test_addresses_that_lead_nowhere(shell: Shell, tmp_path: Path) -> None:
