@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from replyblocks.conversation import Conversation
+from replyblocks.long.conversation import LongRequest, Phase
 
 PEOPLE_S = 86400
 """After a day a message's answer counts as overdue. People take their time; machines don't."""
@@ -35,7 +36,10 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """One request of ours: to which service, how often it was sent, and what became of it."""
+    """
+    One request of ours: to which service, how often it was sent (a long one: since something was last heard
+    of it), and what became of it.
+    """
 
     service: str
     sendings: int
@@ -53,6 +57,20 @@ def of_request(state: Conversation, now_s: float) -> Delivery:
     if state.sendings > 1 or now_s >= state.next_s:
         return Delivery.OVERDUE
     return Delivery.SENT
+
+
+def of_long_request(state: LongRequest, now_s: float) -> Delivery:
+    """Of a long request: once the answer has begun to come, or nothing is missing, it is at the service."""
+    if state.is_done:
+        return Delivery.ANSWERED
+    if state.is_expired(now_s):
+        return Delivery.LOST
+    if state.silent > 1:
+        return Delivery.OVERDUE
+    if state.answer is not None:
+        return Delivery.AT_SERVICE
+    is_new = state.phase is Phase.SENDING and len(state.missing) == state.head.parts
+    return Delivery.QUEUED if is_new else Delivery.SENT
 
 
 def of_message(state: str, sent_s: float, given: int, *, is_answerable: bool, now_s: float) -> Delivery:

@@ -28,8 +28,9 @@ from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import SEED_BYTES, BoxKey, SigningKey, read_secret
 from mixmint.settings import Settings, describe, load
 from mixmint.web import Listener, operations_app, run, serve
-from replyblocks.formats import ANSWER_BODY_BYTES
 from replyblocks.init import create_service, mailbox_owner
+from replyblocks.long.box import LONG_SCHEMA
+from replyblocks.long.hosting import LongHost
 from replyblocks.remembering import Remembering, open_answers
 from replyblocks.service import Request, ServiceHost
 
@@ -60,7 +61,7 @@ def create_echo(folder: Path, name: str, gateway: str, operations_port: int, net
     settings: dict[str, str | int] = {"name": name, "network": network, "operations_port": operations_port}
 
     def make_answers(_: SigningKey) -> None:
-        open_answers(folder / "echo.db").close()
+        open_answers(folder / "echo.db", (LONG_SCHEMA,)).close()
 
     descriptor, _ = create_service(folder, "echo", gateway, settings, stores=make_answers)
     return descriptor
@@ -68,7 +69,7 @@ def create_echo(folder: Path, name: str, gateway: str, operations_port: int, net
 
 def echo(_: sqlite3.Connection, request: Request) -> bytes:
     """Unix seconds (8 bytes, big-endian), then as much of the body as fits."""
-    return int(time.time()).to_bytes(CLOCK_BYTES) + request.body[: ANSWER_BODY_BYTES - CLOCK_BYTES]
+    return int(time.time()).to_bytes(CLOCK_BYTES) + request.body[: request.most_answer_bytes - CLOCK_BYTES]
 
 
 def read_echo(answer: bytes, body: bytes) -> int:
@@ -98,12 +99,20 @@ def run_echo(config: Path) -> None:
         app = operations_app(registry, dict)
 
         async def hosting(_: web.Application) -> AsyncIterator[None]:
-            writer = Writer(open_answers(settings.database_path))
+            writer = Writer(open_answers(settings.database_path, (LONG_SCHEMA,)))
             gateway = directory.gateway(directory.service(settings.name).gateway)
             owner = mailbox_owner(endpoint)
             handler = Remembering(writer, echo)
             async with GatewayClient(gateway, owner) as link:
-                host = ServiceHost(directory, settings.name, link, endpoint, handler, registry=registry)
+                host = ServiceHost(
+                    directory,
+                    settings.name,
+                    link,
+                    endpoint,
+                    handler,
+                    long=LongHost(writer),
+                    registry=registry,
+                )
                 async with followed(settings.network, kept_path(settings), host.follow):
                     task = asyncio.create_task(host.run())
                     yield

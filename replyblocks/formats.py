@@ -36,6 +36,10 @@ class Format(IntEnum):
     ANSWER = 2
     FRAGMENT = 3
     LOOP = 4
+    LONG_PART = 5
+    LONG_ASK = 6
+    LONG_STATE = 7
+    LONG_ANSWER = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from mixmint.errors import MalformedMessage, MalformedPacket, PeerError
 from replyblocks.conversation import Answered, step
 from replyblocks.formats import LOOP_NONCE_BYTES, Format, decode_answer
 from replyblocks.link import Item
+from replyblocks.long.requests import LongRequests
 from replyblocks.member import Member
 from replyblocks.messages import Messages
 from replyblocks.store import Kind, Store
@@ -38,11 +39,17 @@ class Intake:
     """``dropped`` counts by reason, for `mixmint doctor` and for tests."""
 
     def __init__(
-        self, member: Member, store: Store, messages: Messages, draw_wait_s: Callable[[int], float]
+        self,
+        member: Member,
+        store: Store,
+        messages: Messages,
+        long: LongRequests,
+        draw_wait_s: Callable[[int], float],
     ) -> None:
         self._member = member
         self._store = store
         self._messages = messages
+        self._long = long
         self._draw_wait_s = draw_wait_s
         self.dropped: Counter[str] = Counter()
 
@@ -93,6 +100,9 @@ class Intake:
         message = open_reply(BlockSecrets.decode(row.secrets), unwrapped)
         if row.kind is Kind.OUTBOX:
             report.messages += self._messages.inbox.take_fragment(message, row.owner, now_s)
+            return
+        if row.kind is Kind.LONG:
+            report.answers += self._long.take(row.owner, message, now_s)
             return
         state = self._store.conversation(row.owner)
         if state is None:

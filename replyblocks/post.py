@@ -17,7 +17,7 @@ from mix.packet.build import build_forward, build_reply_block
 from mix.packet.geometry import Addressed
 from mixmint.errors import PeerError, PendingError, Unavailable, UserError
 from replyblocks.conversation import Asked, Clock, Conversation, NotTaken, ask, step
-from replyblocks.delivery import SentRequest, of_request
+from replyblocks.delivery import SentRequest, of_long_request, of_request
 from replyblocks.formats import (
     ANSWER_BODY_BYTES,
     REQUEST_BODY_BYTES,
@@ -27,6 +27,9 @@ from replyblocks.formats import (
 )
 from replyblocks.intake import Intake, Report
 from replyblocks.link import Item, Link
+from replyblocks.long.conversation import LongRequest
+from replyblocks.long.parts import MOST_BYTES as MOST_LONG_BYTES
+from replyblocks.long.requests import LongRequests
 from replyblocks.member import Member, lock_home
 from replyblocks.messages import Messages
 from replyblocks.polling import Polling
@@ -36,6 +39,8 @@ from replyblocks.timing import RoundTrip
 __all__ = ["ANSWER_BODY_BYTES", "REQUEST_BODY_BYTES", "ExpiredError", "Post"]
 
 PAUSE_S = 0.5
+LONG_LIFETIMES = 4
+"""A long request is some dozens of round trips, a short one with all its resends sixteen."""
 REGISTERED = "registered"
 KEEP_DAYS = 7
 """How long a message with missing fragments waits for them."""
@@ -83,7 +88,8 @@ class Post:
             self._store = Store(self.member.home / "post.db", self.member.sealer, self.member.naming_key)
             opening.callback(self._store.close)
             self.messages = Messages(self.member, self._store, self._rng)
-            self.intake = Intake(self.member, self._store, self.messages, self._draw_wait_s)
+            self._long = LongRequests(self.member, self._store, self._trip, self._rng)
+            self.intake = Intake(self.member, self._store, self.messages, self._long, self._draw_wait_s)
             with self._store.transaction():
                 self._store.expire(self._now_s(), KEEP_DAYS)
             if self._given_link is None:
@@ -108,6 +114,11 @@ class Post:
     def lifetime_s(self) -> float:
         """How long a request should live to get all its resends and their answers, from the pools' tail."""
         return self._trip.lifetime_s()
+
+    @property
+    def long_lifetime_s(self) -> float:
+        """How long a long request should live: for 1 MiB both ways, a window of parts after another."""
+        return LONG_LIFETIMES * self._trip.lifetime_s()
 
     @property
     def usual_wait_s(self) -> float:
@@ -172,18 +183,63 @@ class Post:
             raise PeerError("refused", f"{service} knows another request of this id")
         return state.answer
 
+    async def ask_long(
+        self, service: str, request_id: bytes, body: bytes, expires_s: int, timeout_s: float
+    ) -> bytes:
+        """
+        As `ask`, for a request or an answer that doesn't fit a packet: each may have MOST_LONG_BYTES (1 MiB).
+
+        The service must be one that takes long requests. An observer who sees how many packets a member sends
+        sees how long it is; so what fits a packet goes by `ask`. Raises what `ask` raises.
+        """
+        if len(request_id) != REQUEST_ID_BYTES or len(body) > MOST_LONG_BYTES:
+            raise ValueError(f"a long request has an id of 16 bytes and at most {MOST_LONG_BYTES} bytes")
+        self.member.directory.service(service)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout_s
+        with self._store.transaction():
+            is_known = self._long.find(request_id) is not None
+            state = self._long.ask(service, request_id, body, expires_s, self._now_s())
+        if is_known and not state.is_done and not self._polling.is_looking:
+            with suppress(Unavailable):
+                await self._polling.fetch(0)
+        async with self._polling.listening():
+            while True:
+                news = self._polling.news
+                state = await self._send_long_if_due(request_id, give_up)
+                if state.is_done:
+                    break
+                now_s = self._now_s()
+                left_s = give_up - loop.time()
+                if state.is_expired(now_s):
+                    raise ExpiredError(f"{service} didn't answer before the request expired; ask again")
+                if left_s <= 0:
+                    raise PendingError(self._pending(service))
+                wait_s = min(left_s, state.head.expires_s - now_s, max(state.next_s - now_s, 0.0))
+                await self._polling.wait(news, wait_s)
+        answer = self._long.answer(state)
+        if not answer:
+            raise PeerError("refused", f"{service} knows another request of this id")
+        return answer
+
     def forget(self, request_id: bytes) -> None:
         """Delete a request and its answer, after the caller has stored what the answer means. Idempotent."""
         with self._store.transaction():
             self._store.forget_conversation(request_id)
+            self._long.forget(request_id)
 
     def requests(self) -> list[SentRequest]:
         """All requests that weren't forgotten yet, and what became of each."""
         now_s = self._now_s()
-        return [
+        short = [
             SentRequest(state.service, state.sendings, of_request(state, now_s))
             for state in self._store.conversations()
         ]
+        long = [
+            SentRequest(state.service, state.silent, of_long_request(state, now_s))
+            for state in self._long.all()
+        ]
+        return short + long
 
     async def poll(self, wait_s: float) -> Report:
         """
@@ -250,11 +306,33 @@ class Post:
             packet = self._request_packet(state, send.attempt)
         is_taken = False
         try:
-            is_taken = await self._submit_until(packet, give_up)
+            is_taken = await self._submit_until([packet], give_up)
         finally:
             if not is_taken:
                 self._not_taken(state)
         return self._store.conversation(request_id) or state
+
+    async def _send_long_if_due(self, request_id: bytes, give_up: float) -> LongRequest:
+        """One step by the clock; returns the state after it."""
+        with self._store.transaction():
+            before = self._find_long(request_id)
+            state, packets = self._long.due(before, self._now_s())
+        if not packets:
+            return state
+        is_taken = False
+        try:
+            is_taken = await self._submit_until(packets, give_up)
+        finally:
+            if not is_taken:
+                with self._store.transaction():
+                    self._long.not_taken(before, state, self._now_s())
+        return self._find_long(request_id)
+
+    def _find_long(self, request_id: bytes) -> LongRequest:
+        state = self._long.find(request_id)
+        if state is None:
+            raise UserError("this request was forgotten while it was being asked")
+        return state
 
     def _not_taken(self, state: Conversation) -> None:
         """The sending in ``state`` doesn't count."""
@@ -283,11 +361,11 @@ class Post:
         route = directory.route(service.gateway, service.token, service.endpoint_public, now_s, self._rng)
         return build_forward(route, message.encode())
 
-    async def _submit_until(self, packet: Addressed, give_up: float) -> bool:
-        """Whether the gateway took it before ``give_up``. The same packet again does no harm."""
+    async def _submit_until(self, packets: list[Addressed], give_up: float) -> bool:
+        """Whether the gateway took them before ``give_up``. The same packets again do no harm."""
         while True:
             try:
-                await self._submit([packet])
+                await self._submit(packets)
             except Unavailable as error:
                 self._polling.trouble = error
                 if asyncio.get_running_loop().time() + PAUSE_S > give_up:

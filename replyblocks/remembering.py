@@ -16,8 +16,10 @@ from replyblocks.blocks import SKEW_S
 from replyblocks.service import Request
 
 REQUEST_DIGEST = Label("mixmint/request-digest/v1")
+LONG_REQUEST_DIGEST = Label("mixmint/long-request-digest/v1")
 REFUSED = b""
 MOST_KEPT = 100_000
+MOST_KEPT_BYTES = 256 << 20
 PRUNE_EVERY_S = 60
 
 SCHEMA = """
@@ -40,8 +42,8 @@ class Remembering:
     Implements `replyblocks.service.Handler` around ``perform(connection, request)``.
 
     ``perform`` runs in the writer's thread and inside its transaction: what it writes to the connection
-    counts if and only if its answer does. It must not have other effects. ``most_kept`` bounds the stored
-    answers.
+    counts if and only if its answer does. It must not have other effects. ``most_kept`` and ``most_bytes``
+    bound the stored answers.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Remembering:
         perform: Perform,
         *,
         most_kept: int = MOST_KEPT,
+        most_bytes: int = MOST_KEPT_BYTES,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
         self._perform = perform
         self._most_kept = most_kept
+        self._most_bytes = most_bytes
         self._now_s = now_s
         self._prune_at_s = 0.0
 
@@ -71,7 +75,8 @@ class Remembering:
         return answers
 
     def _answer_one(self, connection: sqlite3.Connection, request: Request) -> bytes:
-        digest = labelled_hash(REQUEST_DIGEST, request.body)
+        # Short and long are different requests: the answer of one may not fit the other.
+        digest = labelled_hash(LONG_REQUEST_DIGEST if request.is_long else REQUEST_DIGEST, request.body)
         found = connection.execute(
             "SELECT digest, answer FROM answer WHERE request_id = ?", (request.request_id,)
         ).fetchone()
@@ -102,4 +107,9 @@ class Remembering:
             "DELETE FROM answer WHERE request_id IN"
             " (SELECT request_id FROM answer ORDER BY expires_s DESC LIMIT ?)",
             (max(0, kept - self._most_kept),),
+        )
+        connection.execute(
+            "DELETE FROM answer WHERE request_id IN (SELECT request_id FROM (SELECT request_id,"
+            " SUM(LENGTH(answer)) OVER (ORDER BY expires_s, request_id) AS kept FROM answer) WHERE kept > ?)",
+            (self._most_bytes,),
         )

@@ -25,8 +25,11 @@ from mix.packet.unwrap import unwrap
 from mixmint.errors import FatalError, MalformedMessage, MalformedPacket, PeerError, Unavailable, UserError
 from mixmint.keys import BoxKey
 from replyblocks.blocks import SKEW_S, first_mix_keys, is_usable
-from replyblocks.formats import RequestMessage, decode_request, encode_answer
+from replyblocks.formats import ANSWER_BODY_BYTES, Format, RequestMessage, decode_request, encode_answer
 from replyblocks.link import Item, Link
+from replyblocks.long.formats import Ask, Head, Part
+from replyblocks.long.hosting import LongHost
+from replyblocks.long.parts import MOST_BYTES as MOST_LONG_BYTES
 
 LONGEST_WAIT_S = 30.0
 """How long one fetch waits for packets."""
@@ -34,6 +37,7 @@ LONGEST_WAIT_S = 30.0
 MOST_LIFETIME_S = 7 * 86400
 """A request that wants to live longer is dropped: its answer would have to be kept for as long."""
 
+LONG_FORMATS = (Format.LONG_PART.to_bytes(1), Format.LONG_ASK.to_bytes(1))
 MOST_PER_BATCH = 256
 PAUSE_S = 1.0
 
@@ -47,11 +51,18 @@ class Request:
 
     ``request_id`` (16 bytes) was chosen by the sender, at random. ``body``: 0 to REQUEST_BODY_BYTES bytes,
     not checked at all. ``expires_s``, Unix seconds: no resend of it comes after this time and SKEW_S.
+    ``most_answer_bytes``: how long its answer may be. A long request (`replyblocks.long`; only a host that
+    was given a ``long`` has them) may have a body and an answer of 1 MiB.
     """
 
     request_id: bytes
     body: bytes = field(repr=False)
     expires_s: int = 2**32 - 1
+    most_answer_bytes: int = ANSWER_BODY_BYTES
+
+    @property
+    def is_long(self) -> bool:
+        return self.most_answer_bytes > ANSWER_BODY_BYTES
 
 
 class Handler(Protocol):
@@ -59,7 +70,7 @@ class Handler(Protocol):
 
     async def handle(self, requests: Sequence[Request]) -> Sequence[bytes]:
         """
-        One answer per request, in their order, each 0 to ANSWER_BODY_BYTES bytes.
+        One answer per request, in their order, each of 0 to ``most_answer_bytes`` bytes.
 
         Returns after everything that the answers promise is durable. The same request may come again at any
         time (a resend, or a crash before the answer left): it must then get the same answer. Within one call
@@ -83,8 +94,9 @@ class ServiceHost:
     Runs a handler behind a gateway.
 
     ``link`` is this service's GatewayClient, opened by the caller; ``endpoint_key`` unwraps what comes for
-    the service. ``now_s`` is the clock. Counters go to ``registry``, without labels that a sender could
-    choose.
+    the service. ``long`` is for services that take requests of more than a packet; without it they are
+    dropped like all that makes no sense. ``now_s`` is the clock. Counters go to ``registry``, without labels
+    that a sender could choose.
     """
 
     def __init__(
@@ -95,10 +107,12 @@ class ServiceHost:
         endpoint_key: BoxKey,
         handler: Handler,
         *,
+        long: LongHost | None = None,
         registry: CollectorRegistry | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
+        self._long = long
         self._service = directory.service(service_name)
         if self._service.endpoint_public != endpoint_key.public:
             raise UserError(
@@ -149,9 +163,12 @@ class ServiceHost:
         """
         now_s = self._now_s()
         # One thread for the whole batch: at 75 us a packet the event loop would stand still for its length.
-        decoded = await asyncio.to_thread(self._decode, items, now_s)
+        decoded, long = await asyncio.to_thread(self._decode, items, now_s)
         for start in range(0, len(decoded), MOST_PER_BATCH):
             await self.answer(decoded[start : start + MOST_PER_BATCH])
+        if self._long is not None and long:
+            await self._submit(await self._long.work_on(long, self._handle_long, now_s))
+            self.outcomes.labels("long").inc(len(long))
         return [item.number for item in items]
 
     async def answer(self, batch: Sequence[Decoded]) -> None:
@@ -173,6 +190,15 @@ class ServiceHost:
         await self._submit(await asyncio.to_thread(self._pack, batch, requests, by_id))
         self.outcomes.labels("answered").inc(len(batch))
 
+    async def _handle_long(self, head: Head, body: bytes) -> bytes:
+        # Alone in its call: two of them would be more than is kept in memory, and might have one id.
+        answers = await self._handler.handle(
+            [Request(head.request_id, body, head.expires_s, MOST_LONG_BYTES)]
+        )
+        if len(answers) != 1:
+            raise FatalError("a handler gave another number of answers than it had requests")
+        return answers[0]
+
     async def _submit(self, packets: Sequence[Addressed]) -> None:
         """
         Until the gateway has them: the handler needn't work again because the gateway is away for a while.
@@ -193,32 +219,37 @@ class ServiceHost:
     def _service_token(self) -> Token:
         return Token(self._service.token)
 
-    def _decode(self, items: Sequence[Item], now_s: float) -> list[Decoded]:
+    def _decode(self, items: Sequence[Item], now_s: float) -> tuple[list[Decoded], list[Part | Ask]]:
         first_mixes = first_mix_keys(self._directory, now_s)
         decoded: list[Decoded] = []
+        long: list[Part | Ask] = []
         seen: set[bytes] = set()
         for item in items:
             try:
-                message = self._open(item)
+                data = self._open(item)
+                if self._long is not None and data[:1] in LONG_FORMATS:
+                    one = self._long.decode(data, first_mixes, now_s)
+                    _check_expiry(one.head.expires_s, now_s)
+                    if isinstance(one, Ask):
+                        _check_fresh(one.pairs[0][1], seen)
+                    long.append(one)
+                    continue
+                message = decode_request(data)
                 blocks = _usable(message, first_mixes, now_s)
-                if not now_s - SKEW_S < message.expires_s <= now_s + MOST_LIFETIME_S + SKEW_S:
-                    raise MalformedMessage("expired")
-                # A gateway that repeats a packet would make us send the same answer packet twice.
-                if message.blocks[0] in seen:
-                    raise MalformedMessage("repeated")
+                _check_expiry(message.expires_s, now_s)
+                _check_fresh(message.blocks[0], seen)
             except PeerError as error:
                 self.outcomes.labels(error.reason).inc()
                 continue
-            seen.add(message.blocks[0])
             request = Request(message.request_id, message.body, message.expires_s)
             decoded.append(Decoded(request, blocks))
-        return decoded
+        return decoded, long
 
-    def _open(self, item: Item) -> RequestMessage:
+    def _open(self, item: Item) -> bytes:
         unwrapped = unwrap(self._secret, item.packet)
         if Command.decode(unwrapped.command).type is not CommandType.DELIVER:
             raise MalformedPacket("command")
-        return decode_request(open_forward(unwrapped))
+        return open_forward(unwrapped)
 
     def _pack(
         self, batch: Sequence[Decoded], requests: dict[bytes, Request], answers: dict[bytes, bytes]
@@ -234,6 +265,18 @@ class ServiceHost:
                 raise FatalError(f"a handler's answer doesn't fit a packet: {error}") from None
             packets.extend(use_reply_block(block, message) for block in one.blocks)
         return packets
+
+
+def _check_expiry(expires_s: int, now_s: float) -> None:
+    if not now_s - SKEW_S < expires_s <= now_s + MOST_LIFETIME_S + SKEW_S:
+        raise MalformedMessage("expired")
+
+
+def _check_fresh(block: ReplyBlock, seen: set[bytes]) -> None:
+    """A gateway that repeats a packet would make us send the same answer packet twice."""
+    if block in seen:
+        raise MalformedMessage("repeated")
+    seen.add(block)
 
 
 def _usable(message: RequestMessage, first_mixes: frozenset[bytes], now_s: float) -> tuple[ReplyBlock, ...]:

@@ -50,6 +50,14 @@ SCHEMA = (
     """,
     # How many reply blocks went with a message; 0 also for those of before, of which it isn't known.
     "ALTER TABLE outbox ADD COLUMN given INTEGER NOT NULL DEFAULT 0;",
+    # Long requests; ``side`` 0 is the request, 1 its answer.
+    """
+    CREATE TABLE long_request (name BLOB PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE long_part (
+        name BLOB NOT NULL, side INTEGER NOT NULL, part INTEGER NOT NULL, sealed BLOB NOT NULL,
+        UNIQUE (name, side, part)
+    );
+    """,
 )
 
 
@@ -61,6 +69,7 @@ class Kind(IntEnum):
     FRAGMENT = 3
     DELIVERED = 4
     OUTBOX = 5
+    LONG = 6
 
 
 class ConversationRow(Message, frozen=True):

@@ -68,6 +68,14 @@ class RoundTrip:
         level = rng.uniform(LEAST_LEVEL, MOST_LEVEL)
         return (self.quantile_s(level) + rng.random() * self.tick_s) * WAITS[sending]
 
+    def gap_s(self, rng: Random) -> float:
+        """How long until what was sent has arrived, one way, in seconds; drawn from the tail."""
+        if self.tick_ms == 0:
+            return SLACK_S
+        level = rng.uniform(LEAST_LEVEL, MOST_LEVEL)
+        mixes_s = tail_s(self.mixing, self.tick_ms, self.cover_packets, level, POOLS // 2)
+        return mixes_s + (GATEWAY_TICKS // 2 + rng.random()) * self.tick_s + SLACK_S
+
     def lifetime_s(self) -> float:
         """
         How long a request must live to get all its resends, and an answer to the last of them, in seconds.

@@ -113,3 +113,25 @@ async def test_a_flood_pushes_out_those_that_live_longest(tmp_path: Path) -> Non
     assert await desk.kept() == 10
     assert await desk.ask(honest) == [b"1"]
     await desk.writer.close()
+
+
+async def test_the_answers_bytes_are_bounded_too(tmp_path: Path) -> None:
+    """Long answers go by the same rule: those that want to live longest."""
+    desk = Desk(tmp_path / "answers.db")
+    desk.handler = Remembering(
+        desk.writer, lambda _, asked: asked.body, most_bytes=1000, now_s=lambda: desk.now_s
+    )
+    honest = request(b"x" * 300, expires_s=1500)
+    await desk.ask(honest)
+    desk.now_s += PRUNE_EVERY_S + 1
+    await desk.ask(*(request(bytes(300), expires_s=600_000) for _ in range(50)))
+    assert await desk.kept() == 3
+    assert await desk.ask(honest) == [b"x" * 300]
+    await desk.writer.close()
+
+
+async def test_the_long_form_of_a_request_is_another_request(desk: Desk) -> None:
+    """Whatever its body: an answer that only fits the long form must never be given to the short one."""
+    short = request()
+    assert await desk.ask(short) == [b"1"]
+    assert await desk.ask(replace(short, most_answer_bytes=1 << 20)) == [b""]

@@ -20,11 +20,18 @@ from mix.packet.command import NO_ID, Command, CommandType
 from mix.packet.geometry import ADDRESSED_BYTES, MESSAGE_BYTES, REPLY_BLOCK_BYTES, Addressed, Packet
 from mixmint.database import open_database
 
-PLACES = ("replyblocks.post", "replyblocks.service", "replyblocks.intake")
+PLACES = (
+    "replyblocks.post",
+    "replyblocks.service",
+    "replyblocks.intake",
+    "replyblocks.long.requests",
+    "replyblocks.long.hosting",
+)
 TOKEN_AT = 16
 COMMAND_AT = 32
 LENGTH_AT = 53
 MESSAGE_AT = 55
+NONCE_BYTES = 16
 
 
 def token_of(packet: Addressed) -> bytes:
@@ -34,7 +41,9 @@ def token_of(packet: Addressed) -> bytes:
 
 def build_forward(route: Route, message: bytes) -> Addressed:
     command = Command(CommandType.DELIVER, NO_ID)
-    return _packet(route.hops[0].key_id + route.token, command, message)
+    packet = _packet(route.hops[0].key_id + route.token, command, message)
+    # No two packets are the same, whatever they carry: the network drops what it has seen.
+    return Addressed(packet[:-NONCE_BYTES] + os.urandom(NONCE_BYTES))
 
 
 def build_reply_block(route: Route, expires_s: int) -> tuple[ReplyBlock, BlockSecrets]:

@@ -12,8 +12,8 @@ What is counted: packets that endpoints handed in, and how often the service did
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,9 @@ from mix.packet.geometry import KEY_ID_BYTES, Addressed, Packet, Token
 from mix.strategies import make
 from mixmint.errors import PendingError, Unavailable
 from mixmint.keys import SigningKey
+from replyblocks.long.box import LONG_SCHEMA
+from replyblocks.long.box import Box as LongBox
+from replyblocks.long.hosting import LongHost
 from replyblocks.member import Member, MemberSettings
 from replyblocks.post import Post
 from replyblocks.remembering import Remembering, open_answers
@@ -151,6 +154,10 @@ class LossyLink(FakeLink):
             raise Unavailable("the connection broke")
 
 
+class KilledError(Exception):
+    """The process ends here."""
+
+
 class InlineWriter:
     """`mixmint.database.Writer` without its thread."""
 
@@ -159,7 +166,11 @@ class InlineWriter:
 
     async def run(self, operation: Any) -> Any:
         self._connection.execute("BEGIN IMMEDIATE")
-        done = operation(self._connection)
+        try:
+            done = operation(self._connection)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
         self._connection.execute("COMMIT")
         return done
 
@@ -177,6 +188,8 @@ class Town:
         self.executed: Counter[bytes] = Counter()
         self.failures = 0
         self.answered = 0
+        self.answer_times = 1
+        self.box = LongBox()
 
     @property
     def packets_per_needed(self) -> float:
@@ -188,27 +201,12 @@ class Town:
 
     def perform(self, _: Any, request: Request) -> bytes:
         self.executed[request.body] += 1
-        return b"done: " + request.body
+        return (b"done: " + request.body) * self.answer_times
 
     def run(self, members: int, requests: int, at_once: int = 4) -> None:
         """So many members ask so many requests each, ``at_once`` at a time; none is asked twice."""
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(self._run(members, requests, at_once))
 
-    async def _run(self, members: int, requests: int, at_once: int) -> None:
-        service = self.network.services["echo"]
-        writer: Any = InlineWriter(open_answers(self._folder / "answers.db"))
-        host = ServiceHost(
-            self.network.directory,
-            "echo",
-            self.network.service_link("echo"),
-            service.endpoint,
-            Remembering(writer, self.perform, now_s=self.now_s),
-            now_s=self.now_s,
-        )
-        running = [asyncio.create_task(host.run()), asyncio.create_task(self.network.cascade.run())]
-        async with AsyncExitStack() as stack:
-            posts = [await stack.enter_async_context(self._post(number)) for number in range(members)]
+        async def ask(posts: list[Post]) -> None:
             await asyncio.gather(
                 *(
                     self._member(post, f"{number}-{part}", requests // at_once)
@@ -216,13 +214,44 @@ class Town:
                     for part in range(at_once)
                 )
             )
+
+        self.visit(members, ask)
+
+    def visit(self, members: int, ask: Callable[[list[Post]], Awaitable[None]]) -> None:
+        """While the town is awake, these members do something; then everybody stops."""
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(self._run(members, ask))
+
+    async def _run(self, members: int, ask: Callable[[list[Post]], Awaitable[None]]) -> None:
+        service = self.network.services["echo"]
+        writer: Any = InlineWriter(open_answers(self._folder / "answers.db", (LONG_SCHEMA,)))
+
+        async def serve() -> None:
+            while True:
+                host = ServiceHost(
+                    self.network.directory,
+                    "echo",
+                    self.network.service_link("echo"),
+                    service.endpoint,
+                    Remembering(writer, self.perform, now_s=self.now_s),
+                    long=LongHost(writer, self.box),
+                    now_s=self.now_s,
+                )
+                with suppress(KilledError):
+                    await host.run()
+
+        running = [asyncio.create_task(serve()), asyncio.create_task(self.network.cascade.run())]
+        async with AsyncExitStack() as stack:
+            posts = [await stack.enter_async_context(self.post(number)) for number in range(members)]
+            await ask(posts)
         for task in running:
             task.cancel()
 
-    def _post(self, number: int) -> Post:
+    def post(self, number: int) -> Post:
+        """This member's post; once more after it was closed, as a later command."""
         home = self._folder / f"member{number}"
-        home.mkdir()
-        key = SigningKey.generate().public
+        home.mkdir(exist_ok=True)
+        key = number.to_bytes(32)
         settings = MemberSettings(network=home / "network.toml", gateway="g2")
         member = Member(home, settings, self.network.directory, key)
         return Post(member, self.network.link(member.owner), now_s=self.now_s, rng=self.rng)
