@@ -38,7 +38,7 @@ BUSY = Scenario(users=10_000, messages=60_000)
 CROWDS = (
     Scenario(users=10, messages=400),
     Scenario(users=100, messages=1200),
-    replace(BUSY, messages=20_000),
+    replace(BUSY, messages=20_000, cascades=4),
 )
 NAMES = {
     "ours": "ours, minimum {:.0f}",
