@@ -117,7 +117,7 @@ class OpenClaims:
         state = self._open().get(row)
         if state is None or not is_waiting(state):
             return None
-        if state.claim.entry:
+        if state.claim.is_made:
             return state.claim.entry
         claim = claim_of(self._purse, state)
         if claim is None:

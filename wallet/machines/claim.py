@@ -11,6 +11,7 @@ A claim beside an operation: what the bank leaves without an answer is shown on 
     Told: what the bank answers there   as an answer to the operation itself
     certificates there (Seen)           as always: they settle the operation
     Clock past a hold that it named     MakeOutputs: the order is signed anew, under other ids
+    a change of the bank's key behind   void: it waits, and is claimed, anew, at the successor
     another request is signed           it had its turn; the next request may be claimed in its turn
 
 The operation's own machine goes on beside it, and whatever answers first ends it. But a bank that says "too
@@ -96,7 +97,7 @@ def is_due(state: OrderState | AccountState, closed: int, after_rounds: int) -> 
     is about to end.
     """
     record = state.claim
-    if record.entry or not record.asked or not is_waiting(state):
+    if record.is_made or not record.asked or not is_waiting(state):
         return False
     seed = state.conversation if isinstance(state, OrderState) else state.request_id
     drawn = int.from_bytes(labelled_hash(CLAIM_TIME_LABEL, seed)[:8]) % (after_rounds // 2 + 1)
@@ -139,7 +140,8 @@ def advance(
             data = event.answer.encode() + state.word()
             return _again(state), [Forget(state.attempt), Keep(reason.name.lower().replace("_", "-"), data)]
     after, effects = inner(state, event)
-    if isinstance(event, Clock) and state.phase is Phase.HELD and after.phase is Phase.ASKED and record.entry:
+    is_over = isinstance(event, Clock) and state.phase is Phase.HELD and after.phase is Phase.ASKED
+    if is_over and record.is_made:
         after, effects = _claimed_anew(after, effects)
     if _request_of(after) != _request_of(state):
         after = _with(after, ClaimRecord())
@@ -176,18 +178,18 @@ def _of_claim(record: ClaimRecord, event: Claimed | Planned | Posted | Shown) ->
     if isinstance(event, Planned):
         return msgspec.structs.replace(record, planned=event.round)
     if isinstance(event, Claimed):
-        return msgspec.structs.replace(record, entry=event.entry)
+        return ClaimRecord(asked=record.asked, planned=record.planned, entry=event.entry)
     if isinstance(event, Posted):
         return msgspec.structs.replace(record, posted=True)
-    return msgspec.structs.replace(record, posted=True, round=record.round or event.round)
+    return record.shown_in(event.round)
 
 
 def _clock(state: S, newest: int) -> S:
-    if state.claim.entry or not may_claim(state):
+    record = state.claim
+    if record.is_made or not may_claim(state) or bool(record.asked) == is_waiting(state):
         return state
-    if not is_waiting(state):
-        return _with(state, ClaimRecord()) if state.claim.asked else state
-    return state if state.claim.asked else _with(state, ClaimRecord(asked=newest))
+    asked = 0 if record.asked else newest
+    return _with(state, msgspec.structs.replace(record, asked=asked, planned=0))
 
 
 def _as_answer(state: S, event: Told) -> tuple[S, Answered]:

@@ -38,6 +38,8 @@ def order_after(state: OrderState, event: KeyChanged) -> tuple[OrderState, list[
     """An order of any kind, after the change."""
     void = state.phase is Phase.SETTLED and state.round > event.cut
     if not void and state.phase not in (Phase.ASKED, Phase.ANSWERED, Phase.LOOKING):
+        if state.phase is Phase.HELD:
+            state = msgspec.structs.replace(state, claim=state.claim.after_change(event.round))
         return state, []
     again = msgspec.structs.replace(
         state,

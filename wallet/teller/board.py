@@ -155,8 +155,12 @@ class BoardSide:
 
     def make_claim(self, row: int) -> bool:
         """Write an operation's claim to disk; whether there is one. ``post_claims`` puts it on the board."""
-        if self.claims.make(row) is None:
+        entry = self.claims.make(row)
+        if entry is None:
             return False
+        # What was claimed of the bank's earlier key is the same claim, and another debt.
+        self._claimed.discard(entry)
+        self._told.discard(row)
         self.at("claim-made")
         self._warn(
             f"the bank has not answered operation {row}, so its request goes on the board as a claim: "
