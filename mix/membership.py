@@ -35,6 +35,8 @@ from mixmint.errors import UserError
 LOOKS_PER_EPOCH = 100
 LONGEST_LOOK_S = 30.0
 FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 5.0
+"""Between two looks for the very first directory."""
 
 Role = Literal["mix", "gateway"]
 _log = logging.getLogger("mix.membership")
@@ -167,12 +169,13 @@ class Membership:
             self._generations.hear(directory)
 
     async def _live(self, sources: list[HttpPeer]) -> None:
-        settings = self._settings
+        settings, pause_s = self._settings, FIRST_PAUSE_S
         while self._following is None:
             if await fetch_first(settings.network, kept_path(settings), sources, self._now_s()):
                 self._follow(sources)
             else:
-                await asyncio.sleep(FIRST_PAUSE_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._background.start(self._following.run())
         if self._generations is not None:
             await self._generations.run(self._look_s)

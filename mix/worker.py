@@ -69,6 +69,9 @@ class Workers:
                 async with asyncio.timeout(TIMEOUT_S):
                     return decode_batch(await worker.ask(packets))
             except (EOFError, OSError, TimeoutError) as error:
+                if self._closed:
+                    # It was we who ended it.
+                    raise Unavailable("the node is stopping") from None
                 _log.warning("an unwrapping process ended (%s); starting another", type(error).__name__)
                 worker.stop()
             except asyncio.CancelledError:

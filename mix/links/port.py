@@ -18,6 +18,8 @@ from mix.links.tls import add_trust, link_server_context
 from mix.settings import NodeSettings
 
 SHORTEST_IDLE_S = 75.0
+FINISH_S = 1.0
+"""Frames in hand get this long before their server goes; what isn't taken then is sent again."""
 LONGEST_WAIT_S = 4.0
 """A request that waits for the next server longer than this is answered: come again."""
 
@@ -32,6 +34,9 @@ class LinkPort:
         self._context: ssl.SSLContext | None = None
         self._server: LinkServer | None = None
         self._ready = asyncio.Event()
+        self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._stopping = False
 
     async def use(self, server: LinkServer, peers: list[Node], tick_s: float) -> None:
@@ -56,11 +61,14 @@ class LinkPort:
         self._ready.set()
 
     async def pause(self) -> None:
-        """Let requests wait, and answer those in hand."""
+        """Let requests wait; returns when those in hand are answered, or take too long."""
         self._ready.clear()
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await self._idle.wait()
 
     async def stop(self) -> None:
         """Answer what is in hand, and listen no more."""
@@ -75,6 +83,14 @@ class LinkPort:
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_WAIT_S):
                 await self._ready.wait()
-        if self._server is None or self._stopping:
+        server = self._server
+        if server is None or self._stopping:
             return answer(503)
-        return await self._server.handle(request)
+        self._in_hand += 1
+        self._idle.clear()
+        try:
+            return await server.handle(request)
+        finally:
+            self._in_hand -= 1
+            if self._in_hand == 0:
+                self._idle.set()

@@ -19,7 +19,7 @@ from mix.packet.geometry import ADDRESSED_BYTES
 from mix.settings import MixSettings
 from mixmint.keys import write_new, write_secret
 from tests.ports import free_ports
-from tests.unit.mix.networks import make_network
+from tests.unit.mix.networks import make_network, until
 
 TICK_S = 0.02
 
@@ -29,9 +29,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.frames: list[FrameId] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def accept(self, frame: Frame) -> bool:
         self.frames.append(frame.id)
+        await self.gate.wait()
         return True
 
 
@@ -130,5 +133,23 @@ async def test_a_new_certificate_is_shown_from_the_next_connection_on(tmp_path: 
         assert await place.send("m1") == "unreachable"
         place.nodes["m2"] = msgspec.structs.replace(before, next_certificate=made.certificate_der)
         assert await place.send("m1") == "acknowledged"
+    finally:
+        await place.port.stop()
+
+
+async def test_a_frame_in_hand_is_finished_before_its_server_goes(tmp_path: Path) -> None:
+    """As long as that doesn't take too long: it would be sent again, for nothing."""
+    place = Place(tmp_path)
+    try:
+        sink = await place.use("m1")
+        sink.gate.clear()
+        sending = asyncio.create_task(place.send("m1"))
+        await until(lambda: sink.frames)
+        pausing = asyncio.create_task(place.port.pause())
+        await asyncio.sleep(0.05)
+        assert not pausing.done()
+        sink.gate.set()
+        await pausing
+        assert await sending == "acknowledged"
     finally:
         await place.port.stop()
