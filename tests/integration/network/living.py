@@ -39,7 +39,7 @@ def fitting_epoch_s() -> int:
     """Four seconds on a quiet machine, more on one that is busy now."""
     begin = time.monotonic()
     subprocess.run([sys.executable, "-m", "mixmint", "--help"], capture_output=True, check=True, timeout=60)
-    return max(LEAST_EPOCH_S, math.ceil(10 * (time.monotonic() - begin)))
+    return max(LEAST_EPOCH_S, math.ceil(7 * (time.monotonic() - begin)))
 
 
 def make_living(folder: Path, gateways: tuple[str, ...] = ("g1",), epoch_s: int = 0) -> Living:
