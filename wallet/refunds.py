@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from bank.board.log.reader import LogReader
+from bank.formats.claim import ShownCertificate
 from bank.formats.coin import total_units
-from bank.formats.entry import SpentEntry, decode_entry
+from bank.formats.entry import decode_entry
 from bank.formats.order import input_ids
 from mixmint.errors import MalformedMessage, PeerError, UserError
 from wallet.arrivals import refunds_of
@@ -28,6 +29,7 @@ from wallet.operations import PlanState
 from wallet.payee import Payee
 from wallet.payment_request import PaymentRequest
 from wallet.purse import Purse
+from wallet.receipts.executed import executed
 from wallet.receipts.making import entries_of
 
 
@@ -121,9 +123,15 @@ class Refunds:
         made = []
         for state in orders:
             found = [self._purse.coin(coin) for coin in input_ids(state.order)]
-            keys = [each[1].key() for each in found if each is not None]
-            by_public = {key.public: key for key in keys}
-            made.append(PaidBy.make(state.opened.salt, state.order, by_public, paid.digest(), wanted))
+            coins = [each[1] for each in found if each is not None]
+            by_public = {key.public: key for key in (coin.key() for coin in coins)}
+            shown = tuple(ShownCertificate(coin.exponent, coin.epoch, coin.certificate) for coin in coins)
+            if len(shown) != len(found) or not all(each.signature for each in shown):
+                raise UserError("the certificates of coins that paid are gone; talk to its payee")
+            round_ = state.spent_in or state.round
+            made.append(
+                PaidBy.make(state.opened.salt, state.order, by_public, paid.digest(), wanted, shown, round_)
+            )
         return tuple(made)
 
     # The payee's side
@@ -172,21 +180,26 @@ class Refunds:
     async def _is_executed(self, order: PaidBy) -> bool:
         if self._log is None:
             raise UserError("this wallet reads no log, so it can't see who paid; name a request with --file")
-        found = [self._purse.coin(output.coin) for output in order.order.outputs]
-        rounds = {each[1].round for each in found if each is not None}
-        if len(rounds) != 1:
+        # A spending in a log proves that a key signed, and no more: the bank may never have seen it.
+        bank = self._payee.bank
+        if not order.is_money(bank.id, bank.keys.all):
             return False
+        # What is the payer's own of it is nothing to us; what came here, our wallet has verified.
+        came = {output: self._purse.coin(output.coin) for output in order.order.outputs}
+        rounds = {output: found[1].round for output, found in came.items() if found is not None}
+        if not rounds or min(rounds.values()) < order.round:
+            return False
+        coins = [output.coin for output in rounds]
+        spans = [(round_, round_) for round_ in sorted({order.round, *rounds.values()})]
         try:
-            proofs = await entries_of(self._log, order.seal, order.order, rounds.pop())
-            spent = set()
+            proofs = await entries_of(self._log, order.seal, order.order.inputs, coins, spans)
             for proof in proofs:
                 proof.verify(proof.extra, self._log.log, self._log.policy)
-                entry = decode_entry(proof.extra)
-                if isinstance(entry, SpentEntry) and entry.seal == order.seal and entry.holds():
-                    spent.add(entry.coin_key)
+            shown = {proof.index: decode_entry(proof.extra) for proof in proofs}
+            executed(shown, order.seal, order.order.inputs, list(rounds))
         except (PeerError, MalformedMessage):
             return False
-        return spent == set(order.order.inputs)
+        return True
 
 
 def _is_open(state: InvoiceState) -> bool:

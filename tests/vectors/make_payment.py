@@ -15,6 +15,7 @@ from bank.board.log.proof import LogProof
 from bank.board.log.reader import LogReader
 from bank.board.log.source import FolderSource
 from bank.formats.answer import Answer, Hold, sign_answer
+from bank.formats.claim import ShownCertificate
 from bank.formats.coin import CoinId, CoinKey, bank_id, coin_id, sign_certificate
 from bank.formats.entry import CertifiedEntry, SpentEntry, make_key_entry
 from bank.formats.order import NOTHING, Order, Output, SignedOrder, sign_order, tau_of
@@ -77,14 +78,23 @@ def order(tau: bytes = NOTHING) -> SignedOrder:
 def notices() -> dict[str, Notice]:
     held, plain = order(HELD.tau), order()
     keys = {key.public: key for key in (ONE, OTHER)}
+    worth = {ONE.public: 3, OTHER.public: 2}
+    shown = tuple(certificate_of(key, worth[key]) for key in plain.order.inputs)
     answer = Answer.decode(sign_answer(BANK, BANK_ID, held.seal, Hold(8, 67)))
     return {
         "hold": HoldNotice(held, answer),
         "sealed": SealedNotice(order(), MARK.open((Part.REQUEST, Part.STATEMENT))),
         "refund": RefundTo(
-            REQUEST.digest(), BACK, (PaidBy.make(plain.salt, plain.order, keys, REQUEST.digest(), BACK),)
+            REQUEST.digest(),
+            BACK,
+            (PaidBy.make(plain.salt, plain.order, keys, REQUEST.digest(), BACK, shown, 2),),
         ),
     }
+
+
+def certificate_of(key: CoinKey, exponent: int) -> ShownCertificate:
+    signature = sign_certificate(BANK, BANK_ID, exponent, EPOCH, coin_id(key))
+    return ShownCertificate(exponent, EPOCH, signature)
 
 
 def certified(each: Output) -> bytes:

@@ -77,8 +77,9 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     ``mine``: the ids of the outputs that are the wallet's own. ``earlier``: the seals of forms that were
     refused with *taken*. ``conversation``: 16 random bytes, from which the post's ids derive. ``round``: the
     promised round when answered, the hold's last one when held, the board's when settled. ``late``: outputs
-    that the board has shown without the rest. ``proof``: the answer that ended it; and the one with the
-    certificates, as long as the board doesn't show them. ``posted``: whether we have put on the board what
+    that the board has shown without the rest; ``spent_in``: the round that so
+    showed the inputs, or 0. ``proof``: the answer that ended it; and the one with the certificates, as long
+    as the board doesn't show them. ``posted``: whether we have put on the board what
     the bank certified for others. ``mark``: what the order's note binds, with its salts (wallet/marks).
     ``patient_until``: after a change of the bank's key, the round until which an unknown certificate
     isn't final.
@@ -93,6 +94,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, tag="order", dict=Tr
     attempt: int = 0
     earlier: tuple[bytes, ...] = ()
     round: int = 0
+    spent_in: int = 0
     overdue: bool = False
     late: tuple[bytes, ...] = ()
     reason: str = ""
@@ -235,6 +237,8 @@ def _seen(state: OrderState, event: Seen) -> tuple[OrderState, list[Effect]]:
     # alone breaks none: its holder may have posted it.
     evidence: list[Effect] = [Keep("split-order", state.signed)] if event.spent else []
     late = event.certified.union(state.late)
+    if not state.spent_in and event.spent >= set(state.order.inputs):
+        state = msgspec.structs.replace(state, spent_in=event.round)
     if state.phase is Phase.ANSWERED and late >= state.wanted():
         # The inputs were spent by the bank's own signed answer.
         settled = msgspec.structs.replace(state, phase=Phase.SETTLED, round=event.round, late=(), proof=b"")

@@ -14,6 +14,7 @@ import msgspec
 from bank.formats.order import tau_of
 from mixmint.errors import FatalError, UserError
 from mixmint.keys import BoxKey
+from wallet.answers import Bank
 from wallet.arrivals import Arrivals, arrivals
 from wallet.counter import Counter
 from wallet.derivation import Purpose
@@ -55,6 +56,11 @@ class Asking:
         self._settings = settings
         self._letters = letters
         self._now_s = now_s
+
+    @property
+    def bank(self) -> Bank:
+        """The bank, with the changes of its key that the board has shown."""
+        return self._books.bank
 
     @property
     def closed(self) -> int:

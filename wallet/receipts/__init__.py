@@ -4,5 +4,6 @@ own.
 
     receipt.py    the file
     making.py     from the purse and the board's log
+    executed.py   what makes an order executed, on the board
     checking.py   offline, by whoever knows the log's key
 """

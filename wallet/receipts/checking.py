@@ -7,7 +7,8 @@ Of each order:
 2. The same coins' keys signed the seal and the reader's text: whoever made the receipt has the secrets.
 3. What the mark opens to is what the order binds, and the request that is shown is the one it names.
 4. The order's entries, one *spent* for each input under its seal and one certificate for each output, are in
-   the log under a checkpoint that the reader's policy takes, all in one round, whose mark is shown too.
+   the log under a checkpoint that the reader's policy takes, all in one round, whose mark is shown too; but
+   *posted* certificates in that one or later ones, each with its mark.
 5. Each certificate is signed by the bank's key in force at its place.
 
 And of all of them:
@@ -20,13 +21,14 @@ from dataclasses import dataclass, field
 
 from bank.board.log.note import VerifierKey
 from bank.board.log.policy import NO_POLICY, Policy
-from bank.formats.entry import CertifiedEntry, Entry, RoundEntry, SpentEntry, decode_entry
+from bank.formats.entry import Entry, RoundEntry, decode_entry
 from bank.formats.order import Output
 from bank.formats.succession import BankKeys
 from mixmint.errors import MalformedMessage, PeerError
 from mixmint.keys import verify
 from wallet.marks.mark import Part
 from wallet.payment_request import PaymentRequest
+from wallet.receipts.executed import executed
 from wallet.receipts.receipt import RECEIPT_LABEL, Receipt, ShownOrder
 
 NO_LOG = "whether the board shows it wasn't checked: name the log's policy with --policy FILE"
@@ -139,26 +141,13 @@ def _mark(
 
 
 def _board(receipt: Receipt, shown: ShownOrder, trusted: Trusted, unchecked: list[str]) -> RoundEntry:
-    """The mark of the round that has the order's entries. Raises PeerError."""
+    """The mark of the round in which all of the order's entries were there. Raises PeerError."""
     found: dict[int, Entry] = {}
     for proof in shown.entries:
         proof.verify(proof.extra, trusted.log, trusted.policy)
         found[proof.index] = decode_entry(proof.extra)
-    marks = [(index, entry) for index, entry in found.items() if isinstance(entry, RoundEntry)]
-    spent = [entry for entry in found.values() if isinstance(entry, SpentEntry)]
-    certified = {index: entry for index, entry in found.items() if isinstance(entry, CertifiedEntry)}
-    order, seal = shown.order.order, shown.order.seal
-    if len(marks) != 1 or len(found) != len(spent) + len(certified) + 1:
-        raise PeerError("entries", "the entries are not one order's, with the mark of their round")
-    end, mark = marks[0]
-    if not all(mark.first <= index <= end for index in found):
-        raise PeerError("entries", "the entries are not all in one round")
-    keys = {entry.coin_key for entry in spent if entry.seal == seal and entry.holds()}
-    if keys != set(order.inputs) or len(spent) != len(keys):
-        raise PeerError("entries", "the board doesn't show the order's coins as spent by it")
-    made = {Output(entry.coin, entry.exponent) for entry in certified.values()}  # type: ignore[arg-type]  # an id as it was read
-    if made != set(order.outputs) or len(certified) != len(made):
-        raise PeerError("entries", "the board doesn't show what the order paid as certified")
+    order = shown.order.order
+    mark, certified = executed(found, shown.order.seal, order.inputs, order.outputs)
     bank = _keys(receipt, order.bank, trusted, unchecked)
     for index, entry in certified.items():
         if not entry.holds(bank.key_at(index), bank.id):

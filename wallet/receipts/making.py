@@ -5,14 +5,14 @@ The proofs are read from the board (or a mirror) at the place of the order's rou
 that somebody wants entries of that round: of all of a round's, or of the tiles around them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bank.board.log.proof import LogProof
 from bank.board.log.reader import LogReader, Published
 from bank.board.rounds import is_mark
 from bank.formats.entry import CertifiedEntry, Kind, RoundEntry, SpentEntry, decode_entry
-from bank.formats.order import Order, input_ids
+from bank.formats.order import input_ids
 from mixmint.errors import MalformedMessage, PeerError, UserError
 from mixmint.keys import SigningKey
 from wallet.books import Books
@@ -89,7 +89,9 @@ async def make_receipt(
             by_public[public].sign(RECEIPT_LABEL, order.seal, text.encode()) for public in order.order.inputs
         )
         try:
-            entries = await entries_of(log, order.seal, order.order, state.round)
+            rounds = (state.spent_in or state.round, state.round)
+            coins = [output.coin for output in order.order.outputs]
+            entries = await entries_of(log, order.seal, order.order.inputs, coins, [rounds])
         except (PeerError, MalformedMessage) as error:
             raise UserError(f"the board doesn't prove this payment ({error}); try a mirror") from None
         opening = Mark.decode(state.mark).open(show) if state.mark else None
@@ -100,26 +102,42 @@ async def make_receipt(
     return Receipt(text, tuple(shown), request, keys.founding, keys.changes)
 
 
-async def entries_of(log: LogReader, seal: bytes, order: Order, round_: int) -> tuple[LogProof, ...]:
+async def entries_of(
+    log: LogReader,
+    seal: bytes,
+    inputs: Collection[bytes],
+    coins: Collection[bytes],
+    spans: Sequence[tuple[int, int]],
+) -> tuple[LogProof, ...]:
     """
-    Proofs of an executed order's entries in this round, and of the round's mark. What they prove is for their
-    reader to verify.
+    Proofs of an executed order's entries, and of their rounds' marks. What they prove is for their reader to
+    verify. ``coins``: the ids of its outputs. ``spans``: the rounds to read, from one up to another, in their
+    order; the first of all is the one that spent the order's coins, in which the bank's certificates are too.
 
     Raises Unavailable, PeerError (they aren't all there), MalformedMessage.
     """
     published = await log.checkpoint()
-    first, end = await find_round(log, published, round_)
-    wanted = {*(output.coin for output in order.outputs), *order.inputs, _MARK}
+    size, wanted = published.checkpoint.size, {*coins, *inputs}
     found: dict[bytes, tuple[int, bytes]] = {}
-    async for start, leaves in log.bundles(first, end + 1, published.checkpoint.size):
-        for index, leaf in enumerate(leaves, start):
-            what = _what(leaf, seal)
-            if what in wanted:
+    is_first = True
+    for first, last in spans:
+        start, end = await find_round(log, published, first)
+        if last > first:
+            _, end = await find_round(log, published, last)
+        new: dict[bytes, tuple[int, bytes]] = {}
+        async for at, leaves in log.bundles(start, end + 1, size):
+            for index, leaf in enumerate(leaves, at):
+                if is_mark(leaf):
+                    if new:
+                        found |= {**new, b"mark" + index.to_bytes(8): (index, leaf)}
+                    new, is_first = {}, False
+                    continue
+                what = _what(leaf, seal)
                 # A certificate that its holder posted beside the bank's is the same certificate.
-                found.setdefault(what, (index, leaf))
-    if found.keys() != wanted:
-        raise PeerError("entries", f"the order's entries aren't all in round {round_}")
-    size = published.checkpoint.size
+                if what in wanted and what not in found and (is_first or leaf[0] == Kind.POSTED):
+                    new.setdefault(what, (index, leaf))
+    if not found.keys() >= wanted:
+        raise PeerError("entries", f"the order's entries aren't all in round {spans[0][0]}")
     return tuple(
         [
             LogProof(index, tuple(await log.inclusion(index, size)), published.note, leaf)
@@ -128,14 +146,11 @@ async def entries_of(log: LogReader, seal: bytes, order: Order, round_: int) -> 
     )
 
 
-_MARK = b"mark"
 _COINS = tuple(kind.to_bytes(1) for kind in (Kind.CERTIFIED, Kind.SPENT, Kind.POSTED))
 
 
 def _what(leaf: bytes, seal: bytes) -> bytes:
-    """What a leaf is about: a certified coin's id, the key of a coin spent under this seal, a round's end."""
-    if is_mark(leaf):
-        return _MARK
+    """What a leaf is about: a certified coin's id, the key of a coin spent under this seal."""
     entry = decode_entry(leaf) if leaf[:1] in _COINS else None
     if isinstance(entry, SpentEntry) and entry.seal == seal:
         return entry.coin_key

@@ -29,7 +29,8 @@ WHAT = "mixmint payment receipt v1"
 WHAT_2 = "mixmint payment receipt v2"
 MOST_TO_BYTES = 200
 MOST_FILE_BYTES = 1 << 20
-MOST_ENTRIES = MOST_INPUTS + MOST_OUTPUTS + 1
+MOST_ENTRIES = MOST_INPUTS + 2 * MOST_OUTPUTS + 1
+"""Each posted certificate may have a round, and so a mark, of its own."""
 MOST_ORDERS = MOST_OUTPUTS
 """One for each output of a request."""
 MOST_CHANGES = 32
@@ -41,7 +42,7 @@ class ShownOrder:
     """
     One order. ``signatures``: one (64 bytes) by each input's coin key, over seal and the receipt's ``to``.
     ``opening``: of the order's mark; None when the order has none. ``entries``: proofs of the order's entries
-    and of the mark of their round, each with its entry.
+    and of the marks of their rounds, each with its entry.
     """
 
     order: SignedOrder

@@ -62,13 +62,13 @@ def read_notice_text(text: str) -> bytes:
     return data[:-4]
 
 
-def read_refund(data: bytes) -> dict[str, object]:
+def read_refund(data: bytes, bank_key: bytes) -> dict[str, object]:
     """notice.md, sections 1 and 2: the request that was paid, and the orders that paid it, all signed."""
     cut = Cut(data)
-    assert cut.number(1) == 3
+    assert cut.number(1) == 5
     paid, tau = cut(32), cut(32)
     wanted = cut(cut.number(2))
-    bank, seals = read_request_bytes(wanted)["bank"], set()
+    bank, seals, rounds = read_request_bytes(wanted)["bank"], set(), []
     assert isinstance(bank, bytes)
     for _ in range(cut.number(1)):
         salt, request_id, last_round, note, counts = cut(16), cut(16), cut(4), cut(32), cut(2)
@@ -78,9 +78,16 @@ def read_refund(data: bytes) -> dict[str, object]:
         seal = h("mixmint/seal/v1", salt, head, *inputs, *outputs)
         for key in inputs:
             assert holds(key, cut(64), "mixmint/refund-wanted/v1", seal, paid, wanted)
+        worth = 0
+        for key in inputs:
+            exponent, epoch, certificate = cut.number(1), cut.number(4), cut(64)
+            assert certificate_holds(bank_key, bank, h("mixmint/coin/v1", key), exponent, epoch, certificate)
+            worth += 1 << exponent
+        assert worth == sum(1 << output[32] for output in outputs)
+        rounds.append(cut.number(4))
         seals.add(seal)
     assert not cut.left
-    return {"paid": paid, "seals": seals}
+    return {"paid": paid, "seals": seals, "rounds": rounds}
 
 
 def check_receipt(file: str, log: str, board: bytes) -> dict[str, object]:
@@ -130,6 +137,7 @@ def _check_order(
         assert second_log.root_by_path(entry, index, size, hashes) == root
         found[index] = entry
     spent, certified, rounds = set(), set(), []
+    kinds = {index: entry[0] for index, entry in found.items()}
     for index, entry in found.items():
         cut = Cut(entry)
         kind = cut.number(1)
@@ -149,8 +157,14 @@ def _check_order(
             rounds.append((index, cut.left))
     assert spent == set(inputs)
     assert certified == set(outputs)
-    ((end, mark_entry),) = rounds
-    fields_of_mark = Cut(mark_entry)
-    number, _closed_at, first = fields_of_mark.number(4), fields_of_mark.number(8), fields_of_mark.number(8)
-    assert all(first <= index <= end for index in found)
+    spans = []
+    for end, mark_entry in sorted(rounds):
+        fields_of_mark = Cut(mark_entry)
+        number, _closed_at, first = (fields_of_mark.number(size) for size in (4, 8, 8))
+        spans.append((first, end, {kinds[index] for index in found if first <= index < end}))
+        assert spans[-1][2], "a round of nothing"
+    assert all(any(first <= index <= end for first, end, _ in spans) for index in found)
+    # Only what holders posted may stand behind the round that spends.
+    assert 4 in spans[0][2]
+    assert all(inside == {7} for _, _, inside in spans[1:])
     return {"round": number, "note": shown[2], "seal": seal}

@@ -72,9 +72,10 @@ def test_notices(vectors: Any) -> None:
     assert order["holds"]
     assert mark == order["note"]
     assert sorted(shown) == [1, 3]
-    wanted = second.read_refund(notices["refund"])
+    wanted = second.read_refund(notices["refund"], bank)
     assert wanted["paid"] == shown[1]
     assert wanted["seals"] == {order["seal"]}
+    assert wanted["rounds"] == [2]
 
 
 def test_receipt(vectors: Any) -> None:

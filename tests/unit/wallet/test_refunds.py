@@ -1,13 +1,17 @@
 """Money back to who paid: he shows the order and signs with its coins; nobody else can."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from bank.formats.entry import SpentEntry
+from bank.formats.claim import ShownCertificate
+from bank.formats.coin import coin_id, sign_certificate
+from bank.formats.entry import Kind, SpentEntry
 from bank.formats.order import Order, Output, SignedOrder, input_ids, sign_order
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import SigningKey
@@ -20,6 +24,7 @@ from wallet.notices.notice import decode_notice, notice_text, parse_notice
 from wallet.notices.refund import PaidBy, RefundTo
 from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinState
+from wallet.receipts.checking import Trusted, check_receipt
 
 
 async def paid(town: Town, units: int = 9) -> tuple[Wallet, Wallet, int, PaymentRequest, int]:
@@ -37,11 +42,17 @@ def payments(wallet: Wallet) -> list[OrderState]:
 
 
 def wish(
-    keys: list[SigningKey], signed: SignedOrder, request: PaymentRequest, to: PaymentRequest
+    keys: list[SigningKey],
+    signed: SignedOrder,
+    request: PaymentRequest,
+    to: PaymentRequest,
+    shown: Sequence[ShownCertificate] = (),
+    round_: int = 0,
 ) -> RefundTo:
-    """What a wallet writes that has these coins' keys."""
+    """What a wallet writes that has these coins' keys; certificates that aren't named are false."""
     by_public = {key.public: key for key in keys}
-    made = PaidBy.make(signed.salt, signed.order, by_public, request.digest(), to)
+    shown = tuple(shown) or (ShownCertificate(4, 0, bytes(64)),) * len(keys)
+    made = PaidBy.make(signed.salt, signed.order, by_public, request.digest(), to, shown, round_)
     return RefundTo(request.digest(), to, (made,))
 
 
@@ -76,20 +87,56 @@ async def test_stranger_who_saw_the_request_gets_nothing(town: Town) -> None:
     assert (ann.units(), bob.units(), eve.units()) == (25, 0, 0)
 
 
-async def test_board_that_lists_a_false_spending_helps_nobody(town: Town) -> None:
-    """An entry under the seal of a stranger's order, in the very round, that no coin signed."""
+@pytest.mark.parametrize("lie", ["unsigned", "uncertified", "forged", "too-small", None])
+async def test_board_that_lists_a_false_spending_helps_nobody(town: Town, lie: str | None) -> None:
+    """
+    An entry under the seal of a stranger's order, in the very round: that no coin signed; or signed by a key
+    that the bank never certified, or certified for less than it is said to have paid. A coin of hers that is
+    worth it is money, and the board shows to everyone that it is gone.
+    """
     ann, bob = await payer(town), patient(town, "bob")
     row, request = await bob.cashier.request(9, "", reply=True)
     _, stolen = await patient(town, "eve").cashier.request(9, "")
     key = SigningKey.generate()
     signed = sign_order(Order(request.bank, os.urandom(16), 900, (key.public,), request.outputs), [key])
-    entry = SpentEntry(key.public, signed.seal, bytes(64)).encode()
+    signature = bytes(64) if lie == "unsigned" else signed.signatures[0]
+    entry = SpentEntry(key.public, signed.seal, signature).encode()
+    signer = key if lie == "forged" else town.key
+    exponent = 3 if lie == "too-small" else 4
+    made = sign_certificate(signer, request.bank, exponent, 0, coin_id(key.public))
+    shown = [ShownCertificate(exponent, 0, bytes(64) if lie == "uncertified" else made)]
     town.board.bends = lambda entries: sorted([*entries, entry]) if entries else entries
     await ann.cashier.pay(request, now=True)
     town.board.bends = lambda entries: entries
-    bob.slips.boxes[1].append(notice_text(wish([key], signed, request, stolen)))
-    with pytest.raises(UserError, match="didn't pay"):
+    (state,) = payments(ann)
+    bob.slips.boxes[1].append(notice_text(wish([key], signed, request, stolen, shown, state.round)))
+    with suppress(UserError) if lie is None else pytest.raises(UserError, match="didn't pay"):
         await bob.cashier.refund(row, None, now=True)
+    assert bob.units() == (0 if lie is None else 9)
+
+
+@pytest.mark.parametrize("now", [True, False])
+async def test_what_the_bank_withheld_and_its_payer_posted_is_paid_back(town: Town, now: bool) -> None:
+    """Its certificates stand in later rounds than what they cost; the payer proves it all the same."""
+    ann, bob = await payer(town), patient(town, "bob")
+    row, request = await bob.cashier.request(9, "", reply=True)
+    wanted = {output.coin for output in request.outputs}
+
+    def bends(entries: list[bytes]) -> list[bytes]:
+        return [entry for entry in entries if not (entry[0] == Kind.CERTIFIED and entry[1:33] in wanted)]
+
+    town.board.bends = bends
+    payment = (await ann.cashier.pay(request, now=now)).row
+    assert all(0 < state.spent_in < state.round for state in payments(ann))
+    assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED
+    await town.tick()
+    receipt = await ann.cashier.prove(payment, "")
+    found = check_receipt(receipt, Trusted(town.board.maker.verifier))
+    assert (found.problems, found.units) == ((), 9)
+    await ann.cashier.ask_refund(payment)
+    assert (await bob.cashier.refund(row, None, now=True)).state.phase is Phase.SETTLED
+    await ann.teller.sync()
+    assert (ann.units(), bob.units()) == (25, 0)
 
 
 async def test_order_that_is_seen_is_signed_by_its_coins_alone(town: Town) -> None:
@@ -99,7 +146,8 @@ async def test_order_that_is_seen_is_signed_by_its_coins_alone(town: Town) -> No
     (state,) = payments(ann)
     false = SigningKey.generate()
     keys = dict.fromkeys(state.order.inputs, false)
-    made = PaidBy.make(state.opened.salt, state.order, keys, request.digest(), stolen)
+    shown = tuple(certificates(ann, state))
+    made = PaidBy.make(state.opened.salt, state.order, keys, request.digest(), stolen, shown, state.round)
     with pytest.raises(UserError, match="isn't signed"):
         bob.cashier.payee.keep(row, notice_text(RefundTo(request.digest(), stolen, (made,))))
 
@@ -130,6 +178,12 @@ async def test_what_the_payer_signed_serves_no_other_refund(town: Town) -> None:
     twice = replace(mine, orders=mine.orders * 2)
     with pytest.raises(UserError, match="twice"):
         bob.cashier.payee.keep(row, notice_text(twice))
+
+
+def certificates(wallet: Wallet, state: OrderState) -> list[ShownCertificate]:
+    """The bank's, of the coins that went in."""
+    found = [each[1] for each in map(wallet.purse.coin, coins_of(state)) if each is not None]
+    return [ShownCertificate(coin.exponent, coin.epoch, coin.certificate) for coin in found]
 
 
 def coins_of(state: OrderState) -> list[bytes]:
@@ -173,7 +227,8 @@ async def test_a_wish_whose_payment_came_back_is_open_again(town: Town) -> None:
     _, to = await ann.cashier.request(9, "", hold=True, reply=True)
     (state,) = payments(ann)
     keys = [found[1].key() for found in map(ann.purse.coin, coins_of(state)) if found is not None]
-    bob.cashier.payee.keep(row, notice_text(wish(keys, state.opened, request, to)))
+    shown = certificates(ann, state)
+    bob.cashier.payee.keep(row, notice_text(wish(keys, state.opened, request, to, shown, state.round)))
     await bob.cashier.refund(row, None, now=True)
     with pytest.raises(UserError, match="paid already, or under way"):
         await bob.cashier.refund(row, None, now=True)
@@ -329,5 +384,6 @@ async def test_hostile_bytes_are_no_wish(town: Town) -> None:
     )
     keys = {key.public: key for key in (SigningKey(bytes([n]) * 32) for n in range(1, 9))}
     to = PaymentRequest(bytes(32), 1, largest.outputs)
-    whole = RefundTo(bytes(32), to, (PaidBy.make(bytes(16), largest, keys, bytes(32), to),))
+    shown = (ShownCertificate(0, 0, bytes(64)),) * 8
+    whole = RefundTo(bytes(32), to, (PaidBy.make(bytes(16), largest, keys, bytes(32), to, shown, 1),))
     assert parse_notice(notice_text(whole)) == whole

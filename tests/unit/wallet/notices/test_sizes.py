@@ -45,7 +45,8 @@ def refund(orders: int) -> RefundTo:
     ids = tuple(Output(CoinId(bytes([number]) * 32), 0) for number in range(orders))
     wanted, signed = PaymentRequest(BANK_ID, 9, ids), order(1, 1)
     keys = {key: SigningKey(b"\x01" * 32) for key in signed.order.inputs}
-    one = PaidBy.make(signed.salt, signed.order, keys, bytes(32), wanted)
+    shown = (ShownCertificate(0, 0, bytes(64)),)
+    one = PaidBy.make(signed.salt, signed.order, keys, bytes(32), wanted, shown, 9)
     return RefundTo(bytes(32), wanted, (one,) * orders)
 
 
@@ -56,8 +57,9 @@ def refund(orders: int) -> RefundTo:
         (held(MOST_INPUTS, MOST_OUTPUTS), 2),
         (sealed(3, 450), 1),
         (sealed(MOST_INPUTS, 300), 2),
-        (refund(5), 1),
-        (refund(6), 2),
+        (refund(4), 1),
+        (refund(9), 2),
+        (refund(10), 3),
     ],
 )
 def test_notice_takes_so_many_blocks(notice: Notice, blocks: int) -> None:
