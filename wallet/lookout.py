@@ -21,6 +21,8 @@ from wallet.machines.account import AccountState
 from wallet.machines.order import OrderState
 from wallet.machines.steps import Phase, Seen
 from wallet.operations import Machine, PlanState
+from wallet.parts import watched
+from wallet.payment_request import PaymentRequest
 from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.restoring.copies import Copies
 
@@ -50,6 +52,11 @@ class Lookout:
                 # The payee's outputs too: an order is settled when all of its entries are there.
                 for output in stored.state.order.outputs:
                     self._targets[output.coin, output.exponent].append(row)
+
+        for row, plan in watched(purse, operations).items():
+            # Another copy of this wallet pays the same request, or somebody who has seen it.
+            for output in PaymentRequest.decode(plan.request).outputs:
+                self._targets[output.coin, output.exponent].append(row)
 
     def match(self, round_: VerifiedRound) -> dict[int, Seen]:
         """What a round shows of our operations, by row; our coins are booked on the way."""

@@ -70,7 +70,8 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     ``from_round``: the board's, from which on it may leave; 0 before that is drawn.
     ``is_apart``: PAY, each output by an order of its own, within ``spread_s`` seconds, but without waiting
     once the board has closed ``until_round``; ``parts``: for each of the request's outputs, in their order,
-    once their coins are kept. ``last`` is then the order that was settled last.
+    once their coins are kept. ``last`` is then the order that was settled last. ``shown``: those of the
+    request's ids that the board shows, whoever paid them.
     """
 
     want: Want
@@ -100,10 +101,20 @@ class PlanState(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     spread_s: float = 0.0
     until_round: int = 0
     parts: tuple[Part, ...] = ()
+    shown: tuple[bytes, ...] = ()
 
     @property
     def is_partly_paid(self) -> bool:
-        """A payment that came to its end with only some of its coins."""
+        """A payment that came to its end with only some of its coins, and nobody else paid the others."""
+        return self._is_cut_short and len(self.shown) < len(self.parts)
+
+    @property
+    def is_paid_with_others(self) -> bool:
+        """One of which somebody else paid the rest: another copy of this wallet, it may be."""
+        return self._is_cut_short and not self.is_partly_paid
+
+    @property
+    def _is_cut_short(self) -> bool:
         return self.is_apart and self.phase is Phase.SETTLED and self.units < self.amount
 
     def __repr__(self) -> str:

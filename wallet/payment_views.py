@@ -27,6 +27,8 @@ _WORDS = {
 
 PARTLY_PAID = "partly paid"
 """Of a payment coin by coin that came to its end before all of them were paid."""
+PAID_WITH_OTHERS = "paid with others"
+"""Of one of which somebody else, it may be another copy of this wallet, paid the rest."""
 
 
 def payment_word(purse: Purse, plan: PlanState) -> str:
@@ -34,6 +36,8 @@ def payment_word(purse: Purse, plan: PlanState) -> str:
     order = purse.operation(plan.last) if plan.last else None
     if plan.is_partly_paid:
         return PARTLY_PAID
+    if plan.is_paid_with_others:
+        return PAID_WITH_OTHERS
     if plan.phase is not Phase.SETTLED or not isinstance(order, PromisedState):
         return plan.phase.value
     if order.phase is Phase.KEPT and order.is_sealed:

@@ -25,7 +25,7 @@ from wallet.payment_views import (
 from wallet.proof import SpentProof
 from wallet.purse import CoinRecord, CoinState, Purse
 from wallet.renewal import last_day
-from wallet.words import meaning, partly_paid
+from wallet.words import meaning, paid_with_others, partly_paid
 
 
 def balance(books: Books) -> dict[str, Any]:
@@ -159,6 +159,8 @@ def outcome(books: Books, result: Outcome) -> dict[str, Any]:
         view["meaning"] = meaning(reason)
     if isinstance(state, PlanState) and state.is_partly_paid:
         view["meaning"] = partly_paid(state)
+    if isinstance(state, PlanState) and state.is_paid_with_others:
+        view["meaning"] = paid_with_others(state)
     if result.proofs:
         view["proofs"] = [SpentProof.of(proof).view() for proof in result.proofs]
     return view

@@ -47,6 +47,14 @@ def partly_paid(plan: PlanState) -> str:
     )
 
 
+def paid_with_others(plan: PlanState) -> str:
+    """The same, when the board shows the rest as paid."""
+    return (
+        f"{plan.units} of {plan.amount} units were paid by this wallet, and the rest by another copy of it, "
+        "or by somebody else: all of the request is paid. What this one didn't pay is yours"
+    )
+
+
 def line_of(state: Machine, books: Books) -> str:
     """What happened, in a line: values in, values out."""
     if isinstance(state, OrderState):

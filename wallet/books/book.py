@@ -36,11 +36,12 @@ from wallet.machines.steps import (
     Forget,
     MakeOutputs,
     Phase,
+    Seen,
     Shown,
     Wrong,
 )
 from wallet.operations import PlanState, Want, advance
-from wallet.parts import paid_units
+from wallet.parts import note_shown, paid_units
 from wallet.purse import CoinState, Purse
 from wallet.reviving import original_of
 from wallet.succession import Cuts, Succession, changes_in
@@ -108,6 +109,8 @@ class Books(Knowledge):
         """None when the event changed nothing."""
         before = self.purse.operation(row)
         if isinstance(before, PlanState):
+            if isinstance(event, Seen):
+                note_shown(self.purse, row, before, event.certified)
             return None
         after, effects = advance(before, event, self.head(), self.purse.account())
         if after is before and not effects:

@@ -26,7 +26,7 @@ from wallet.machines.steps import Phase
 from wallet.marks.mark import Mark
 from wallet.matched import next_exchanges, one_each
 from wallet.operations import Part, PlanState
-from wallet.parts import Piece, newest, pieces_of
+from wallet.parts import Piece, newest, pieces_of, watch
 from wallet.payment_request import PaymentRequest
 from wallet.plans import Held, total
 from wallet.purse import CoinRecord, CoinState
@@ -290,6 +290,8 @@ class Apart:
                 last=newest(list(pieces)),
             )
             purse.set_operation(row, changed)
+            if changed.is_partly_paid:
+                watch(purse, row)
 
     def _read(self, row: int) -> tuple[PlanState, list[Piece]]:
         plan = self._desk.plan(row)

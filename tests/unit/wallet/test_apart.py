@@ -232,9 +232,10 @@ async def test_what_somebody_else_has_paid_meanwhile_ends_it_in_part(town: Town)
     assert (over.state.phase, over.state.units) == (Phase.SETTLED, UNITS - gift)
     assert (ann.units(), ann.units(CoinState.RESERVED)) == (12 + gift, 0)
     shown = view(ann, over.row)
-    assert (shown["state"], shown["reason"]) == ("partly paid", "taken")
-    assert f"{UNITS - gift} of 13 units were paid" in str(shown["meaning"])
-    with pytest.raises(UserError, match=f"{UNITS - gift} of this request's 13 units were paid"):
+    assert (shown["state"], shown["reason"]) == ("paid with others", "taken")
+    assert f"{UNITS - gift} of 13 units were paid by this wallet" in str(shown["meaning"])
+    assert "ask-refund" not in str(shown["meaning"])
+    with pytest.raises(UserError, match="has been paid already"):
         await ann.cashier.pay(request, now=False)
     # The payee has it all, whoever paid; the payer proves what was his.
     assert (await bob.cashier.look_for(row)).state.phase is Phase.SETTLED

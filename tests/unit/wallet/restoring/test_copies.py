@@ -2,12 +2,15 @@
 
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from mixmint.errors import PendingError, UserError
+from tests.unit.wallet.test_apart import plan_of, rich, the_end, view, waiting
 from tests.unit.wallet.town import Town, Wallet
 from wallet.machines.steps import Phase
+from wallet.parts import watched
 from wallet.purse import MOST_AHEAD, CoinState
 from wallet.restoring.copies import JUMP, WINDOW
 
@@ -191,3 +194,47 @@ async def test_purse_counts_no_further_than_a_restore_looks(
 def test_window_is_wider_than_a_jump() -> None:
     """Or a copy that jumped would be out of the other's sight."""
     assert WINDOW > 2 * JUMP
+
+
+async def test_a_payment_that_the_other_copy_finished_is_paid(town: Town) -> None:
+    """Coin by coin, copied in the middle: nobody is sent to ask for money back that was owed."""
+    ann, _, _, request = await waiting(town)
+    row = plan_of(ann)
+    town.close(ann)
+    shutil.copytree(ann.home, town.folder / "two")
+    one, two = town.wallet("ann"), town.wallet("two")
+    assert (await the_end(town, one)).state.units == 13
+    over = await the_end(town, two)
+    await two.teller.sync()
+    shown = view(two, row)
+    assert over.state.units < 13
+    assert shown["state"] == "paid with others"
+    assert "all of the request is paid" in str(shown["meaning"])
+    with pytest.raises(UserError, match="has been paid already"):
+        await two.cashier.pay(request, now=False)
+
+
+async def test_what_the_board_shows_only_later_is_seen(town: Town) -> None:
+    """Somebody's coin took one of the ids, and the board was slow: partly paid, until it isn't."""
+    ann, _, _, request = await waiting(town)
+    row, gift = plan_of(ann), replace(request, outputs=request.outputs[1:2])
+    eve = await rich(town, "eve")
+    late: list[bytes] = []
+
+    def bends(entries: list[bytes]) -> list[bytes]:
+        late.extend(entry for entry in entries if entry[1:33] == gift.outputs[0].coin)
+        return [entry for entry in entries if entry not in late]
+
+    town.board.bends = bends
+    with suppress(PendingError, UserError):
+        await eve.cashier.pay(gift, now=True)
+    await the_end(town, ann)
+    assert view(ann, row)["state"] == "partly paid"
+    assert "ask-refund" in str(view(ann, row)["meaning"])
+    town.board.bends = lambda entries: entries
+    for entry in late[:1]:
+        await town.board.post(entry)
+    await town.tick()
+    await ann.teller.sync()
+    assert view(ann, row)["state"] == "paid with others"
+    assert not watched(ann.purse, {})
