@@ -15,6 +15,7 @@ from bank.formats.entry import Kind, SpentEntry
 from bank.formats.order import Order, Output, SignedOrder, input_ids, sign_order
 from mixmint.errors import MalformedMessage, UserError
 from mixmint.keys import SigningKey
+from tests.unit.wallet import second_payment
 from tests.unit.wallet.test_holding import lapse, patient, payer
 from tests.unit.wallet.town import Town, Wallet
 from wallet.machines.invoice import InvoiceState
@@ -133,6 +134,9 @@ async def test_what_the_bank_withheld_and_its_payer_posted_is_paid_back(town: To
     receipt = await ann.cashier.prove(payment, "")
     found = check_receipt(receipt, Trusted(town.board.maker.verifier))
     assert (found.problems, found.units) == ((), 9)
+    log = town.board.maker.verifier
+    rounds = second_payment.check_receipt(receipt.encode().decode(), log.name, log.public)["rounds"]
+    assert rounds == [state.round for state in payments(ann)]
     await ann.cashier.ask_refund(payment)
     assert (await bob.cashier.refund(row, None, now=True)).state.phase is Phase.SETTLED
     await ann.teller.sync()
