@@ -14,9 +14,9 @@ demo: setup
 test: setup-tests
 	.venv/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-# Longer than in `make test`: the board is killed in a loop for two minutes.
+# Longer than in `make test`: the board is killed in a loop for two minutes, everybody during 200 payments.
 faults: setup
-	MIXMINT_BOARD_KILL_S=120 .venv/bin/python -m pytest tests/faults
+	MIXMINT_BOARD_KILL_S=120 MIXMINT_KILLED_PAYMENTS=200 .venv/bin/python -m pytest tests/faults
 
 lint: setup
 	.venv/bin/ruff check .

@@ -1,8 +1,8 @@
 """
 kill -9 of every daemon at random moments, while people pay and write.
 
-200 payments and 200 messages go through a real network, eight at a time, while one daemon after another is
-killed and started again. Afterwards nothing may be lost, made, doubled or replayed.
+64 payments and 64 messages (200 with `make faults`) go through a real network, eight at a time, while one
+daemon after another is killed and started again. Afterwards nothing may be lost, made, doubled or replayed.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ from replyblocks.member import create_member, open_member
 from replyblocks.post import Post
 from tests.ports import free_ports
 from wallet.cashier import Cashier
+from wallet.machines.invoice import InvoiceState
 from wallet.purse import CoinState
 from wallet.session import create_wallet, open_wallet
 
 PEOPLE = 8
-PAYMENTS = 200
-MESSAGES = 200
+PAYMENTS = MESSAGES = int(os.environ.get("MIXMINT_KILLED_PAYMENTS", "64"))
 REPLAYS = 40
 WITHDRAWN = 64
 ENDS_WITHIN_S = 600
@@ -102,11 +102,15 @@ async def again(action, *arguments, **options):  # type: ignore[no-untyped-def]
             await asyncio.sleep(0.1)
 
 
-async def settle(cashier: Cashier) -> None:
-    """Resume until nothing is open."""
+async def settle(cashier: Cashier, *, is_paid_too: bool = True) -> None:
+    """
+    Resume until nothing is open. ``is_paid_too``: until all that we asked for is paid, too. A payer must not
+    wait for that: three who wait for each other's payments would wait until the requests end.
+    """
     while True:
         await again(cashier.resume)
-        if not cashier.purse.open_operations():
+        stored = cashier.purse.open_operations().values()
+        if all(isinstance(each.state, InvoiceState) and not is_paid_too for each in stored):
             return
 
 
@@ -127,7 +131,7 @@ async def wallets(town: Town) -> AsyncIterator[list[Cashier]]:
 
 
 async def pay_all(cashiers: list[Cashier], rng: random.Random) -> None:
-    """Each of eight pays 25 requests of the others, one after the other; whatever happens, it is resumed."""
+    """Each of eight pays requests of the others, one after the other; whatever happens, it is resumed."""
 
     async def payer(number: int) -> None:
         own = random.Random(f"{SEED} payer {number}")
@@ -138,7 +142,7 @@ async def pay_all(cashiers: list[Cashier], rng: random.Random) -> None:
                 await cashiers[number].pay(request, now=True)
             except (UserError, PeerError):
                 # Nothing happened, or nobody knows yet: going on finds out, and never pays twice.
-                await settle(cashiers[number])
+                await settle(cashiers[number], is_paid_too=False)
                 await pay_unless_paid(cashiers[number], request)
 
     async def pay_unless_paid(cashier: Cashier, request) -> None:  # type: ignore[no-untyped-def]
@@ -149,7 +153,7 @@ async def pay_all(cashiers: list[Cashier], rng: random.Random) -> None:
             try:
                 await cashier.pay(request, now=True)
             except (UserError, PeerError):
-                await settle(cashier)
+                await settle(cashier, is_paid_too=False)
 
     await asyncio.gather(*(payer(number) for number in range(PEOPLE)))
     for cashier in cashiers:
@@ -157,7 +161,7 @@ async def pay_all(cashiers: list[Cashier], rng: random.Random) -> None:
 
 
 async def write_all(town: Town) -> list[str]:
-    """Eight people write 25 messages each; what arrives, as often as it arrives."""
+    """Eight people write messages; what arrives, as often as it arrives."""
     homes = [town.folder / f"writer{number}" for number in range(PEOPLE)]
     addresses = []
     for number, home in enumerate(homes):
